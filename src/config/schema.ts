@@ -1,0 +1,147 @@
+/**
+ * Every configuration key: its type, unit, default and meaning. `config/default.yaml`, `--check-config`, the environment
+ * variables and the documentation are derived from, or checked against, this one schema.
+ */
+import { z } from "zod";
+import { durationMs, listenAddress, sizeBytes, upstreamUrl } from "./values.js";
+
+const upstream = z.strictObject({
+  url: upstreamUrl.describe(
+    "Where Glance listens, `http://HOST:PORT[/PATH]`. Required. A path is put in front of every path sent there.",
+  ),
+  connectTimeout: durationMs
+    .prefault("5s")
+    .describe("How long a connection to Glance may take to open; then 504. 0: as long as the system allows."),
+  responseTimeout: durationMs
+    .prefault("1h")
+    .describe(
+      "The longest silence of Glance while it is Glance's turn: to answer, or to read on. Then 504. Long, because a " +
+        "store may flush or detach a volume for many minutes before Glance answers an upload. 0: no limit.",
+    ),
+});
+
+const listen = z.strictObject({
+  address: listenAddress
+    .prefault("0.0.0.0:9292")
+    .describe("Address and port for clients; `[::1]:9292` for IPv6, port 0 takes a free one."),
+  pathPrefix: z
+    .string()
+    .regex(/^(\/[A-Za-z0-9._~-]+)*$/, "takes a path such as /image, without a slash at its end, or nothing")
+    .prefault("")
+    .describe("Path under which clients reach this proxy, such as `/image`. It is removed before Glance sees the path."),
+});
+
+const admin = z.strictObject({
+  address: listenAddress
+    .prefault("127.0.0.1:9190")
+    .describe("Address and port for metrics, health and uploads in flight. It has no authentication: keep it private."),
+});
+
+const size = z.strictObject({
+  hints: z
+    .array(z.string().regex(/^[a-z0-9-]+$/i, "takes header names"))
+    .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
+    .transform((names) => names.map((name) => name.toLowerCase()))
+    .describe("Request headers, besides `x-openstack-image-size`, in which clients may announce the size."),
+  unknown: z
+    .enum(["forward", "reject"])
+    .prefault("forward")
+    .describe(
+      "What to do with a body whose size nobody announced: `forward` sends it on chunked, counted but without a size; " +
+        "`reject` answers 411.",
+    ),
+  reframe: z
+    .boolean()
+    .prefault(true)
+    .describe(
+      "Send a body of declared size with `Content-Length` whatever framing the client used. A Glance before 2025.2 " +
+        "reads the size from nowhere else.",
+    ),
+});
+
+const limits = z.strictObject({
+  maxImageSize: sizeBytes
+    .prefault(0)
+    .describe("Largest image accepted; larger ones get 413, before the first byte where the size is declared. 0: no limit."),
+  maxConcurrentUploads: z
+    .int("takes a whole number")
+    .min(0, "takes a whole number from 0")
+    .prefault(0)
+    .describe("Uploads at once; one more gets 429 with `Retry-After`. 0: no limit."),
+  idleTimeout: durationMs
+    .prefault("60s")
+    .describe(
+      "How long a client may send nothing in the middle of a body; then 408. Time in which the proxy itself does not " +
+        "read, because Glance is slower than the client, does not count. 0: no limit.",
+    ),
+  maxHeaderSize: sizeBytes
+    .refine((bytes) => bytes >= 1024, "takes at least 1KiB")
+    .prefault("64KiB")
+    .describe("Largest request head; a larger one gets 431."),
+});
+
+const rollback = z.strictObject({
+  verify: z
+    .boolean()
+    .prefault(true)
+    .describe("After an aborted upload, answer only once Glance has put the image back to `queued`."),
+  timeout: durationMs
+    .prefault("10s")
+    .describe("How long to wait for that; then the client is told that the image was not yet put back."),
+  interval: durationMs
+    .refine((ms) => ms > 0, "takes a time above 0")
+    .prefault("100ms")
+    .describe("Time between two looks at the image while waiting."),
+});
+
+const shutdown = z.strictObject({
+  drainTimeout: durationMs
+    .prefault(0)
+    .describe("How long uploads in flight may take to finish after SIGTERM. 0: as long as they take."),
+});
+
+const forwarded = z.strictObject({
+  trust: z
+    .array(z.string())
+    .prefault([])
+    .describe(
+      "Peers (addresses or networks, such as 10.0.0.0/8) whose `Forwarded` and `X-Forwarded-*` headers are kept and " +
+        "continued; those of any other peer are replaced.",
+    ),
+});
+
+const cors = z.strictObject({
+  allowedOrigins: z
+    .array(z.string())
+    .prefault([])
+    .describe(
+      "Origins (such as https://horizon.example) whose scripts may read the answers that the proxy makes itself. Same " +
+        "list as Glance's own `[cors] allowed_origin`.",
+    ),
+});
+
+const log = z.strictObject({
+  level: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .prefault("info")
+    .describe("Least level that is logged. One line an upload is logged at `info`."),
+});
+
+export const configSchema = z.strictObject({
+  upstream: upstream.describe("The Glance behind the proxy."),
+  listen: listen.prefault({}).describe("Where clients reach the proxy."),
+  admin: admin.prefault({}).describe("Where operators reach the proxy."),
+  size: size.prefault({}).describe("How the size of an upload is learned and passed on."),
+  limits: limits.prefault({}).describe("What a client may ask for."),
+  rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
+  shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
+  forwarded: forwarded.prefault({}).describe("Whose forwarding headers are believed."),
+  cors: cors.prefault({}).describe("Browsers that talk to Glance directly (Horizon's direct upload)."),
+  log: log.prefault({}).describe("Logging to standard output."),
+});
+
+/** The effective configuration: sizes in bytes, times in milliseconds, addresses split. */
+export type Config = z.output<typeof configSchema>;
+
+/** What a file or a caller of {@link createGlanceSizeProxy} may write: every key but `upstream.url` optional. */
+export type ConfigInput = z.input<typeof configSchema>;
