@@ -1,0 +1,105 @@
+/** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
+import { randomUUID } from "node:crypto";
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
+import type { Config } from "./config/schema.js";
+import { readTarget } from "./glance/request-target.js";
+import { createImportHandler } from "./import/handler.js";
+import { ProxyError, toProxyError } from "./proxy-error.js";
+import { createAnswerer } from "./proxy/answer.js";
+import { createExchange, type Exchange } from "./proxy/exchange.js";
+import { createHeaderForwarder } from "./proxy/forwarded-headers.js";
+import { createLinger } from "./proxy/linger.js";
+import { createPassThrough } from "./proxy/pass-through.js";
+import { guardRequest } from "./proxy/request-guard.js";
+import type { Upstream } from "./proxy/upstream.js";
+import { createUploadHandler } from "./upload/handler.js";
+import { describeError, type Observers } from "./upload/upload.js";
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly observers: Observers;
+}
+
+/** The proxy as an Express app of its own, which may be mounted in another. */
+export function createApp({ config, upstream, observers }: AppOptions): Express {
+  const { metrics, log } = observers;
+  const exchanges = new WeakMap<object, Exchange>();
+  const forwarder = createHeaderForwarder(
+    `glance-size-proxy-${randomUUID().slice(0, 8)}`,
+    config.forwarded.trust,
+    createOnce((header) =>
+      log.warn({ header }, "header dropped: WSGI cannot tell its underscore from a hyphen"),
+    ),
+  );
+  const answerer = createAnswerer({
+    forwarder,
+    linger: createLinger(),
+    allowedOrigins: config.cors.allowedOrigins,
+    silenceMs: config.upstream.responseTimeout,
+  });
+  const upload = createUploadHandler({ config, upstream, answerer, observers });
+  const passThrough = createPassThrough(upstream, answerer, metrics, config.upstream.responseTimeout);
+  const importImage = createImportHandler(passThrough, metrics);
+
+  const observe: RequestHandler = (request, response, next) => {
+    const startedAt = performance.now();
+    response.once("close", () => {
+      // 499 as nginx has it: the client left before there was an answer.
+      const status = response.headersSent ? response.statusCode : 499;
+      metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
+    });
+    exchanges.set(request, createExchange(request, response, forwarder));
+    next();
+  };
+
+  const carry: RequestHandler = async (request) => {
+    const exchange = exchanges.get(request);
+    if (!exchange) throw new Error("the request was not observed first");
+    guardRequest(request.method, request.httpVersion, exchange.head);
+    const target = readTarget(request.method, request.url, config.listen.pathPrefix);
+    switch (target.kind) {
+      case "refused":
+        throw new ProxyError("bad_request", target.reason);
+      case "outside":
+        throw new ProxyError("not_found", `Only paths below ${config.listen.pathPrefix} are served here.`);
+      case "upload":
+        return upload(exchange, target);
+      case "import":
+        return importImage(exchange, target.path);
+      case "other":
+        return passThrough(exchange, target.path);
+    }
+  };
+
+  /** In place of Express's own, which drains a client that is still sending without bound. */
+  const refuse: ErrorRequestHandler = (cause: unknown, request, response, _next) => {
+    const exchange = exchanges.get(request);
+    if (!exchange || response.headersSent) return void response.destroy();
+    const error = toProxyError(cause);
+    const { requestId, head, peer } = exchange;
+    log[error.code === "internal" ? "error" : "info"](
+      {
+        requestId,
+        method: request.method,
+        status: error.status,
+        peer: peer.address,
+        ...describeError(error),
+      },
+      "request refused",
+    );
+    answerer.refuse(request, response, { error, requestId, head });
+  };
+
+  return express().disable("x-powered-by").disable("etag").use(observe).use(carry).use(refuse);
+}
+
+/** Calls `act` once for each of the first values; a client chooses them, so their number is bounded. */
+function createOnce(act: (value: string) => void, most = 100): (value: string) => void {
+  const seen = new Set<string>();
+  return (value) => {
+    if (seen.has(value) || seen.size >= most) return;
+    seen.add(value);
+    act(value);
+  };
+}

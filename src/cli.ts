@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+/** The command: arguments, start, signals. The only place that ends the process. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { ConfigError } from "./config/config-error.js";
+import { loadConfig, type ConfigFlags } from "./config/load.js";
+import { printConfig } from "./config/print.js";
+import type { Config } from "./config/schema.js";
+import { runDemo } from "./demo/demo.js";
+import { createLog } from "./observe/log.js";
+import { createMetrics } from "./observe/metrics.js";
+import { createUploadsRegistry } from "./observe/uploads-registry.js";
+import { createServer, ListenError } from "./server.js";
+import { version } from "./version.js";
+
+/** What cannot be started as it was asked for. */
+const EXIT_USAGE = 2;
+
+const program = new Command("glance-size-proxy")
+  .description(
+    "A reverse proxy in front of OpenStack Glance. It learns the size of every image upload before the " +
+      "first byte goes on, tells Glance, counts every byte, and sees to it that an upload of any other size is never accepted.",
+  )
+  .version(version, "--version", "print the version and exit")
+  .helpOption("--help", "print this help and exit")
+  .helpCommand(false)
+  .exitOverride()
+  .option("--upstream <url>", "the Glance behind the proxy, such as http://127.0.0.1:19292 (required)")
+  .option(
+    "--listen <host:port>",
+    "where clients reach the proxy (default 0.0.0.0:9292; port 0 takes a free one)",
+  )
+  .option("--admin-listen <host:port>", "where metrics and health are served (default 127.0.0.1:9190)")
+  .option("--config <file>", "a YAML file; config/default.yaml holds every key with its default and meaning")
+  .option("--check-config", "print the effective configuration and exit")
+  .addHelpText(
+    "after",
+    "\nEvery key of the file can also be set in the environment: limits.maxImageSize is\n" +
+      "GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE. A flag wins over the environment, the environment over the file.\n" +
+      "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
+  )
+  .action(async ({ checkConfig, ...flags }: ConfigFlags & { checkConfig?: true }) => {
+    const config = loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
+    if (checkConfig) process.stdout.write(printConfig(config));
+    else await serve(config);
+  });
+
+program
+  .command("demo")
+  .description("run a stand-in Glance with the proxy in front of it, and show what becomes of a few uploads")
+  .option("--once", "end after the table; exit code 1 if an outcome is not as it should be")
+  .action(async ({ once = false }: { once?: boolean }) => {
+    const asExpected = await runDemo({ once, write: (text) => process.stdout.write(text) });
+    process.exitCode = asExpected ? 0 : 1;
+  });
+
+async function serve(config: Config): Promise<void> {
+  const log = createLog(config.log.level);
+  const server = createServer(config, { log, metrics: createMetrics(), uploads: createUploadsRegistry() });
+  const addresses = await server.start();
+  let draining = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (draining) {
+      log.warn({ signal }, "ended at once");
+      process.exit(1);
+    }
+    draining = true;
+    log.info({ signal }, "draining");
+    void server.drain(config.shutdown.drainTimeout).then(() => {
+      log.info({}, "drained");
+      process.exit(0);
+    });
+  };
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  // Other programs wait for this line, whatever `log.level` is.
+  createLog("info").info(addresses, "listening");
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has said what is wrong
+  } else if (error instanceof ConfigError) {
+    process.stderr.write(error.faults.map((fault) => `${fault}\n`).join(""));
+    process.exitCode = EXIT_USAGE;
+  } else if (error instanceof ListenError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = EXIT_USAGE;
+  } else {
+    throw error;
+  }
+}

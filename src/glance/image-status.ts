@@ -1,0 +1,63 @@
+/** Looking an image up in Glance, with the credentials of the client whose request it is about. */
+import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
+import type { Upstream } from "../proxy/upstream.js";
+
+export type ImageLookUp =
+  | { readonly kind: "found"; readonly status: string; readonly size: number | null }
+  /** Not there, or not for this client. */
+  | { readonly kind: "gone"; readonly httpStatus: number }
+  | { readonly kind: "failed" };
+
+/** An image's record is a few KiB; anything far larger is not one. */
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** Headers of the client's request that speak of its body or of what it would accept, not of who it is. */
+const NOT_IDENTITY = /^(accept|content-|expect$|if-|range$|transfer-encoding$)/;
+
+/** Never throws. @param headers those of the client's request. */
+export function lookUpImage(
+  upstream: Upstream,
+  imageId: string,
+  headers: OutgoingHeaders,
+  timeoutMs: number,
+): Promise<ImageLookUp> {
+  return new Promise((resolve) => {
+    const identity = Object.fromEntries(Object.entries(headers).filter(([name]) => !NOT_IDENTITY.test(name)));
+    const request = upstream.request("GET", `/v2/images/${encodeURIComponent(imageId)}`, {
+      ...identity,
+      accept: "application/json",
+    });
+    const timer = setTimeout(() => request.destroy(), timeoutMs);
+    request.once("close", () => {
+      clearTimeout(timer);
+      resolve({ kind: "failed" }); // without effect where an answer came
+    });
+    request.once("error", () => resolve({ kind: "failed" }));
+    request.once("response", (response) => {
+      const pieces: Buffer[] = [];
+      let bytes = 0;
+      response.on("data", (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes > MAX_BODY_BYTES) request.destroy();
+        else pieces.push(piece);
+      });
+      response.once("error", () => resolve({ kind: "failed" }));
+      response.once("end", () =>
+        resolve(readLookUp(response.statusCode ?? 0, Buffer.concat(pieces).toString())),
+      );
+    });
+    request.end();
+  });
+}
+
+function readLookUp(httpStatus: number, body: string): ImageLookUp {
+  if (httpStatus === 401 || httpStatus === 403 || httpStatus === 404) return { kind: "gone", httpStatus };
+  if (httpStatus !== 200) return { kind: "failed" };
+  try {
+    const image = JSON.parse(body) as { status?: unknown; size?: unknown };
+    if (typeof image.status !== "string") return { kind: "failed" };
+    return { kind: "found", status: image.status, size: typeof image.size === "number" ? image.size : null };
+  } catch {
+    return { kind: "failed" };
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Which requests Glance would take for an upload. Glance decodes, collapses and overrides in many ways (seen on eventlet
+ * and uWSGI), so this works by superset: a target is read once, here, and what goes upstream is rebuilt from that reading.
+ * A spelling that two servers could read differently is refused. Pure.
+ */
+
+export type Operation = "file" | "stage";
+
+export type RequestTarget =
+  | {
+      readonly kind: "upload";
+      readonly operation: Operation;
+      readonly imageId: string;
+      readonly path: string;
+    }
+  | { readonly kind: "import"; readonly imageId: string; readonly path: string }
+  | { readonly kind: "other"; readonly path: string }
+  | { readonly kind: "outside" }
+  | { readonly kind: "refused"; readonly reason: string };
+
+/** `{version}` stays empty where the client left it out: Glance then decides by `Accept: application/vnd.openstack.images-v2`. */
+const IMAGE_ACTION = /^((?:\/v2(?:\.\d+)?)?)\/images\/([^/]+)\/(file|stage|import)$/;
+
+/**
+ * @param method as sent.
+ * @param target the request target as sent, never decoded before.
+ * @param prefix `listen.pathPrefix`.
+ * @returns with `path` the target to send upstream: without the prefix, canonical for uploads, query included.
+ */
+export function readTarget(method: string, target: string, prefix: string): RequestTarget {
+  if (!target.startsWith("/")) return refused("the request target has to be a path");
+  // eslint-disable-next-line no-control-regex -- control bytes are what is looked for
+  if (/[^\x21-\x7e]|[\\#]/.test(target))
+    return refused("the request target has a byte that does not belong in one");
+
+  const queryAt = target.indexOf("?");
+  const query = queryAt === -1 ? "" : target.slice(queryAt);
+  if (overridesMethod(query)) return refused("the query overrides the method (_method)");
+
+  const rawPath = (queryAt === -1 ? target : target.slice(0, queryAt)).replace(/\/{2,}/g, "/");
+  if (/%2f|%5c/i.test(rawPath)) return refused("the path has an encoded slash");
+  const decoded = decodeOnce(rawPath);
+  if (decoded === undefined) return refused("the path has a malformed percent-encoding");
+  // eslint-disable-next-line no-control-regex -- control bytes are what is looked for
+  if (/[\x00-\x1f\x7f]/.test(decoded)) return refused("the path has an encoded control byte");
+  if (decoded.split("/").some((segment) => segment === "." || segment === "..")) {
+    return refused("the path has a dot segment");
+  }
+
+  if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };
+  const path = rawPath.slice(prefix.length);
+  const action = IMAGE_ACTION.exec(decoded.slice(prefix.length));
+  if (action) {
+    const [, version = "", imageId = "", name] = action;
+    const canonical = `${version}/images/${encodeURIComponent(imageId)}/${name}${query}`;
+    if (method === "PUT" && (name === "file" || name === "stage")) {
+      return { kind: "upload", operation: name, imageId, path: canonical };
+    }
+    if (method === "POST" && name === "import") return { kind: "import", imageId, path: canonical };
+  }
+  return { kind: "other", path: `${path === "" ? "/" : path}${query}` };
+}
+
+function refused(reason: string): RequestTarget {
+  return { kind: "refused", reason: `Invalid request target: ${reason}.` };
+}
+
+function decodeOnce(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Glance's router (python-routes) lets a `_method` in the query replace the method; it splits at `&` and `;`. */
+function overridesMethod(query: string): boolean {
+  return query
+    .slice(1)
+    .split(/[&;]/)
+    .some((pair) => decodeLeniently(pair.split("=", 1)[0] ?? "").trim() === "_method");
+}
+
+/** As Python's `unquote`: what is not a valid escape stays as it is. */
+function decodeLeniently(text: string): string {
+  return text
+    .replaceAll("+", " ")
+    .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}

@@ -1,0 +1,73 @@
+/** The public API: the proxy as Express middleware, and as a server. */
+import type { RequestHandler } from "express";
+import type { Registry } from "prom-client";
+import { createApp } from "./app.js";
+import { parseConfig } from "./config/load.js";
+import type { ConfigInput } from "./config/schema.js";
+import { createLog, type Log } from "./observe/log.js";
+import { createMetrics } from "./observe/metrics.js";
+import { createUploadsRegistry, type UploadView } from "./observe/uploads-registry.js";
+import { createUpstream } from "./proxy/upstream.js";
+import { createServer as createProxyServer, type ProxyServer } from "./server.js";
+import type { Observers } from "./upload/upload.js";
+
+export { ConfigError } from "./config/config-error.js";
+export { version } from "./version.js";
+export type { ConfigInput, Log, ProxyServer, UploadView };
+
+export interface GlanceSizeProxyOptions {
+  /** Where to log. Default: JSON lines on standard output, from `log.level` on. */
+  readonly log?: Log;
+  /** Where to register the metrics. Default: a registry of its own. */
+  readonly registry?: Registry;
+}
+
+export interface GlanceSizeProxy extends RequestHandler {
+  /** The metrics, for a `/metrics` route of yours. */
+  readonly registry: Registry;
+  /** The uploads in flight, and the last that finished. */
+  uploads(): { readonly inFlight: readonly UploadView[]; readonly finished: readonly UploadView[] };
+}
+
+/**
+ * The proxy as Express middleware. It answers every request that reaches it, so it goes last; no body parser may stand
+ * in front of it. Three things are the HTTP server's and thus yours (docs/middleware.md): `requestTimeout = 0`, or Node cuts
+ * uploads after 300 s; `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; and
+ * a `maxHeaderSize` large enough for Keystone's tokens.
+ *
+ * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `admin` and
+ *   `shutdown` mean nothing here.
+ * @throws ConfigError naming every key that is wrong.
+ */
+export function createGlanceSizeProxy(
+  config: ConfigInput,
+  options: GlanceSizeProxyOptions = {},
+): GlanceSizeProxy {
+  const parsed = parseConfig(config);
+  const observers = createObservers(parsed.log.level, options);
+  const app = createApp({ config: parsed, upstream: createUpstream(parsed.upstream), observers });
+  const handler: RequestHandler = (request, response, next) => {
+    app(request, response, next);
+  };
+  return Object.assign(handler, {
+    registry: observers.metrics.registry,
+    uploads: () => observers.uploads.snapshot(),
+  });
+}
+
+/**
+ * The proxy with its two listeners, as the command runs it.
+ *
+ * @throws ConfigError naming every key that is wrong.
+ */
+export function createServer(config: ConfigInput, options: GlanceSizeProxyOptions = {}): ProxyServer {
+  const parsed = parseConfig(config);
+  return createProxyServer(parsed, createObservers(parsed.log.level, options));
+}
+
+function createObservers(
+  level: Parameters<typeof createLog>[0],
+  { log, registry }: GlanceSizeProxyOptions,
+): Observers {
+  return { log: log ?? createLog(level), metrics: createMetrics(registry), uploads: createUploadsRegistry() };
+}

@@ -1,0 +1,15 @@
+/** Which client program sent a request, as far as its `User-Agent` tells. Pure. */
+
+const PATTERNS = [
+  ["glanceclient", /glanceclient/i],
+  ["openstacksdk", /openstacksdk|python-openstackclient|keystoneauth/i],
+  ["gophercloud", /gophercloud/i],
+  ["curl", /^curl\//i],
+  ["browser", /^mozilla\//i],
+] as const;
+
+export type ClientKind = (typeof PATTERNS)[number][0] | "other";
+
+export function clientKind(userAgent: string | undefined): ClientKind {
+  return PATTERNS.find(([, pattern]) => pattern.test(userAgent ?? ""))?.[0] ?? "other";
+}

@@ -1,0 +1,187 @@
+/** Every metric, its name, labels and meaning. Labels come from closed sets: never an id, a project or a path. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { Operation } from "../glance/request-target.js";
+import type { UpstreamErrorKind } from "../proxy/upstream.js";
+import type { RollbackResult } from "../upload/rollback.js";
+import type { SizeSource } from "../upload/declared-size.js";
+import type { ClientKind } from "./client-kind.js";
+import { version } from "../version.js";
+
+const PREFIX = "glance_size_proxy_";
+
+export const OUTCOMES = [
+  "completed",
+  "size_exceeded",
+  "size_mismatch",
+  "invalid_size",
+  "too_large",
+  "length_required",
+  "busy",
+  "client_aborted",
+  "client_timeout",
+  "upstream_rejected",
+  "upstream_error",
+] as const;
+
+/** How an upload ended. */
+export type Outcome = (typeof OUTCOMES)[number];
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+const IMPORT_METHODS = new Set(["glance-direct", "web-download", "glance-download", "copy-image"]);
+
+/** Bytes since the start, by operation; plain numbers, because they are added to with every piece of every body. */
+export interface ByteTotals {
+  received: Record<Operation, number>;
+  forwarded: Record<Operation, number>;
+}
+
+export interface UploadFigures {
+  readonly operation: Operation;
+  readonly outcome: Outcome;
+  readonly source: SizeSource;
+  readonly client: ClientKind;
+  readonly receivedBytes: number;
+  readonly durationSeconds: number;
+  readonly reframed: boolean;
+}
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly bytes: ByteTotals;
+  uploadStarted(operation: Operation): void;
+  uploadSettled(figures: UploadFigures): void;
+  rollback(result: RollbackResult, seconds: number): void;
+  importRequested(method: string): void;
+  request(method: string, status: number, seconds: number): void;
+  upstreamError(kind: UpstreamErrorKind): void;
+}
+
+/** @param registry where to register; one of its own by default, so that two proxies can live in one process. */
+export function createMetrics(registry: Registry = new Registry()): Metrics {
+  const registers = [registry];
+  const bytes: ByteTotals = { received: { file: 0, stage: 0 }, forwarded: { file: 0, stage: 0 } };
+
+  function counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
+    return new Counter<Label>({ name: PREFIX + name, help, labelNames, registers });
+  }
+  function byteCounter(name: string, help: string, totals: Record<Operation, number>) {
+    new Counter({
+      name: PREFIX + name,
+      help,
+      labelNames: ["operation"],
+      registers,
+      collect() {
+        this.reset();
+        this.inc({ operation: "file" }, totals.file);
+        this.inc({ operation: "stage" }, totals.stage);
+      },
+    });
+  }
+
+  const uploads = counter(
+    "uploads_total",
+    "Uploads that ended, by outcome and by where their size was learned",
+    ["operation", "outcome", "size_source"],
+  );
+  byteCounter("upload_received_bytes_total", "Bytes of image data read from clients", bytes.received);
+  byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent on to Glance", bytes.forwarded);
+  const inFlight = new Gauge({
+    name: `${PREFIX}uploads_in_flight`,
+    help: "Uploads going on now",
+    labelNames: ["operation"],
+    registers,
+  });
+  const duration = new Histogram({
+    name: `${PREFIX}upload_duration_seconds`,
+    help: "Time from an upload's first byte to its settling",
+    labelNames: ["operation"],
+    buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400],
+    registers,
+  });
+  const size = new Histogram({
+    name: `${PREFIX}upload_size_bytes`,
+    help: "Bytes of image data counted, of uploads that completed",
+    labelNames: ["operation"],
+    buckets: [20, 24, 26, 28, 30, 32, 34, 36, 38, 40].map((power) => 2 ** power),
+    registers,
+  });
+  const reframed = counter(
+    "reframed_uploads_total",
+    "Uploads that came chunked and were sent on with Content-Length",
+    ["operation"],
+  );
+  const undeclared = counter(
+    "undeclared_uploads_total",
+    "Uploads whose size nobody announced, by kind of client",
+    ["client"],
+  );
+  const rollbacks = counter("rollbacks_total", "Aborted uploads, by what was then seen of the image", [
+    "result",
+  ]);
+  const rollbackDuration = new Histogram({
+    name: `${PREFIX}rollback_duration_seconds`,
+    help: "Time from the abort of an upload until Glance had put the image back",
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  const imports = counter("imports_total", "Import requests, by method", ["method"]);
+  const requests = counter("requests_total", "Requests answered, uploads included", ["method", "status"]);
+  const requestDuration = new Histogram({
+    name: `${PREFIX}request_duration_seconds`,
+    help: "Time from a request's head to the end of its answer, uploads included",
+    labelNames: ["method"],
+    buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600],
+    registers,
+  });
+  const upstreamErrors = counter("upstream_errors_total", "Failures between the proxy and Glance, by kind", [
+    "kind",
+  ]);
+  new Gauge({
+    name: `${PREFIX}build_info`,
+    help: "Always 1; the label tells the version",
+    labelNames: ["version"],
+    registers,
+  }).set({ version }, 1);
+  collectDefaultMetrics({ register: registry, prefix: PREFIX });
+
+  for (const operation of ["file", "stage"] as const) inFlight.set({ operation }, 0);
+
+  return {
+    registry,
+    bytes,
+    uploadStarted(operation) {
+      inFlight.inc({ operation });
+    },
+    uploadSettled({
+      operation,
+      outcome,
+      source,
+      client,
+      receivedBytes,
+      durationSeconds,
+      reframed: wasReframed,
+    }) {
+      inFlight.dec({ operation });
+      uploads.inc({ operation, outcome, size_source: source });
+      duration.observe({ operation }, durationSeconds);
+      if (outcome === "completed") size.observe({ operation }, receivedBytes);
+      if (wasReframed) reframed.inc({ operation });
+      if (source === "unknown" || source === "spooled") undeclared.inc({ client });
+    },
+    rollback(result, seconds) {
+      rollbacks.inc({ result });
+      rollbackDuration.observe(seconds);
+    },
+    importRequested(method) {
+      imports.inc({ method: IMPORT_METHODS.has(method) ? method : "other" });
+    },
+    request(method, status, seconds) {
+      const known = METHODS.has(method) ? method : "other";
+      requests.inc({ method: known, status });
+      requestDuration.observe({ method: known }, seconds);
+    },
+    upstreamError(kind) {
+      upstreamErrors.inc({ kind });
+    },
+  };
+}

@@ -1,0 +1,50 @@
+/** The uploads in flight and the last that finished, as `/uploads` shows them. */
+import type { Operation } from "../glance/request-target.js";
+import type { SizeSource } from "../upload/declared-size.js";
+import type { ClientKind } from "./client-kind.js";
+import type { Outcome } from "./metrics.js";
+
+export interface UploadView {
+  readonly requestId: string;
+  readonly imageId: string;
+  readonly operation: Operation;
+  readonly client: ClientKind;
+  readonly sizeSource: SizeSource;
+  /** Absent where nobody announced it. */
+  readonly declaredBytes?: number;
+  readonly receivedBytes: number;
+  readonly forwardedBytes: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly durationSeconds: number;
+  /** Absent while in flight. */
+  readonly outcome?: Outcome;
+}
+
+export interface UploadsRegistry {
+  readonly inFlightCount: number;
+  add(upload: { view(): UploadView }): void;
+  /** Moves an upload to the finished ones. */
+  finish(upload: { view(): UploadView }): void;
+  snapshot(): { inFlight: UploadView[]; finished: UploadView[] };
+}
+
+/** @param keep how many finished uploads are remembered, newest first. */
+export function createUploadsRegistry(keep = 100): UploadsRegistry {
+  const inFlight = new Set<{ view(): UploadView }>();
+  const finished: UploadView[] = [];
+  return {
+    get inFlightCount() {
+      return inFlight.size;
+    },
+    add(upload) {
+      inFlight.add(upload);
+    },
+    finish(upload) {
+      inFlight.delete(upload);
+      finished.unshift(upload.view());
+      finished.length = Math.min(finished.length, keep);
+    },
+    snapshot: () => ({ inFlight: [...inFlight].map((upload) => upload.view()), finished: [...finished] }),
+  };
+}

@@ -1,0 +1,53 @@
+/** Everything that can go wrong between a client and Glance, in one table. Branch on `code`. */
+
+const STATUS = Object.freeze({
+  // the client's request as a whole
+  bad_request: 400,
+  not_found: 404,
+  not_implemented: 501,
+  loop: 508,
+  // the client's upload
+  invalid_size: 400,
+  size_exceeded: 400,
+  size_mismatch: 400,
+  too_large: 413,
+  length_required: 411,
+  busy: 429,
+  client_timeout: 408,
+  client_aborted: 400, // nobody is left to read it
+  // Glance
+  upstream_unreachable: 502,
+  upstream_connect_timeout: 504,
+  upstream_timeout: 504,
+  upstream_failed: 502,
+  upstream_early_success: 502,
+  // ourselves
+  internal: 500,
+});
+
+export type ProxyErrorCode = keyof typeof STATUS;
+
+/** An error with the answer it gives: Glance-shaped, `message` being the explanation the client reads. */
+export class ProxyError extends Error {
+  readonly code: ProxyErrorCode;
+  readonly status: number;
+  /** Further headers of the answer, such as `Retry-After`. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    code: ProxyErrorCode,
+    explanation: string,
+    options: { cause?: unknown; headers?: Readonly<Record<string, string>> } = {},
+  ) {
+    super(explanation, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = "ProxyError";
+    this.code = code;
+    this.status = STATUS[code];
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
+export function toProxyError(cause: unknown): ProxyError {
+  return cause instanceof ProxyError ? cause : new ProxyError("internal", "The proxy failed.", { cause });
+}

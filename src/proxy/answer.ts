@@ -1,0 +1,186 @@
+/** The answers that the proxy makes itself, and Glance's answers on their way to the client. */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import { glanceError, reasonPhrase } from "../glance/error-body.js";
+import type { ProxyError } from "../proxy-error.js";
+import type { HeaderForwarder } from "./forwarded-headers.js";
+import { createTimer } from "../timer.js";
+import type { Linger } from "./linger.js";
+import { createRequestHead, type RequestHead } from "./request-head.js";
+
+export interface Answerer {
+  /** Answers with an error in Glance's own shape. The client may still be sending. */
+  refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    refusal: Refusal,
+    onDiscarded?: (bytes: number) => void,
+  ): void;
+  /** Passes Glance's answer on as it comes. */
+  relay(request: IncomingMessage, response: ServerResponse, answer: IncomingMessage): Promise<RelayedAnswer>;
+  /** Passes a short answer on that came while the client is still sending: at once, and with its length. */
+  relayEarly(
+    request: IncomingMessage,
+    response: ServerResponse,
+    answer: IncomingMessage,
+    onDiscarded: (bytes: number) => void,
+  ): Promise<RelayedAnswer>;
+}
+
+export interface Refusal {
+  readonly error: ProxyError;
+  /** Added to the explanation. */
+  readonly remark?: string;
+  readonly requestId: string;
+  readonly head: RequestHead;
+}
+
+/** How Glance's answer ended: whole, cut off by Glance, or left by the client. */
+export type RelayedAnswer = "whole" | "truncated" | "abandoned";
+
+const REQUEST_ID = /^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** The client's own request id where it sent a valid one, else a new one. */
+export function requestIdOf(head: RequestHead): string {
+  const [own] = head.values("x-openstack-request-id");
+  return own !== undefined && REQUEST_ID.test(own) ? own : `req-${randomUUID()}`;
+}
+
+export interface AnswererOptions {
+  readonly forwarder: HeaderForwarder;
+  readonly linger: Linger;
+  /** `cors.allowedOrigins` */
+  readonly allowedOrigins: readonly string[];
+  /** `upstream.responseTimeout`, milliseconds. */
+  readonly silenceMs: number;
+}
+
+export function createAnswerer({ forwarder, linger, allowedOrigins, silenceMs }: AnswererOptions): Answerer {
+  function crossOrigin(head: RequestHead): Record<string, string> {
+    const [origin] = head.values("origin");
+    if (origin === undefined || !allowedOrigins.includes(origin)) return {};
+    return {
+      "access-control-allow-origin": origin,
+      "access-control-expose-headers": "X-Openstack-Request-Id",
+      vary: "Origin",
+    };
+  }
+
+  function writeHead(response: ServerResponse, answer: IncomingMessage, more: readonly string[] = []): void {
+    const headers = forwarder.forResponse(createRequestHead(answer.rawHeaders).lines, answer.httpVersion);
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", [...headers, ...more]);
+  }
+
+  /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
+  function finish(
+    request: IncomingMessage,
+    response: ServerResponse,
+    onDiscarded?: (bytes: number) => void,
+  ): void {
+    if (isSending(request)) linger(request, response, onDiscarded);
+    else {
+      response.end();
+      request.resume();
+    }
+  }
+
+  return {
+    refuse(request, response, { error, remark = "", requestId, head }, onDiscarded) {
+      const accept = head.values("accept").join(", ");
+      const { contentType, body } = glanceError(error.status, error.message + remark, accept);
+      response.writeHead(error.status, reasonPhrase(error.status), {
+        ...crossOrigin(head),
+        ...error.headers,
+        ...(isSending(request) ? { connection: "close" } : {}),
+        "content-type": contentType,
+        "content-length": Buffer.byteLength(body),
+        "x-openstack-request-id": requestId,
+      });
+      if (request.method !== "HEAD") response.write(body);
+      finish(request, response, onDiscarded);
+    },
+
+    async relay(request, response, answer) {
+      writeHead(response, answer);
+      response.flushHeaders();
+      const relayed = await stream(answer, response, silenceMs);
+      if (relayed === "whole") finish(request, response);
+      return relayed;
+    },
+
+    async relayEarly(request, response, answer, onDiscarded) {
+      const body = await collect(answer, silenceMs);
+      if (body === undefined) {
+        response.destroy();
+        return "truncated";
+      }
+      writeHead(response, answer, [
+        ...(answer.headers["content-length"] === undefined ? ["content-length", String(body.length)] : []),
+        ...["connection", "close"],
+      ]);
+      response.write(body);
+      finish(request, response, onDiscarded);
+      return "whole";
+    },
+  };
+}
+
+/** Whether more of the request's body may still come. */
+function isSending(request: IncomingMessage): boolean {
+  const { "transfer-encoding": encoding, "content-length": length = "0" } = request.headers;
+  return !request.complete && (encoding !== undefined || length !== "0");
+}
+
+/** Back-pressure on both sides; an answer cut short leaves the client's cut short as well. Does not end the response. */
+async function stream(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  silenceMs: number,
+): Promise<RelayedAnswer> {
+  const silence = createTimer(silenceMs, () => answer.destroy(new Error("silent for too long")));
+  const done = pipeline(answer, response, { end: false });
+  silence.start();
+  answer.on("data", () => {
+    if (response.writableNeedDrain) silence.stop();
+    else silence.start();
+  });
+  const onDrain = (): void => silence.start();
+  response.on("drain", onDrain);
+  try {
+    await done;
+    return "whole";
+  } catch (error) {
+    response.destroy();
+    const left = answer.complete || (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE";
+    return left ? "abandoned" : "truncated";
+  } finally {
+    silence.stop();
+    response.off("drain", onDrain);
+  }
+}
+
+/** Longest early answer that is passed on; Glance's are a few hundred bytes. */
+const MAX_EARLY_ANSWER_BYTES = 1024 * 1024;
+
+/** @returns undefined where the answer is cut short, never ends or is too long. */
+function collect(answer: IncomingMessage, silenceMs: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const silence = createTimer(silenceMs, () => answer.destroy());
+    silence.start();
+    answer.on("data", (piece: Buffer) => {
+      silence.start();
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes > MAX_EARLY_ANSWER_BYTES) answer.destroy();
+    });
+    answer.once("end", () => resolve(Buffer.concat(pieces)));
+    answer.once("error", () => resolve(undefined));
+    answer.once("close", () => {
+      silence.stop();
+      resolve(undefined); // without effect after `end`
+    });
+  });
+}

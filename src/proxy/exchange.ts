@@ -1,0 +1,47 @@
+/** One request and its answer, with what was read from the head once. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+import { requestIdOf } from "./answer.js";
+import type { HeaderForwarder, OutgoingHeaders, Peer } from "./forwarded-headers.js";
+import { createRequestHead, type RequestHead } from "./request-head.js";
+
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly head: RequestHead;
+  readonly peer: Peer;
+  readonly requestId: string;
+  /** @throws ProxyError `loop`. */
+  upstreamHeaders(): OutgoingHeaders;
+  /** Tells a client that waits for it (`Expect: 100-continue`) to send its body; once. */
+  sendContinue(): void;
+}
+
+export function createExchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  forwarder: HeaderForwarder,
+): Exchange {
+  const head = createRequestHead(request.rawHeaders);
+  const peer: Peer = {
+    address: request.socket.remoteAddress,
+    encrypted: (request.socket as Partial<TLSSocket>).encrypted === true,
+  };
+  let awaitsContinue = request.httpVersion === "1.1" && expectsContinue(head);
+  return {
+    request,
+    response,
+    head,
+    peer,
+    requestId: requestIdOf(head),
+    upstreamHeaders: () => forwarder.forRequest(head, request.httpVersion, peer),
+    sendContinue() {
+      if (awaitsContinue && !response.headersSent) response.writeContinue();
+      awaitsContinue = false;
+    },
+  };
+}
+
+function expectsContinue(head: RequestHead): boolean {
+  return head.values("expect").some((value) => value.toLowerCase() === "100-continue");
+}

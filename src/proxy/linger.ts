@@ -1,0 +1,63 @@
+/**
+ * Answering a client that is still sending. Closing at once would reset the connection, and the client would see a broken
+ * pipe in place of the answer. So the answer is written, then what still comes is read and discarded, within bounds, and
+ * only then is the connection closed (nginx's `lingering_close` is the model).
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createTimer } from "../timer.js";
+
+export interface LingerBounds {
+  /** Longest time in all, milliseconds. */
+  readonly totalMs: number;
+  /** Longest time without a byte, milliseconds. */
+  readonly idleMs: number;
+  /** How many may linger that long at once. */
+  readonly capacity: number;
+  /** Longest time in all for one over the capacity, milliseconds. */
+  readonly crowdedMs: number;
+}
+
+export const LINGER: LingerBounds = Object.freeze({
+  totalMs: 30_000,
+  idleMs: 5_000,
+  capacity: 1_000,
+  crowdedMs: 1_000,
+});
+
+/** Ends an answer that is already written, but not ended, once the client has ended its request. */
+export type Linger = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  onDiscarded?: (bytes: number) => void,
+) => void;
+
+export function createLinger(bounds: LingerBounds = LINGER): Linger {
+  let lingering = 0;
+  return (request, response, onDiscarded) => {
+    lingering += 1;
+    const total = createTimer(lingering > bounds.capacity ? bounds.crowdedMs : bounds.totalMs, stop);
+    const idle = createTimer(bounds.idleMs, stop);
+    total.start();
+    idle.start();
+    request.on("data", onData).once("end", stop).once("close", stop);
+    response.once("close", stop);
+    request.resume();
+    if (request.complete && request.readableEnded) stop();
+
+    function onData(piece: Buffer): void {
+      idle.start();
+      onDiscarded?.(piece.length);
+    }
+    function stop(): void {
+      // FIN first, in every case: what the client still sends after the bounds may be lost, the answer not.
+      if (!response.writableEnded) response.end();
+      if (!request.complete) response.socket?.destroySoon();
+      total.stop();
+      idle.stop();
+      request.off("data", onData).off("end", stop).off("close", stop);
+      response.off("close", stop);
+      lingering -= 1;
+      request.resume();
+    }
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * Everything that is not an upload, through http-proxy. The one file that knows http-proxy 1.18.1, and what of it has to be
+ * worked around:
+ * - it copies `req.headers`, which Node has joined and shortened: the headers for Glance are put there first;
+ * - it rewrites `//` and `\` in `req.url`, and runs it through `url.parse`: it gets the path as part of the target instead;
+ * - with an `Expect` header there is no `proxyReq` event: the header is gone by then, and `100` is answered here;
+ * - when the client goes away after its request was read, nothing ends the request to Glance: `res.on("close")` does here;
+ * - its own answer writing loses repeated headers and hides a truncated answer: answers go through our own relay.
+ */
+import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
+import httpProxy from "http-proxy";
+import type { Metrics } from "../observe/metrics.js";
+import { createTimer } from "../timer.js";
+import type { Answerer } from "./answer.js";
+import type { Exchange } from "./exchange.js";
+import { guardContentLength } from "./request-guard.js";
+import { toUpstreamError, upstreamErrorKind, upstreamTimeout, type Upstream } from "./upstream.js";
+import type { ProxyError } from "../proxy-error.js";
+
+/** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
+export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
+
+export function createPassThrough(
+  upstream: Upstream,
+  answerer: Answerer,
+  metrics: Metrics,
+  silenceMs: number,
+): PassThrough {
+  const proxy = httpProxy.createProxyServer<IncomingMessage, ServerResponse>({
+    agent: upstream.agent,
+    selfHandleResponse: true,
+    ignorePath: true,
+  });
+
+  /** What the events of a request are for; http-proxy hands us the client's request and nothing else of ours. */
+  const pending = new WeakMap<IncomingMessage, Pending>();
+  proxy.on("proxyReq", (outgoing, request) => pending.get(request)?.opened(outgoing));
+  proxy.on("proxyRes", (answer, request) => pending.get(request)?.answered(answer));
+
+  return (exchange, path) => {
+    const { request, response, head, requestId } = exchange;
+    guardContentLength(head);
+    const headers = exchange.upstreamHeaders();
+    // Node frames a GET's body only where it is told to.
+    if (head.values("transfer-encoding").length > 0) headers["transfer-encoding"] = "chunked";
+    request.headers = headers as IncomingMessage["headers"];
+    exchange.sendContinue();
+
+    return new Promise((resolve) => {
+      let outgoing: ClientRequest | undefined;
+      const silence = createTimer(silenceMs, () => outgoing?.destroy(upstreamTimeout()));
+      response.once("close", () => {
+        silence.stop();
+        outgoing?.destroy();
+        resolve();
+      });
+      pending.set(request, {
+        opened(opened) {
+          outgoing = opened;
+          // Glance's turn begins when it has the whole request.
+          opened.once("finish", () => silence.start());
+        },
+        answered(answer) {
+          silence.stop();
+          void answerer.relay(request, response, answer).then((relayed) => {
+            if (relayed === "truncated") metrics.upstreamError("truncated");
+          });
+        },
+      });
+      const target = { ...upstream.target, path: upstream.path(path) };
+      proxy.web(request, response, { target }, (cause) => {
+        silence.stop();
+        if (response.destroyed) return;
+        const error = toUpstreamError(cause);
+        report(error);
+        if (response.headersSent) response.destroy();
+        else answerer.refuse(request, response, { error, requestId, head });
+      });
+    });
+  };
+
+  function report(error: ProxyError): void {
+    const kind = upstreamErrorKind(error);
+    if (kind !== undefined) metrics.upstreamError(kind);
+  }
+}
+
+interface Pending {
+  opened(outgoing: ClientRequest): void;
+  answered(answer: IncomingMessage): void;
+}

@@ -1,0 +1,32 @@
+/**
+ * Requests that Node accepts but that Glance, or Glance's WSGI server, would read in another way. Each was seen to make an
+ * image active without its data, to hang a worker or to smuggle a request. Pure.
+ */
+import { ProxyError } from "../proxy-error.js";
+import { parseContentLength, type RequestHead } from "./request-head.js";
+
+/** What holds for every request. @throws ProxyError `bad_request` or `not_implemented`. */
+export function guardRequest(method: string, httpVersion: string, head: RequestHead): void {
+  const encodings = head.values("transfer-encoding");
+  const chunked = encodings.length > 0;
+  if (chunked && (encodings.length > 1 || encodings[0]?.toLowerCase() !== "chunked")) {
+    throw new ProxyError("not_implemented", "Transfer-Encoding: only 'chunked' is supported.");
+  }
+  if (chunked && httpVersion === "1.0") {
+    throw new ProxyError("bad_request", "Transfer-Encoding: not known to HTTP/1.0.");
+  }
+  if (chunked && (method === "DELETE" || method === "OPTIONS")) {
+    // http-proxy would declare the body empty and send it all the same.
+    throw new ProxyError("bad_request", `Transfer-Encoding: not accepted with ${method}.`);
+  }
+  if (head.values("host").length > 1) throw new ProxyError("bad_request", "Host: given more than once.");
+}
+
+/** Node accepts `05` and numbers beyond 2^53. @throws ProxyError `bad_request`. */
+export function guardContentLength(head: RequestHead): void {
+  for (const value of head.values("content-length")) {
+    if (parseContentLength(value) === undefined) {
+      throw new ProxyError("bad_request", "Content-Length: not a plain decimal number.");
+    }
+  }
+}

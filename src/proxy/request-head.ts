@@ -1,0 +1,59 @@
+/** A request's header lines as they came, before Node joins or drops any. Pure. */
+
+export interface HeaderLine {
+  /** Lower case. */
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface RequestHead {
+  readonly lines: readonly HeaderLine[];
+  /** Every value given under a name (lower case), in order. */
+  values(name: string): readonly string[];
+}
+
+/** @param rawHeaders Node's flat list: name, value, name, value ... */
+export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
+  const lines: HeaderLine[] = [];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    lines.push({ name: (rawHeaders[index] ?? "").toLowerCase(), value: rawHeaders[index + 1] ?? "" });
+  }
+  return {
+    lines,
+    values: (name) => lines.filter((line) => line.name === name).map((line) => line.value),
+  };
+}
+
+/** RFC 9110, section 7.6.1, with the older names still in use. */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "http2-settings",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Never to be dropped because `Connection` names them: without them the message would be another one. */
+const MESSAGE_ITSELF = new Set(["content-length", "host"]);
+
+/** The lines that may cross a proxy. */
+export function endToEnd(lines: readonly HeaderLine[]): HeaderLine[] {
+  const named = new Set(
+    lines
+      .filter((line) => line.name === "connection")
+      .flatMap((line) => line.value.toLowerCase().split(","))
+      .map((name) => name.trim()),
+  );
+  return lines.filter(({ name }) => !HOP_BY_HOP.has(name) && (!named.has(name) || MESSAGE_ITSELF.has(name)));
+}
+
+/** A `Content-Length` as RFC 9110 writes it: decimal, no leading zeros, and a number this program can count to. */
+export function parseContentLength(value: string): number | undefined {
+  const bytes = /^(0|[1-9][0-9]{0,15})$/.test(value) ? Number(value) : Number.NaN;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}

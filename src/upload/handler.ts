@@ -1,0 +1,162 @@
+/** One upload, as its way goes: learn the size, check the limits, relay and count, wait for Glance, answer. */
+import type { ServerResponse } from "node:http";
+import type { Config } from "../config/schema.js";
+import { lookUpImage } from "../glance/image-status.js";
+import type { Operation } from "../glance/request-target.js";
+import { ProxyError, toProxyError } from "../proxy-error.js";
+import type { Answerer } from "../proxy/answer.js";
+import type { Exchange } from "../proxy/exchange.js";
+import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
+import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
+import { learnDeclaredSize, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
+import { relayBody, tooLarge } from "./relay.js";
+import { awaitRollback, explainRollback } from "./rollback.js";
+import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
+
+/** Seconds after which a client that was turned away for want of a place may come again. */
+const RETRY_AFTER_SECONDS = 10;
+
+export interface UploadTarget {
+  readonly operation: Operation;
+  readonly imageId: string;
+  /** What to send to Glance. */
+  readonly path: string;
+}
+
+export interface UploadHandlerOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly answerer: Answerer;
+  readonly observers: Observers;
+}
+
+export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promise<void>;
+
+export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
+  const { config, upstream, answerer, observers } = options;
+  const { size, limits, rollback } = config;
+
+  return async (exchange, target) => {
+    const upload = new Upload(
+      {
+        requestId: exchange.requestId,
+        imageId: target.imageId,
+        operation: target.operation,
+        framingIn: exchange.head.values("transfer-encoding").length > 0 ? "chunked" : "content-length",
+        peer: exchange.peer.address,
+        userAgent: exchange.head.values("user-agent")[0],
+      },
+      observers,
+    );
+    try {
+      await carry(exchange, target, upload);
+    } catch (cause) {
+      refuse(exchange, upload, toProxyError(cause));
+    }
+  };
+
+  async function carry(exchange: Exchange, target: UploadTarget, upload: Upload): Promise<void> {
+    const declared = learnDeclaredSize(exchange.head, size.hints);
+    upload.declare(declared);
+    checkLimits(declared);
+    const headers = exchange.upstreamHeaders();
+
+    const end = await relayBody({
+      source: exchange.request,
+      upload,
+      open: () => {
+        const framing = frame(declared, upload.origin.framingIn);
+        upload.framingOut = framing;
+        return upstream.request("PUT", target.path, uploadHeaders(headers, declared, framing));
+      },
+      onContinue: () => exchange.sendContinue(),
+      maxBytes: limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize,
+      idleMs: limits.idleTimeout,
+      silenceMs: config.upstream.responseTimeout,
+    });
+
+    if (end.kind === "answered") {
+      const status = end.answer.statusCode ?? 0;
+      const { request, response } = exchange;
+      const relayed = end.early
+        ? await answerer.relayEarly(request, response, end.answer, onDiscarded(upload))
+        : await answerer.relay(request, response, end.answer);
+      if (relayed === "truncated") observers.metrics.upstreamError("truncated");
+      upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
+      return;
+    }
+    const { error, begun } = end;
+    const kind = upstreamErrorKind(error);
+    if (kind !== undefined) observers.metrics.upstreamError(kind);
+    if (begun && rollback.verify) await rollBack(target.imageId, headers, upload);
+    refuse(exchange, upload, error);
+  }
+
+  function checkLimits(declared: DeclaredSize): void {
+    if (limits.maxImageSize > 0 && (declared.bytes ?? 0) > limits.maxImageSize) {
+      throw tooLarge(declared.bytes ?? 0, limits.maxImageSize);
+    }
+    if (declared.source === "unknown" && size.unknown === "reject") {
+      throw new ProxyError(
+        "length_required",
+        `The size of the image has to be announced, by ${SIZE_HEADER} or Content-Length.`,
+      );
+    }
+    // The upload asking is itself in flight already.
+    if (limits.maxConcurrentUploads > 0 && observers.uploads.inFlightCount > limits.maxConcurrentUploads) {
+      throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
+        headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
+      });
+    }
+  }
+
+  function frame(declared: DeclaredSize, framingIn: Framing): Framing {
+    return declared.bytes !== undefined && size.reframe ? "content-length" : framingIn;
+  }
+
+  async function rollBack(imageId: string, headers: OutgoingHeaders, upload: Upload): Promise<void> {
+    const startedAt = Date.now();
+    upload.rollback = await awaitRollback(
+      (timeoutMs) => lookUpImage(upstream, imageId, headers, timeoutMs),
+      rollback,
+    );
+    observers.metrics.rollback(upload.rollback, (Date.now() - startedAt) / 1000);
+    if (upload.rollback === "timeout" || upload.rollback === "active") {
+      const { requestId } = upload.origin;
+      observers.log.error({ requestId, imageId, rollback: upload.rollback }, "image not rolled back");
+    }
+  }
+
+  function refuse(exchange: Exchange, upload: Upload, error: ProxyError): void {
+    const { request, response, requestId, head } = exchange;
+    if (canAnswer(response)) {
+      const remark = explainRollback(upload.rollback, upload.origin.imageId);
+      answerer.refuse(request, response, { error, remark, requestId, head }, onDiscarded(upload));
+    } else {
+      response.destroy();
+    }
+    upload.settle(outcomeOf(error.code), error);
+  }
+}
+
+function onDiscarded(upload: Upload): (bytes: number) => void {
+  return (bytes) => upload.discarded(bytes);
+}
+
+function canAnswer(response: ServerResponse): boolean {
+  return !response.headersSent && !response.destroyed && response.socket?.destroyed === false;
+}
+
+/** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
+function uploadHeaders(headers: OutgoingHeaders, declared: DeclaredSize, framing: Framing): OutgoingHeaders {
+  const { "content-length": _length, [SIZE_HEADER]: _size, ...rest } = headers;
+  const empty = framing === "content-length" && declared.bytes === 0;
+  return {
+    ...rest,
+    ...(declared.bytes === undefined ? {} : { [SIZE_HEADER]: String(declared.bytes) }),
+    ...(framing === "content-length"
+      ? { "content-length": String(declared.bytes) }
+      : { "transfer-encoding": "chunked" }),
+    ...(empty ? {} : { expect: "100-continue" }),
+  };
+}

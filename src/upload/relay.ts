@@ -1,0 +1,205 @@
+/**
+ * Carries an upload's body from the client to Glance: counted, never one byte too many, never complete before the client's
+ * own body is. Whatever goes wrong destroys the request to Glance; only a body that ended as declared finishes it.
+ *
+ * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
+ */
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { ProxyError } from "../proxy-error.js";
+import { toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
+import { createTimer } from "../timer.js";
+import { sizeExceeded, sizeMismatch } from "./declared-size.js";
+import { HoldBack } from "./hold-back.js";
+import type { Upload } from "./upload.js";
+
+/** HAZARD: uWSGI resets the connection on pieces near 1 MiB. */
+const MAX_PIECE_BYTES = 64 * 1024;
+
+/**
+ * Glance refuses an upload it does not want before it reads any of it, and under uWSGI closes at once: body bytes on the
+ * way would then reset the connection and lose the answer. So the body waits for `100 Continue`; uWSGI never sends one.
+ */
+const CONTINUE_WAIT_MS = 1_000;
+
+export interface RelayOptions {
+  readonly source: IncomingMessage;
+  readonly upload: Upload;
+  /** Opens the request to Glance, its head complete with framing. */
+  readonly open: () => ClientRequest;
+  /** Called when the client may send its body. */
+  readonly onContinue: () => void;
+  /** Most bytes accepted; for bodies of unknown size. */
+  readonly maxBytes: number;
+  /** `limits.idleTimeout`, milliseconds. */
+  readonly idleMs: number;
+  /** `upstream.responseTimeout`, milliseconds. */
+  readonly silenceMs: number;
+}
+
+export type RelayEnd =
+  /** Glance answered: after the whole body or, `early`, with a refusal before its end. */
+  | { readonly kind: "answered"; readonly answer: IncomingMessage; readonly early: boolean }
+  /** The request to Glance was destroyed. `begun`: Glance may have seen it. */
+  | { readonly kind: "failed"; readonly error: ProxyError; readonly begun: boolean };
+
+/** Resolves once, never rejects. Afterwards the source flows and nobody listens: what still comes is discarded. */
+export function relayBody(options: RelayOptions): Promise<RelayEnd> {
+  return new Promise((resolve) => {
+    new Relay(options, resolve).start();
+  });
+}
+
+class Relay {
+  readonly #options: RelayOptions;
+  readonly #resolve: (end: RelayEnd) => void;
+  readonly #holdBack: HoldBack | undefined;
+  /** The client's turn. */
+  readonly #idle;
+  /** Glance's turn: to read on, or to answer. */
+  readonly #silence;
+  readonly #continueWait;
+  #upstream: ClientRequest | undefined;
+  #bodyEnded = false;
+  #done = false;
+
+  constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
+    this.#options = options;
+    this.#resolve = resolve;
+    const { declaredBytes, framingOut } = options.upload;
+    if (framingOut === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
+      this.#holdBack = new HoldBack(declaredBytes);
+    }
+    this.#idle = createTimer(options.idleMs, () =>
+      this.#fail(new ProxyError("client_timeout", "The client sent no data in time.")),
+    );
+    this.#silence = createTimer(options.silenceMs, () => this.#fail(upstreamTimeout()));
+    this.#continueWait = createTimer(CONTINUE_WAIT_MS, () => this.#readBody());
+  }
+
+  start(): void {
+    const { source, upload } = this.#options;
+    source.on("close", this.#onSourceClose);
+    if (source.destroyed) {
+      this.#onSourceClose();
+    } else if (upload.framingOut === "content-length" && upload.declaredBytes === 0) {
+      // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
+      this.#readBody();
+    } else {
+      this.#openUpstream();
+      this.#upstream?.once("continue", () => this.#readBody());
+      this.#upstream?.once("socket", (socket) => {
+        if (socket.connecting) socket.once("connect", () => this.#continueWait.start());
+        else this.#continueWait.start();
+      });
+      this.#upstream?.flushHeaders();
+    }
+  }
+
+  #openUpstream(): void {
+    const upstream = this.#options.open();
+    this.#upstream = upstream;
+    upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
+    upstream.on("response", (answer) => this.#onAnswer(answer));
+    upstream.on("drain", () => {
+      this.#silence.stop();
+      this.#awaitClient();
+    });
+  }
+
+  #readBody(): void {
+    if (this.#done || this.#options.source.listenerCount("data") > 0) return;
+    this.#continueWait.stop();
+    this.#options.onContinue();
+    this.#options.source.on("data", this.#onPiece).once("end", this.#onEnd);
+    this.#awaitClient();
+  }
+
+  #awaitClient(): void {
+    if (this.#done || this.#bodyEnded) return;
+    this.#idle.start();
+    this.#options.source.resume();
+  }
+
+  readonly #onPiece = (piece: Buffer): void => {
+    const { upload, maxBytes } = this.#options;
+    upload.received(piece.length);
+    if (upload.declaredBytes !== undefined && upload.receivedBytes > upload.declaredBytes) {
+      return this.#fail(sizeExceeded(upload.declaredBytes, upload.receivedBytes));
+    }
+    if (upload.receivedBytes > maxBytes) return this.#fail(tooLarge(upload.receivedBytes, maxBytes));
+    this.#idle.start();
+    const writable = this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece);
+    if (!writable) {
+      this.#idle.stop();
+      this.#silence.start();
+      this.#options.source.pause();
+    }
+  };
+
+  #write(bytes: Buffer): boolean {
+    let writable = true;
+    for (let start = 0; start < bytes.length; start += MAX_PIECE_BYTES) {
+      const piece = bytes.subarray(start, start + MAX_PIECE_BYTES);
+      this.#options.upload.forwarded(piece.length);
+      writable = this.#upstream?.write(piece) ?? false;
+    }
+    return writable;
+  }
+
+  readonly #onEnd = (): void => {
+    const { declaredBytes, receivedBytes } = this.#options.upload;
+    this.#idle.stop();
+    if (declaredBytes !== undefined && receivedBytes < declaredBytes) {
+      return this.#fail(sizeMismatch(declaredBytes, receivedBytes));
+    }
+    this.#bodyEnded = true;
+    if (!this.#upstream) this.#openUpstream();
+    if (this.#holdBack) this.#write(this.#holdBack.release());
+    this.#upstream?.end();
+    this.#silence.start();
+  };
+
+  /** The client went away, or its connection broke. Once its body has ended that changes nothing for Glance. */
+  readonly #onSourceClose = (): void => {
+    if (!this.#bodyEnded && !this.#options.source.complete) {
+      this.#fail(new ProxyError("client_aborted", "The client went away before its body had ended."));
+    }
+  };
+
+  #onAnswer(answer: IncomingMessage): void {
+    if (this.#done) return;
+    const status = answer.statusCode ?? 0;
+    if (!this.#bodyEnded && status < 400) {
+      return this.#fail(
+        new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
+      );
+    }
+    this.#finish();
+    this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
+  }
+
+  #fail(error: ProxyError): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#upstream?.destroy();
+    const connected = error.code !== "upstream_unreachable" && error.code !== "upstream_connect_timeout";
+    this.#resolve({ kind: "failed", error, begun: this.#upstream !== undefined && connected });
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#idle.stop();
+    this.#silence.stop();
+    this.#continueWait.stop();
+    this.#options.source.off("data", this.#onPiece).off("end", this.#onEnd).off("close", this.#onSourceClose);
+    this.#options.source.resume();
+  }
+}
+
+/** `limits.maxImageSize` passed. */
+export function tooLarge(bytes: number, maxBytes: number): ProxyError {
+  return new ProxyError(
+    "too_large",
+    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
+  );
+}

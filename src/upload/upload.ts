@@ -1,0 +1,160 @@
+/** One upload, from its head to its settling. It settles once; metrics, log and the list of uploads hang off that. */
+import type { Operation } from "../glance/request-target.js";
+import { clientKind, type ClientKind } from "../observe/client-kind.js";
+import type { Log } from "../observe/log.js";
+import type { Metrics, Outcome } from "../observe/metrics.js";
+import type { UploadsRegistry, UploadView } from "../observe/uploads-registry.js";
+import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
+import type { DeclaredSize, SizeSource } from "./declared-size.js";
+import type { RollbackResult } from "./rollback.js";
+
+export type Framing = "content-length" | "chunked";
+
+export interface UploadOrigin {
+  readonly requestId: string;
+  readonly imageId: string;
+  readonly operation: Operation;
+  readonly framingIn: Framing;
+  readonly peer: string | undefined;
+  readonly userAgent: string | undefined;
+}
+
+export interface Observers {
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly uploads: UploadsRegistry;
+}
+
+export class Upload {
+  source: SizeSource = "unknown";
+  declaredBytes: number | undefined;
+  /** Counted after transfer-decoding. */
+  receivedBytes = 0;
+  /** Handed to the connection to Glance. */
+  forwardedBytes = 0;
+  /** Absent until a request went out to Glance. */
+  framingOut: Framing | undefined;
+  rollback: RollbackResult | undefined;
+
+  readonly #client: ClientKind;
+  readonly #startedAt = Date.now();
+  #durationSeconds: number | undefined;
+  #outcome: Outcome | undefined;
+
+  constructor(
+    readonly origin: UploadOrigin,
+    private readonly observers: Observers,
+  ) {
+    this.#client = clientKind(origin.userAgent);
+    observers.metrics.uploadStarted(origin.operation);
+    observers.uploads.add(this);
+  }
+
+  declare(size: DeclaredSize): void {
+    this.source = size.source;
+    this.declaredBytes = size.bytes;
+  }
+
+  received(bytes: number): void {
+    this.receivedBytes += bytes;
+    this.discarded(bytes);
+  }
+
+  /** Read from the client only so that it can read the refusal: received, but no part of the upload. */
+  discarded(bytes: number): void {
+    this.observers.metrics.bytes.received[this.origin.operation] += bytes;
+  }
+
+  forwarded(bytes: number): void {
+    this.forwardedBytes += bytes;
+    this.observers.metrics.bytes.forwarded[this.origin.operation] += bytes;
+  }
+
+  view(): UploadView {
+    const { requestId, imageId, operation } = this.origin;
+    return {
+      requestId,
+      imageId,
+      operation,
+      client: this.#client,
+      sizeSource: this.source,
+      ...(this.declaredBytes === undefined ? {} : { declaredBytes: this.declaredBytes }),
+      receivedBytes: this.receivedBytes,
+      forwardedBytes: this.forwardedBytes,
+      startedAt: new Date(this.#startedAt).toISOString(),
+      durationSeconds: this.#durationSeconds ?? this.#elapsedSeconds(),
+      ...(this.#outcome === undefined ? {} : { outcome: this.#outcome }),
+    };
+  }
+
+  /** @param reason what the log says besides: a status of Glance's, or the error. */
+  settle(outcome: Outcome, reason?: { readonly status: number } | ProxyError): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    this.#durationSeconds = this.#elapsedSeconds();
+    const { metrics, log, uploads } = this.observers;
+    const { framingIn, operation } = this.origin;
+    metrics.uploadSettled({
+      operation,
+      outcome,
+      source: this.source,
+      client: this.#client,
+      receivedBytes: this.receivedBytes,
+      durationSeconds: this.#durationSeconds,
+      reframed: framingIn === "chunked" && this.framingOut === "content-length",
+    });
+    uploads.finish(this);
+    log.info(
+      {
+        ...this.origin,
+        sizeSource: this.source,
+        declaredBytes: this.declaredBytes,
+        receivedBytes: this.receivedBytes,
+        forwardedBytes: this.forwardedBytes,
+        framingOut: this.framingOut,
+        outcome,
+        durationSeconds: this.#durationSeconds,
+        rollback: this.rollback,
+        status: reason?.status,
+        ...(reason instanceof ProxyError ? describeError(reason) : {}),
+      },
+      "upload",
+    );
+  }
+
+  #elapsedSeconds(): number {
+    return (Date.now() - this.#startedAt) / 1000;
+  }
+}
+
+/** What the log shows of an error. */
+export function describeError(error: ProxyError): object {
+  const cause = error.cause instanceof Error ? error.cause.message : undefined;
+  return { reason: error.message, ...(cause === undefined ? {} : { cause }) };
+}
+
+/** How an upload that failed with this error is counted. */
+export function outcomeOf(code: ProxyErrorCode): Outcome {
+  switch (code) {
+    case "invalid_size":
+    case "size_exceeded":
+    case "size_mismatch":
+    case "too_large":
+    case "length_required":
+    case "busy":
+    case "client_timeout":
+    case "client_aborted":
+      return code;
+    case "bad_request":
+    case "not_found":
+    case "not_implemented":
+    case "loop":
+    case "upstream_unreachable":
+    case "upstream_connect_timeout":
+    case "upstream_timeout":
+    case "upstream_failed":
+    case "upstream_early_success":
+    case "internal":
+      return "upstream_error";
+  }
+}
