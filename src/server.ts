@@ -1,11 +1,12 @@
 /** The proxy as a server of its own: two listeners, their timeouts, and the way down. */
 import { createServer as createHttpServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { createAdminApp } from "./admin/app.js";
 import { createReadiness } from "./admin/readiness.js";
 import { createApp } from "./app.js";
 import type { Config } from "./config/schema.js";
 import type { ListenAddress } from "./config/values.js";
+import { trackConnections } from "./proxy/connections.js";
 import { answerParseErrors } from "./proxy/parse-error.js";
 import { createUpstream } from "./proxy/upstream.js";
 import type { Observers } from "./upload/upload.js";
@@ -44,8 +45,8 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
   const app = createApp({ config, upstream, observers });
   // With a listener for the latter Node leaves it to us when to say `100 Continue`.
   server.on("request", app).on("checkContinue", app);
-  const busy = trackBusyConnections(server);
-  answerParseErrors(server, (socket) => busy.has(socket));
+  const connections = trackConnections(server);
+  answerParseErrors(server, connections);
 
   return {
     async start() {
@@ -66,7 +67,7 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       server.prependListener("request", (_request, response: ServerResponse) => {
         response.shouldKeepAlive = false;
       });
-      const sweep = setInterval(() => busy.closeOthers(), 1_000);
+      const sweep = setInterval(() => connections.closeUnserved(), 1_000);
       const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
       await closed;
       clearInterval(sweep);
@@ -80,37 +81,6 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
         each.close();
         each.closeAllConnections();
       }
-    },
-  };
-}
-
-interface BusyConnections {
-  has(socket: Socket): boolean;
-  /** Closes those on which no request is being served. */
-  closeOthers(): void;
-}
-
-function trackBusyConnections(server: Server): BusyConnections {
-  const all = new Set<Socket>();
-  const busy = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    all.add(socket);
-    socket.once("close", () => {
-      all.delete(socket);
-      busy.delete(socket);
-    });
-  });
-  for (const event of ["request", "checkContinue"] as const) {
-    server.prependListener(event, (request, response: ServerResponse) => {
-      const { socket } = request;
-      busy.add(socket);
-      response.once("close", () => busy.delete(socket));
-    });
-  }
-  return {
-    has: (socket) => busy.has(socket),
-    closeOthers() {
-      for (const socket of all) if (!busy.has(socket)) socket.destroySoon();
     },
   };
 }

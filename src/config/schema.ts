@@ -1,9 +1,12 @@
 /**
  * Every configuration key: its type, unit, default and meaning. `config/default.yaml`, `--check-config`, the environment
  * variables and the documentation are derived from, or checked against, this one schema.
+ *
+ * Each key has a meaning (`describe`) and says what it takes (`meta({ takes })`, where its type does not say it all).
+ * What turns text into something else is a codec, not a transform: `--check-config` needs the way back.
  */
 import { z } from "zod";
-import { durationMs, listenAddress, sizeBytes, upstreamUrl } from "./values.js";
+import { durationMs, headerName, listenAddress, network, origin, sizeBytes, upstreamUrl } from "./values.js";
 
 const upstream = z.strictObject({
   url: upstreamUrl.describe(
@@ -26,22 +29,26 @@ const listen = z.strictObject({
     .describe("Address and port for clients; `[::1]:9292` for IPv6, port 0 takes a free one."),
   pathPrefix: z
     .string()
-    .regex(/^(\/[A-Za-z0-9._~-]+)*$/, "takes a path such as /image, without a slash at its end, or nothing")
+    .regex(/^(\/[A-Za-z0-9._~-]+)*$/)
+    .meta({ takes: "a path such as /image, without a slash at its end, or nothing" })
     .prefault("")
-    .describe("Path under which clients reach this proxy, such as `/image`. It is removed before Glance sees the path."),
+    .describe(
+      "Path under which clients reach this proxy, such as `/image`. It is removed before Glance sees the path.",
+    ),
 });
 
 const admin = z.strictObject({
   address: listenAddress
     .prefault("127.0.0.1:9190")
-    .describe("Address and port for metrics, health and uploads in flight. It has no authentication: keep it private."),
+    .describe(
+      "Address and port for metrics, health and uploads in flight. It has no authentication: keep it private.",
+    ),
 });
 
 const size = z.strictObject({
   hints: z
-    .array(z.string().regex(/^[a-z0-9-]+$/i, "takes header names"))
+    .array(headerName)
     .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
-    .transform((names) => names.map((name) => name.toLowerCase()))
     .describe("Request headers, besides `x-openstack-image-size`, in which clients may announce the size."),
   unknown: z
     .enum(["forward", "reject"])
@@ -62,10 +69,12 @@ const size = z.strictObject({
 const limits = z.strictObject({
   maxImageSize: sizeBytes
     .prefault(0)
-    .describe("Largest image accepted; larger ones get 413, before the first byte where the size is declared. 0: no limit."),
+    .describe(
+      "Largest image accepted; larger ones get 413, before the first byte where the size is declared. 0: no limit.",
+    ),
   maxConcurrentUploads: z
-    .int("takes a whole number")
-    .min(0, "takes a whole number from 0")
+    .int()
+    .min(0)
     .prefault(0)
     .describe("Uploads at once; one more gets 429 with `Retry-After`. 0: no limit."),
   idleTimeout: durationMs
@@ -75,7 +84,8 @@ const limits = z.strictObject({
         "read, because Glance is slower than the client, does not count. 0: no limit.",
     ),
   maxHeaderSize: sizeBytes
-    .refine((bytes) => bytes >= 1024, "takes at least 1KiB")
+    .refine((bytes) => bytes >= 1024)
+    .meta({ takes: "a size of at least 1KiB, such as 64KiB" })
     .prefault("64KiB")
     .describe("Largest request head; a larger one gets 431."),
 });
@@ -89,7 +99,8 @@ const rollback = z.strictObject({
     .prefault("10s")
     .describe("How long to wait for that; then the client is told that the image was not yet put back."),
   interval: durationMs
-    .refine((ms) => ms > 0, "takes a time above 0")
+    .refine((ms) => ms > 0)
+    .meta({ takes: "a time above 0 with its unit, such as 100ms" })
     .prefault("100ms")
     .describe("Time between two looks at the image while waiting."),
 });
@@ -102,7 +113,7 @@ const shutdown = z.strictObject({
 
 const forwarded = z.strictObject({
   trust: z
-    .array(z.string())
+    .array(network)
     .prefault([])
     .describe(
       "Peers (addresses or networks, such as 10.0.0.0/8) whose `Forwarded` and `X-Forwarded-*` headers are kept and " +
@@ -112,7 +123,7 @@ const forwarded = z.strictObject({
 
 const cors = z.strictObject({
   allowedOrigins: z
-    .array(z.string())
+    .array(origin)
     .prefault([])
     .describe(
       "Origins (such as https://horizon.example) whose scripts may read the answers that the proxy makes itself. Same " +

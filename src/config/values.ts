@@ -1,30 +1,55 @@
-/** The kinds of value a configuration key takes, as text in a file or in the environment. Pure. */
+/**
+ * The kinds of value a configuration key takes, as text in a file or in the environment, and back to text for
+ * `--check-config`. Each says in `takes` what it takes: faults and the reference quote that. Pure.
+ */
+import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 
-const UNITS = { "": 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
-const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+/** Largest first: a number is written in the first unit that divides it. */
+const SIZE_UNITS = { TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, B: 1 } as const;
+const TIME_UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
 
 /** Longest time a Node timer can count. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+function inLargestUnit(amount: number, units: Readonly<Record<string, number>>): string | 0 {
+  if (amount === 0) return 0;
+  const [name, factor] = Object.entries(units).find(([, factor]) => amount % factor === 0) ?? ["", 1];
+  return `${amount / factor}${name}`;
+}
+
+const numberOrText = z.union([z.string(), z.number()]);
+
 /** `123` or `64MiB`; becomes a number of bytes. */
-export const sizeBytes = z.union([z.string(), z.number()]).transform((value, context) => {
-  const match = /^(\d+)\s*(B|KiB|MiB|GiB|TiB)?$/.exec(String(value));
-  const bytes = match ? Number(match[1]) * UNITS[(match[2] ?? "") as keyof typeof UNITS] : Number.NaN;
-  if (Number.isSafeInteger(bytes)) return bytes;
-  context.addIssue({ code: "custom", message: "takes a number of bytes, or a size such as 64MiB or 10GiB" });
-  return z.NEVER;
-});
+export const sizeBytes = z
+  .codec(numberOrText, z.number(), {
+    decode(value, context) {
+      const match = /^(\d+)\s*(B|KiB|MiB|GiB|TiB)?$/.exec(String(value));
+      const bytes = match
+        ? Number(match[1]) * SIZE_UNITS[(match[2] ?? "B") as keyof typeof SIZE_UNITS]
+        : Number.NaN;
+      if (Number.isSafeInteger(bytes)) return bytes;
+      context.issues.push({ code: "custom", input: value });
+      return z.NEVER;
+    },
+    encode: (bytes) => inLargestUnit(bytes, SIZE_UNITS),
+  })
+  .meta({ takes: "a number of bytes, or a size such as 64MiB or 10GiB" });
 
 /** `500ms`, `30s`, `5m`, `6h`, `1d` or 0; becomes milliseconds. */
-export const durationMs = z.union([z.string(), z.number()]).transform((value, context) => {
-  if (value === 0 || value === "0") return 0;
-  const match = /^(\d+)\s*(ms|s|m|h|d)$/.exec(String(value));
-  const ms = match ? Number(match[1]) * MILLISECONDS[match[2] as keyof typeof MILLISECONDS] : Number.NaN;
-  if (ms <= MAX_TIMER_MS) return ms;
-  context.addIssue({ code: "custom", message: "takes 0 or a time with its unit, such as 500ms, 30s or 6h, up to 24d" });
-  return z.NEVER;
-});
+export const durationMs = z
+  .codec(numberOrText, z.number(), {
+    decode(value, context) {
+      if (value === 0 || value === "0") return 0;
+      const match = /^(\d+)\s*(ms|s|m|h|d)$/.exec(String(value));
+      const ms = match ? Number(match[1]) * TIME_UNITS[match[2] as keyof typeof TIME_UNITS] : Number.NaN;
+      if (ms <= MAX_TIMER_MS) return ms;
+      context.issues.push({ code: "custom", input: value });
+      return z.NEVER;
+    },
+    encode: (ms) => inLargestUnit(ms, TIME_UNITS),
+  })
+  .meta({ takes: "0 or a time with its unit, such as 500ms, 30s or 6h, up to 24d" });
 
 export interface ListenAddress {
   /** Without brackets, also for IPv6. */
@@ -32,32 +57,58 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** Four numbers with dots are never a name: `300.1.1.1` would only fail later, as a name that cannot be resolved. */
+function isHost(host: string): boolean {
+  return !/^[\d.]+$/.test(host) || isIPv4(host);
+}
+
 /** `HOST:PORT`, IPv6 in brackets. */
-export const listenAddress = z.string().transform((value, context): ListenAddress => {
-  const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(value);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host !== undefined && port <= 65_535) return { host, port };
-  context.addIssue({ code: "custom", message: "takes HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292" });
-  return z.NEVER;
-});
+export const listenAddress = z
+  .codec(z.string(), z.custom<ListenAddress>(), {
+    decode(value, context) {
+      const [, ipv6, name, digits] = /^(?:\[([^[\]\s]+)\]|([^:[\]/\s@]+)):(\d{1,5})$/.exec(value) ?? [];
+      const port = Number(digits);
+      if (port <= 65_535) {
+        if (ipv6 !== undefined && isIPv6(ipv6)) return { host: ipv6, port };
+        if (name !== undefined && isHost(name)) return { host: name, port };
+      }
+      context.issues.push({ code: "custom", input: value });
+      return z.NEVER;
+    },
+    encode: ({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`),
+  })
+  .meta({ takes: "HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292" });
 
 /** `http://HOST:PORT[/PATH]`. No credentials, query or fragment: they would be sent, or lost, silently. */
-export const upstreamUrl = z.string().transform((value, context): URL => {
-  const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (
-    url?.protocol === "http:" &&
-    url.hostname !== "" &&
-    url.username === "" &&
-    url.password === "" &&
-    url.search === "" &&
-    url.hash === ""
-  ) {
-    return url;
-  }
-  context.addIssue({
-    code: "custom",
-    message: "takes the URL of a Glance, such as http://127.0.0.1:9292, without user, query or fragment",
+export const upstreamUrl = z
+  .codec(z.string(), z.custom<URL>(), {
+    decode(value, context) {
+      // URL itself forgives blanks, `http:host` and a lone `?`: what it would repair silently is refused here.
+      const url = /^http:\/\/[^\s?#]+$/i.test(value) && URL.canParse(value) ? new URL(value) : undefined;
+      if (url?.username === "" && url.password === "") return url;
+      context.issues.push({ code: "custom", input: value });
+      return z.NEVER;
+    },
+    encode: (url) => (url.pathname === "/" ? url.href.replace(/\/$/, "") : url.href),
+  })
+  .meta({
+    takes: "the URL of a Glance, such as http://127.0.0.1:9292, without user, query or fragment",
+    example: "http://127.0.0.1:9292",
   });
-  return z.NEVER;
-});
+
+/** An address, or a network in CIDR form. */
+export const network = z
+  .union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()])
+  .meta({ takes: "addresses or networks, such as 192.0.2.7 or 10.0.0.0/8" });
+
+/** As browsers write it in `Origin`; with a slash at its end, or a path, it would never match. */
+export const origin = z
+  .string()
+  .refine((value) => URL.canParse(value) && new URL(value).origin === value)
+  .meta({ takes: "origins such as https://horizon.example, without a path or a slash at the end" });
+
+export const headerName = z
+  .string()
+  .regex(/^[a-z0-9-]+$/i)
+  .toLowerCase()
+  .meta({ takes: "header names" });

@@ -29,7 +29,7 @@ const IMAGE_ACTION = /^((?:\/v2(?:\.\d+)?)?)\/images\/([^/]+)\/(file|stage|impor
  */
 export function readTarget(method: string, target: string, prefix: string): RequestTarget {
   if (!target.startsWith("/")) return refused("the request target has to be a path");
-  // eslint-disable-next-line no-control-regex -- control bytes are what is looked for
+
   if (/[^\x21-\x7e]|[\\#]/.test(target))
     return refused("the request target has a byte that does not belong in one");
 

@@ -1,25 +1,35 @@
 /** Requests that Node's parser refuses (TE with CL, folded headers, bare LF ...): answered in Glance's shape. */
+import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
-import { randomUUID } from "node:crypto";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
+import type { Connections } from "./connections.js";
 
-/**
- * @param isBusy whether a request is being served on a connection: an answer of ours could land in the middle of its
- *   answer, so such a connection is only closed.
- */
-export function answerParseErrors(server: Server, isBusy: (socket: Socket) => boolean): void {
+export function answerParseErrors(server: Server, connections: Connections): void {
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
     const socket = stream as Socket;
-    if (error.code === "ECONNRESET" || !socket.writable || isBusy(socket)) return void socket.destroy();
-    const [status, explanation] = describe(error.code);
-    const { contentType, body } = glanceError(status, explanation, undefined);
-    socket.end(
-      `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\nConnection: close\r\nContent-Type: ${contentType}\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nX-Openstack-Request-Id: req-${randomUUID()}\r\n\r\n${body}`,
-      () => socket.destroySoon(),
-    );
+    const served = connections.served(socket);
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+    } else if (served === undefined) {
+      answer(socket, error.code);
+    } else if (served.request.complete) {
+      // Rubbish behind a whole request: that request still gets its answer, and nothing after it is read.
+      served.response.once("close", () => socket.destroySoon());
+    } else {
+      socket.destroy(); // a broken body: an answer of ours could land in the middle of another
+    }
   });
+}
+
+function answer(socket: Socket, code: string | undefined): void {
+  const [status, explanation] = describe(code);
+  const { contentType, body } = glanceError(status, explanation, undefined);
+  socket.write(
+    `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\nConnection: close\r\nContent-Type: ${contentType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nX-Openstack-Request-Id: req-${randomUUID()}\r\n\r\n${body}`,
+  );
+  socket.destroySoon();
 }
 
 function describe(code: string | undefined): [status: number, explanation: string] {

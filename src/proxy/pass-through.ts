@@ -43,7 +43,7 @@ export function createPassThrough(
     const headers = exchange.upstreamHeaders();
     // Node frames a GET's body only where it is told to.
     if (head.values("transfer-encoding").length > 0) headers["transfer-encoding"] = "chunked";
-    request.headers = headers as IncomingMessage["headers"];
+    request.headers = headers;
     exchange.sendContinue();
 
     return new Promise((resolve) => {

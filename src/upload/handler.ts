@@ -61,14 +61,12 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     checkLimits(declared);
     const headers = exchange.upstreamHeaders();
 
+    const framing = frame(declared, upload.origin.framingIn);
+    upload.framingOut = framing;
     const end = await relayBody({
       source: exchange.request,
       upload,
-      open: () => {
-        const framing = frame(declared, upload.origin.framingIn);
-        upload.framingOut = framing;
-        return upstream.request("PUT", target.path, uploadHeaders(headers, declared, framing));
-      },
+      open: () => upstream.request("PUT", target.path, uploadHeaders(headers, declared, framing)),
       onContinue: () => exchange.sendContinue(),
       maxBytes: limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize,
       idleMs: limits.idleTimeout,
@@ -149,7 +147,7 @@ function canAnswer(response: ServerResponse): boolean {
 
 /** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
 function uploadHeaders(headers: OutgoingHeaders, declared: DeclaredSize, framing: Framing): OutgoingHeaders {
-  const { "content-length": _length, [SIZE_HEADER]: _size, ...rest } = headers;
+  const { "content-length": length, [SIZE_HEADER]: size, ...rest } = headers;
   const empty = framing === "content-length" && declared.bytes === 0;
   return {
     ...rest,

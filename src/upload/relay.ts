@@ -7,7 +7,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { ProxyError } from "../proxy-error.js";
 import { toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
-import { createTimer } from "../timer.js";
+import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import type { Upload } from "./upload.js";
@@ -54,10 +54,10 @@ class Relay {
   readonly #resolve: (end: RelayEnd) => void;
   readonly #holdBack: HoldBack | undefined;
   /** The client's turn. */
-  readonly #idle;
+  readonly #idle: Timer;
   /** Glance's turn: to read on, or to answer. */
-  readonly #silence;
-  readonly #continueWait;
+  readonly #silence: Timer;
+  readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
   #bodyEnded = false;
   #done = false;

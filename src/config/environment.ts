@@ -1,0 +1,64 @@
+/** Environment variables as configuration values: one for every key, and the short names of the flags. Pure. */
+import { faultLine, show, type Given } from "./fault.js";
+import { allKeys, type Key, type Section } from "./keys.js";
+import type { Layer } from "./layer.js";
+import { nearest } from "./nearest.js";
+import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
+
+const PREFIX = "GLANCE_SIZE_PROXY_";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * What Kubernetes sets in every pod beside a Service called `glance-size-proxy`, or one whose name begins so
+ * (`glance-size-proxy-admin`): https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+ */
+function isFromKubernetes(name: string, value: string): boolean {
+  if (/_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/.test(name))
+    return true;
+  // A plain `_PORT` is told from an operator's guess at a key by its value, which is always a URL.
+  return name.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//.test(value);
+}
+
+/** Text to the type the key takes. What does not fit stays text, for the schema to refuse by name. */
+function coerce(key: Key, text: string): unknown {
+  if (key.accepts.has("array")) {
+    return text.trim() === "" ? [] : text.split(",").map((item) => item.trim());
+  }
+  if (key.accepts.has("boolean") && /^(true|false)$/.test(text)) return text === "true";
+  // Where text is welcome too (sizes, times) it stays text: those read their digits themselves.
+  if (key.accepts.has("number") && !key.accepts.has("string") && /^-?\d+$/.test(text)) return Number(text);
+  return text;
+}
+
+/** Reads every `GLANCE_SIZE_PROXY_*` variable but that of `--config`. Unknown ones are faults. */
+export function layerFromEnvironment(root: Section, env: Environment): Layer {
+  const values = new Map<string, Given>();
+  const faults: string[] = [];
+  const keys = allKeys(root);
+  const byVariable = new Map(keys.map((key) => [key.env, key]));
+  for (const { env: short, key: name } of SHORTCUTS) {
+    const key = keys.find((candidate) => candidate.name === name);
+    if (key !== undefined) byVariable.set(short, key);
+  }
+
+  for (const [name, text] of Object.entries(env)) {
+    if (!name.startsWith(PREFIX) || name === CONFIG_FILE.env || text === undefined) continue;
+    const key = byVariable.get(name);
+    if (key === undefined) {
+      if (!isFromKubernetes(name, text)) {
+        const near = nearest(name, [...byVariable.keys(), CONFIG_FILE.env]);
+        const hint = near === undefined ? "" : `; did you mean ${near}?`;
+        faults.push(faultLine(name, { value: text, from: "environment" }, `unknown variable${hint}`));
+      }
+      continue;
+    }
+    const other = values.get(key.name);
+    if (other?.from !== undefined && env[other.from] !== text) {
+      const both = [other.from, name].map((each) => `${each} (${show(key.name, env[each])})`).join(" and ");
+      faults.push(faultLine(key.name, undefined, `${both} differ: give one of them`));
+    }
+    values.set(key.name, { value: coerce(key, text), from: name });
+  }
+  return { values, faults };
+}

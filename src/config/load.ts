@@ -1,0 +1,87 @@
+/** The configuration of one proxy, from flags, environment and file, or from a caller's object. */
+import { layerFromEnvironment, type Environment } from "./environment.js";
+import { faultLine, type Given } from "./fault.js";
+import { readKeys, type Key } from "./keys.js";
+import { layerFromObject, type Layer } from "./layer.js";
+import { resolve } from "./resolve.js";
+import { configSchema, type Config, type ConfigInput } from "./schema.js";
+import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
+import { layerFromYaml } from "./yaml-file.js";
+
+/** The flags of the command that carry configuration, as text. */
+export interface ConfigFlags {
+  readonly upstream?: string | undefined;
+  readonly listen?: string | undefined;
+  readonly adminListen?: string | undefined;
+  readonly config?: string | undefined;
+}
+
+export interface ConfigSources {
+  readonly flags: ConfigFlags;
+  readonly env: Environment;
+  /** Gives the text of a file, or throws. Called only for `--config`. */
+  readonly readFile: (path: string) => string;
+}
+
+const root = readKeys(configSchema);
+
+/**
+ * Precedence: flag, environment, file, default.
+ *
+ * @throws ConfigError with all faults, not just the first.
+ */
+export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
+  const file = layerFromFile(flags, env, readFile);
+  const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
+  return resolve(configSchema, root, layers, (key) =>
+    file.readable ? `give ${waysToGive(key)}` : undefined,
+  );
+}
+
+/**
+ * Checks what a caller wrote and fills in the defaults.
+ *
+ * @throws ConfigError with all faults, not just the first.
+ */
+export function parseConfig(input: ConfigInput): Config {
+  return resolve(
+    configSchema,
+    root,
+    [layerFromObject(root, input, undefined)],
+    (key) => `takes ${key.takes}`,
+  );
+}
+
+function layerFromFile(
+  flags: ConfigFlags,
+  env: Environment,
+  readFile: (path: string) => string,
+): Layer & { readonly readable: boolean } {
+  const path = flags.config ?? env[CONFIG_FILE.env];
+  if (path === undefined) return { values: new Map(), faults: [], readable: true };
+  let text: string;
+  try {
+    text = readFile(path);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const from = flags.config === undefined ? CONFIG_FILE.env : CONFIG_FILE.option;
+    const fault = faultLine("config", { value: path, from }, `takes a file that can be read: ${why}`);
+    return { values: new Map(), faults: [fault], readable: false };
+  }
+  return layerFromYaml(root, text, path);
+}
+
+function layerFromFlags(flags: ConfigFlags): Layer {
+  const values = SHORTCUTS.flatMap(({ flag, option, key }): [string, Given][] => {
+    const value = flags[flag];
+    return value === undefined ? [] : [[key, { value, from: option }]];
+  });
+  return { values: new Map(values), faults: [] };
+}
+
+function waysToGive(key: Key): string {
+  const shortcut = SHORTCUTS.find((candidate) => candidate.key === key.name);
+  const file = `${key.name} in the configuration file`;
+  if (shortcut === undefined) return `${key.env} or ${file}`;
+  return `${shortcut.option} ${shortcut.value}, ${shortcut.env} or ${file}`;
+}

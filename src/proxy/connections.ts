@@ -1,0 +1,40 @@
+/** Which connections of a server have a request being served; Node tells nobody. */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+interface Served {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+export interface Connections {
+  /** What is being served on a connection now. */
+  served(socket: Socket): Served | undefined;
+  /** Closes those on which nothing is being served: idle ones, and such as have not sent a whole head. */
+  closeUnserved(): void;
+}
+
+export function trackConnections(server: Server): Connections {
+  const sockets = new Set<Socket>();
+  const serving = new WeakMap<Socket, Served>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  for (const event of ["request", "checkContinue"] as const) {
+    server.prependListener(event, (request: IncomingMessage, response: ServerResponse) => {
+      const { socket } = request;
+      serving.set(socket, { request, response });
+      response.once("close", () => {
+        // With pipelining, the next request may have come before this answer was out.
+        if (serving.get(socket)?.response === response) serving.delete(socket);
+      });
+    });
+  }
+  return {
+    served: (socket) => serving.get(socket),
+    closeUnserved() {
+      for (const socket of sockets) if (!serving.has(socket)) socket.destroySoon();
+    },
+  };
+}

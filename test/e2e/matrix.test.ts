@@ -1,0 +1,165 @@
+/** Whatever a client does, Glance sees exactly the declared bytes, or a request that never ends. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startProxy, type TestProxy } from "../support/proxy.js";
+import { connect, type Peer, type RawResponse } from "../support/raw-http.js";
+import {
+  accept,
+  answerEarly,
+  resetAtFirstByte,
+  startRecordingUpstream,
+  type RecordingUpstream,
+} from "../support/recording-upstream.js";
+
+const SIZE = 100_000;
+const CASES = [
+  "exact",
+  "one over",
+  "one short",
+  "zero",
+  "disconnect",
+  "upstream reset",
+  "upstream answers early",
+] as const;
+const FRAMINGS = ["Content-Length", "chunked", "chunked with header"] as const;
+type Case = (typeof CASES)[number];
+type Framing = (typeof FRAMINGS)[number];
+
+let upstream: RecordingUpstream;
+let proxy: TestProxy;
+beforeAll(async () => {
+  upstream = await startRecordingUpstream();
+  proxy = await startProxy(upstream.url);
+});
+afterAll(async () => {
+  proxy.stop();
+  await upstream.stop();
+});
+beforeEach(() => {
+  upstream.requests.length = 0;
+  upstream.onUpload = accept;
+});
+
+function bodySize(which: Case): number {
+  switch (which) {
+    case "one over":
+      return SIZE + 1;
+    case "one short":
+    case "disconnect":
+      return SIZE - 1;
+    case "zero":
+      return 0;
+    default:
+      return SIZE;
+  }
+}
+
+async function upload(peer: Peer, which: Case, framing: Framing, expectation: boolean, operation: string) {
+  const declared = which === "zero" ? 0 : SIZE;
+  peer.sendHead("PUT", `/v2/images/one/${operation}`, {
+    "Content-Type": "application/octet-stream",
+    ...(framing === "Content-Length" ? { "Content-Length": declared } : { "Transfer-Encoding": "chunked" }),
+    ...(framing === "chunked with header" ? { "x-openstack-image-size": declared } : {}),
+    ...(expectation ? { Expect: "100-continue" } : {}),
+  });
+  if (expectation && which !== "upstream answers early") expect((await peer.interim()).status).toBe(100);
+  const body = Buffer.alloc(bodySize(which), "x");
+  if (framing === "Content-Length") peer.send(body);
+  else for (let at = 0; at < body.length; at += 30_000) peer.sendChunk(body.subarray(at, at + 30_000));
+  if (which === "disconnect") peer.destroy();
+  else if (which === "one short" && framing === "Content-Length") peer.end();
+  else if (framing !== "Content-Length") peer.endChunks();
+}
+
+/** What the client reads: a status and, for a refusal, what it has to say. Undefined: nobody is left to read. */
+function expected(which: Case, framing: Framing): { status: number; text?: string } | undefined {
+  const declared = framing !== "chunked";
+  switch (which) {
+    case "exact":
+    case "zero":
+      return { status: 204 };
+    case "one over":
+      // Node cuts a Content-Length body at its length: what follows is another (broken) request.
+      if (framing === "Content-Length") return { status: 204 };
+      return declared
+        ? { status: 400, text: `Size exceeds: expected ${SIZE} bytes, got ${SIZE + 1} bytes` }
+        : { status: 204 };
+    case "one short":
+      if (framing === "Content-Length") return undefined;
+      return declared
+        ? { status: 400, text: `Size mismatch: expected ${SIZE} bytes, got ${SIZE - 1} bytes` }
+        : { status: 204 };
+    case "disconnect":
+      return undefined;
+    case "upstream reset":
+      return { status: 502 };
+    case "upstream answers early":
+      return { status: 409, text: "no" };
+  }
+}
+
+function outcome(which: Case, framing: Framing): string {
+  const answer = expected(which, framing);
+  switch (which) {
+    case "upstream reset":
+      return "upstream_error";
+    case "upstream answers early":
+      return "upstream_rejected";
+    default:
+      if (answer === undefined) return "client_aborted";
+      if (answer.status === 204) return "completed";
+      return which === "one over" ? "size_exceeded" : "size_mismatch";
+  }
+}
+
+describe.each(["file", "stage"])("%s", (operation) => {
+  describe.each(FRAMINGS)("%s", (framing) => {
+    describe.each([
+      ["with Expect", true],
+      ["without Expect", false],
+    ])("%s", (_, expectation) => {
+      test.each(CASES)("%s", async (which) => {
+        if (which === "upstream reset") upstream.onUpload = resetAtFirstByte;
+        if (which === "upstream answers early") upstream.onUpload = answerEarly(409, "no");
+        const label = `operation="${operation}",outcome="${outcome(which, framing)}",size_source="${
+          framing === "Content-Length" ? "content_length" : framing === "chunked" ? "unknown" : "header"
+        }"`;
+        const before = await proxy.metric(`uploads_total{${label}}`);
+        const peer = await connect(proxy.port);
+        let answer: RawResponse | undefined;
+        try {
+          await upload(peer, which, framing, expectation, operation);
+          const wanted = expected(which, framing);
+          if (wanted) {
+            answer = await peer.response();
+            expect(answer.status).toBe(wanted.status);
+            if (wanted.text !== undefined) expect(answer.text).toContain(wanted.text);
+          }
+        } finally {
+          peer.destroy();
+        }
+
+        const [seen, ...more] = upstream.uploads;
+        expect(more).toEqual([]);
+        await seen?.over;
+        const whole = expected(which, framing)?.status === 204;
+        if (seen) {
+          expect(seen.complete).toBe(whole);
+          if (whole)
+            expect(seen.bytes).toBe(
+              framing === "Content-Length" && which === "one over" ? SIZE : bodySize(which),
+            );
+          else expect(seen.bytes).toBeLessThan(SIZE);
+          if (framing === "chunked") expect(seen.headers["x-openstack-image-size"]).toBeUndefined();
+          else {
+            expect(seen.headers["content-length"]).toBe(String(which === "zero" ? 0 : SIZE));
+            expect(seen.headers["x-openstack-image-size"]).toBe(String(which === "zero" ? 0 : SIZE));
+            expect(seen.headers["transfer-encoding"]).toBeUndefined();
+          }
+        } else {
+          expect(whole).toBe(false);
+        }
+        await expect.poll(() => proxy.metric(`uploads_total{${label}}`)).toBe(before + 1);
+      });
+    });
+  });
+});

@@ -1,0 +1,60 @@
+/** The proxy in this process, on free ports, with everything it logs kept. */
+import { createLog } from "../../src/observe/log.js";
+import { createServer, type ConfigInput } from "../../src/index.js";
+import type { UploadView } from "../../src/observe/uploads-registry.js";
+import { request } from "./raw-http.js";
+
+type Partially<T> = { [Key in keyof T]?: T[Key] | undefined };
+
+export interface TestProxy {
+  readonly port: number;
+  readonly adminPort: number;
+  readonly url: string;
+  /** Each line logged so far, parsed. */
+  readonly logged: Record<string, unknown>[];
+  /** One sample of `/metrics`, its name without the prefix but with its labels in order; 0 where absent. */
+  metric(sample: string): Promise<number>;
+  uploads(): Promise<{ inFlight: UploadView[]; finished: UploadView[] }>;
+  drain(timeoutMs?: number): Promise<void>;
+  stop(): void;
+}
+
+export type TestProxyConfig = Partially<Omit<ConfigInput, "upstream">> & {
+  upstream?: Partially<ConfigInput["upstream"]>;
+};
+
+export async function startProxy(upstreamUrl: string, config: TestProxyConfig = {}): Promise<TestProxy> {
+  const logged: Record<string, unknown>[] = [];
+  const log = createLog("debug", {
+    write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>),
+  });
+  const server = createServer(
+    {
+      ...(config as ConfigInput),
+      upstream: { url: upstreamUrl, ...config.upstream } as ConfigInput["upstream"],
+      listen: { address: "127.0.0.1:0", ...config.listen },
+      admin: { address: "127.0.0.1:0" },
+    },
+    { log },
+  );
+  const { listen, admin } = await server.start();
+  const port = Number(new URL(listen).port);
+  const adminPort = Number(new URL(admin).port);
+  return {
+    port,
+    adminPort,
+    url: listen,
+    logged,
+    async metric(sample) {
+      const { text } = await request(adminPort, "GET", "/metrics");
+      const line = text.split("\n").find((one) => one.startsWith(`glance_size_proxy_${sample} `));
+      return Number(line?.split(" ").at(-1) ?? 0);
+    },
+    async uploads() {
+      const answer = await request(adminPort, "GET", "/uploads");
+      return answer.json() as { inFlight: UploadView[]; finished: UploadView[] };
+    },
+    drain: (timeoutMs = 0) => server.drain(timeoutMs),
+    stop: () => server.close(),
+  };
+}

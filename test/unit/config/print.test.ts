@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { parse } from "yaml";
+import { allKeys, readKeys } from "../../../src/config/keys.js";
+import { layerFromObject } from "../../../src/config/layer.js";
+import { parseConfig } from "../../../src/config/load.js";
+import { printConfig } from "../../../src/config/print.js";
+import { configSchema, type ConfigInput } from "../../../src/config/schema.js";
+import { load } from "./sources.js";
+
+const root = readKeys(configSchema);
+
+const everything: ConfigInput = {
+  upstream: { url: "http://[::1]:9292/image", connectTimeout: "1500ms", responseTimeout: 0 },
+  listen: { address: "[::]:9392", pathPrefix: "/image" },
+  admin: { address: "127.0.0.1:0" },
+  size: { hints: ["X-Size"], unknown: "reject", reframe: false },
+  limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
+  rollback: { verify: false, timeout: "90s", interval: "1ms" },
+  shutdown: { drainTimeout: "1d" },
+  forwarded: { trust: ["10.0.0.0/8", "::1"] },
+  cors: { allowedOrigins: ["https://horizon.example"] },
+  log: { level: "silent" },
+};
+
+it("is tried with every key", () => {
+  const { faults, values } = layerFromObject(root, everything, undefined);
+  expect(faults).toEqual([]);
+  expect([...values.keys()]).toEqual(allKeys(root).map((key) => key.name));
+});
+
+it("prints what one would write", () => {
+  expect(parse(printConfig(parseConfig(everything)))).toEqual({
+    ...everything,
+    size: { ...everything.size, hints: ["x-size"] },
+    limits: { ...everything.limits, maxHeaderSize: "5000B" },
+  });
+});
+
+it.each<[string, ConfigInput]>([
+  ["the defaults", { upstream: { url: "http://glance" } }],
+  ["every key changed", everything],
+])("prints %s so that it loads back to the same configuration", (_, input) => {
+  const config = parseConfig(input);
+  expect(load({ file: printConfig(config) })).toEqual(config);
+});
+
+it("prints any size, time and address so that it loads back", () => {
+  const times = fc.nat(2 ** 31 - 2).map((ms) => ms + 1);
+  const anyConfig = fc.record({
+    limits: fc.record({
+      maxImageSize: fc.maxSafeNat(),
+      maxHeaderSize: fc.maxSafeNat().map((bytes) => Math.max(1024, bytes)),
+      maxConcurrentUploads: fc.maxSafeNat(),
+    }),
+    rollback: fc.record({
+      timeout: times.map((ms) => `${ms}ms`),
+      interval: times.map((ms) => `${ms}ms`),
+      verify: fc.boolean(),
+    }),
+    listen: fc.record({
+      address: fc
+        .tuple(
+          fc.oneof(
+            fc.ipV4(),
+            fc.ipV6().map((host) => `[${host}]`),
+            fc.domain(),
+          ),
+          fc.nat(65_535),
+        )
+        .map(([host, port]) => `${host}:${port}`),
+    }),
+  });
+  fc.assert(
+    fc.property(anyConfig, (input) => {
+      const config = parseConfig({ upstream: { url: "http://glance" }, ...input });
+      expect(load({ file: printConfig(config) })).toEqual(config);
+    }),
+  );
+});
+
+it("hides user info in a URL, should a configuration ever hold it", () => {
+  const config = parseConfig({ upstream: { url: "http://glance:9292/a" } });
+  config.upstream.url.username = "user";
+  config.upstream.url.password = "hunter2";
+  expect(printConfig(config)).toContain("url: http://***@glance:9292/a\n");
+});

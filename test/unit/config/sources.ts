@@ -1,0 +1,36 @@
+import { ConfigError } from "../../../src/config/config-error.js";
+import { loadConfig, type ConfigFlags } from "../../../src/config/load.js";
+import type { Config } from "../../../src/config/schema.js";
+
+/** Where the tests' configuration file seems to be. */
+export const FILE = "/etc/proxy.yaml";
+
+export interface Sources {
+  readonly flags?: ConfigFlags;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Text of the file; without it no file is named. */
+  readonly file?: string;
+}
+
+/** Loads as the command does, with a file that is not on the disk. */
+export function load({ flags = {}, env = {}, file }: Sources): Config {
+  return loadConfig({
+    flags: file === undefined ? flags : { config: FILE, ...flags },
+    env,
+    readFile(path) {
+      if (path === FILE && file !== undefined) return file;
+      throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+    },
+  });
+}
+
+/** The faults of what must not load. */
+export function faultsOf(attempt: () => unknown): readonly string[] {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
