@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /** The command: arguments, start, signals. The only place that ends the process. */
+import events from "node:events";
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "./config/config-error.js";
 import { loadConfig, type ConfigFlags } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import type { Config } from "./config/schema.js";
-import { runDemo } from "./demo/demo.js";
+import { startDemo } from "./demo/demo.js";
 import { createLog } from "./observe/log.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
@@ -50,8 +51,13 @@ program
   .description("run a stand-in Glance with the proxy in front of it, and show what becomes of a few uploads")
   .option("--once", "end after the table; exit code 1 if an outcome is not as it should be")
   .action(async ({ once = false }: { once?: boolean }) => {
-    const asExpected = await runDemo({ once, write: (text) => process.stdout.write(text) });
-    process.exitCode = asExpected ? 0 : 1;
+    const demo = await startDemo((text) => process.stdout.write(text));
+    if (!once) {
+      process.stdout.write("Ctrl-C ends it.\n");
+      await Promise.race(["SIGINT", "SIGTERM"].map((signal) => events.once(process, signal)));
+    }
+    await demo.stop();
+    process.exitCode = demo.asExpected ? 0 : 1;
   });
 
 async function serve(config: Config): Promise<void> {

@@ -1,0 +1,91 @@
+/** The demonstration: the same uploads to a stand-in Glance, direct and through the proxy, side by side. */
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
+import { createServer } from "../index.js";
+import { createLog } from "../observe/log.js";
+import { startStandInGlance, type RunningStandInGlance } from "./stand-in-glance.js";
+import { SIZE, UPLOADS, type DemoUpload } from "./uploads.js";
+
+export interface Demo {
+  /** Whether every upload ended as it should. */
+  readonly asExpected: boolean;
+  stop(): Promise<void>;
+}
+
+/** Runs the uploads and shows the table; servers stay up until `stop`. @param write takes the text to show. */
+export async function startDemo(write: (text: string) => void): Promise<Demo> {
+  const glance = await startStandInGlance();
+  const proxy = createServer(
+    {
+      upstream: { url: glance.url },
+      listen: { address: "127.0.0.1:0" },
+      admin: { address: "127.0.0.1:0" },
+    },
+    { log: createLog("silent") },
+  );
+  const { listen, admin } = await proxy.start();
+  write(`A stand-in for a Glance older than 2025.2:  ${glance.url}\n`);
+  write(`glance-size-proxy in front of it:           ${listen}\n\n`);
+  write(`Each upload goes to both, chunked as most clients send it, for an image of ${SIZE} bytes:\n\n`);
+
+  const rows = [["upload", "direct to Glance", "through the proxy", ""]];
+  let asExpected = true;
+  for (const upload of UPLOADS) {
+    const direct = await put(glance, glance.url, upload);
+    const proxied = await put(glance, listen, upload);
+    const good = direct === upload.direct && proxied === upload.proxied;
+    asExpected &&= good;
+    rows.push([upload.name, direct, proxied, good ? "ok" : "WRONG"]);
+  }
+  write(table(rows));
+  write(`\nuploads: ${admin}/uploads    metrics: ${admin}/metrics\n`);
+  return {
+    asExpected,
+    async stop() {
+      proxy.close();
+      await glance.stop();
+    },
+  };
+}
+
+/** Uploads to a new image, and tells what the client read and what then is in Glance. */
+async function put(glance: RunningStandInGlance, base: string, upload: DemoUpload): Promise<string> {
+  const { id } = glance.images.create({ name: upload.name, disk_format: "raw", container_format: "bare" });
+  const outgoing = request(`${base}/v2/images/${id}/file`, {
+    method: "PUT",
+    headers: {
+      "content-type": "application/octet-stream",
+      "transfer-encoding": "chunked",
+      ...upload.headers,
+    },
+    agent: false,
+  });
+  outgoing.on("error", () => undefined); // an early refusal may cut the sending; its answer is what counts
+  outgoing.end(Buffer.alloc(upload.bodyBytes));
+  const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
+  const explanation = (await readText(answer)).split("\n\n")[1] ?? "";
+  const image = glance.images.get(id);
+  const told = glance.uploads.find(({ imageId }) => imageId === id)?.contentLength;
+  return [
+    `${answer.statusCode}${explanation === "" ? "" : ` ${explanation}`}`,
+    image.status === "active" ? `active with ${image.data?.sizeBytes} bytes` : image.status,
+    ...(image.status !== "active" ? [] : [told === undefined ? "size not told" : "size told"]),
+  ].join(", ");
+}
+
+async function readText(answer: IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const piece of answer.setEncoding("utf8")) text += String(piece);
+  return text;
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd() + "\n";
+  const [head = [], ...body] = rows;
+  return line(head) + line(widths.map((width) => "-".repeat(width))) + body.map(line).join("");
+}

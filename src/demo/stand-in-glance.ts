@@ -1,0 +1,204 @@
+/**
+ * A Glance of the time before `x-openstack-image-size`, in memory, for the demo and the tests: images, uploads,
+ * staging, `glance-direct` imports, downloads. It ignores the size header, takes an upload's size from what it read,
+ * and puts the image back when an upload breaks off. The same contract suite runs against it and against real ones.
+ *
+ * Known to differ from a real one: no Keystone, no schemas, no PATCH; data beyond `keepBytes` is counted and hashed but
+ * cannot be downloaded; a chunked body that ends in a lone `0` is no whole body here, while a real Glance takes it for one.
+ */
+import { once } from "node:events";
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { parseByteRange } from "./stand-in/byte-range.js";
+import {
+  type Exchange,
+  answer,
+  answerError,
+  answerJson,
+  answerMalformed,
+  readJson,
+  versions,
+} from "./stand-in/exchange.js";
+import { type Images, Refusal, createImages, imageView } from "./stand-in/images.js";
+import { type ObservedRequest, type ObservedUpload, UploadRecord } from "./stand-in/observed.js";
+import { receiveUpload } from "./stand-in/upload.js";
+
+export type { ObservedRequest, ObservedUpload } from "./stand-in/observed.js";
+
+export interface StandInGlanceOptions {
+  /** Bytes of image data kept in memory for downloads, over all images. Default 64 MiB. */
+  readonly keepBytes?: number;
+  /** Called when the reading of an upload begins, and when an upload ends or is refused. */
+  readonly onUpload?: (upload: ObservedUpload) => void;
+}
+
+export interface StandInGlance {
+  /** Not listening yet. */
+  readonly server: Server;
+  readonly images: Images;
+  /** The last 1000, oldest first. */
+  readonly uploads: readonly ObservedUpload[];
+  /** The last 1000 requests of all kinds, oldest first. */
+  readonly requests: readonly ObservedRequest[];
+}
+
+export interface RunningStandInGlance extends StandInGlance {
+  readonly port: number;
+  /** Without a trailing slash. */
+  readonly url: string;
+  /** Cuts what is still open. */
+  stop(): Promise<void>;
+}
+
+const KEEP_BYTES = 64 * 1024 * 1024;
+const OBSERVED = 1000;
+const NOT_FOUND = "The resource could not be found.";
+
+/** Starts one on 127.0.0.1, on a free port unless one is given. */
+export async function startStandInGlance(
+  options: StandInGlanceOptions & { readonly port?: number } = {},
+): Promise<RunningStandInGlance> {
+  const glance = createStandInGlance(options);
+  const { server } = glance;
+  server.listen(options.port ?? 0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    ...glance,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    async stop() {
+      if (!server.listening) return;
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+export function createStandInGlance(options: StandInGlanceOptions = {}): StandInGlance {
+  const images = createImages(options.keepBytes ?? KEEP_BYTES);
+  const uploads: ObservedUpload[] = [];
+  const requests: ObservedRequest[] = [];
+  const current = new WeakMap<Duplex, Exchange>();
+
+  const route = async (exchange: Exchange): Promise<void> => {
+    const { request } = exchange;
+    const { method = "", url = "/" } = request;
+    const path = decodedPath(url);
+    if (path === "/versions") return answerJson(exchange, 200, versions(request));
+    const resource = /^\/v2(?:\.\d+)?(\/.*)$/.exec(path)?.[1];
+    if (resource === undefined) return answerJson(exchange, 300, versions(request));
+    const match = /^\/images(?:\/([^/]+)(?:\/(file|stage|import))?)?$/.exec(resource);
+    if (!match) throw new Refusal(404, NOT_FOUND);
+    const [, id = "", part] = match;
+    switch (`${method} ${part ?? (id === "" ? "images" : "image")}`) {
+      case "GET images":
+        return answerJson(exchange, 200, { images: images.list().map(imageView), first: "/v2/images" });
+      case "POST images":
+        return createImage(exchange, images);
+      case "GET image":
+        return answerJson(exchange, 200, imageView(images.get(id)));
+      case "DELETE image":
+        images.delete(id);
+        return answer(exchange, 204);
+      case "PUT file":
+      case "PUT stage": {
+        const record = new UploadRecord(request, id, part === "stage" ? "stage" : "file");
+        remember(uploads, record);
+        return receiveUpload(exchange, images, record, () => options.onUpload?.(record));
+      }
+      case "GET file":
+        return download(exchange, images, id);
+      case "POST import":
+        return importImage(exchange, images, id);
+      default:
+        throw new Refusal(405, `The method ${method} is not allowed for this resource.`);
+    }
+  };
+
+  const handle = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void => {
+    const { method = "", url: target = "", rawHeaders } = request;
+    remember(requests, { method, target, rawHeaders });
+    const exchange: Exchange = { request, response, awaitsContinue, onBroken: undefined };
+    current.set(request.socket, exchange);
+    route(exchange).catch((error: unknown) => {
+      answerError(exchange, error);
+    });
+  };
+
+  const server = createServer((request, response) => {
+    handle(request, response, false);
+  });
+  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    handle(request, response, true);
+  });
+  // A FIN in the middle of a body is reported here, and only here.
+  server.on("clientError", (_error, socket) => {
+    const exchange = current.get(socket);
+    if (!exchange || exchange.response.writableEnded) answerMalformed(socket);
+    // What follows a whole request is no part of it, but nothing more can be read from this connection.
+    else if (exchange.request.complete) exchange.response.shouldKeepAlive = false;
+    else if (exchange.onBroken) exchange.onBroken();
+    else answerMalformed(socket);
+  });
+  // A slow upload is a good upload.
+  server.requestTimeout = 0;
+  return { server, images, uploads, requests };
+}
+
+async function createImage(exchange: Exchange, images: Images): Promise<void> {
+  const image = images.create(await readJson(exchange));
+  answerJson(exchange, 201, imageView(image), {
+    Location: `http://${exchange.request.headers.host ?? "localhost"}/v2/images/${image.id}`,
+    "OpenStack-image-import-methods": "glance-direct",
+    "OpenStack-image-store-ids": "file",
+  });
+}
+
+async function importImage(exchange: Exchange, images: Images, id: string): Promise<void> {
+  const body = (await readJson(exchange)) as { method?: { name?: unknown } } | null;
+  const name = body?.method?.name;
+  if (body?.method === undefined) throw new Refusal(400, "Import request requires a 'method' field.");
+  if (name !== "glance-direct") throw new Refusal(400, `Unknown import method name '${String(name)}'.`);
+  images.import(id);
+  answer(exchange, 202, Buffer.alloc(0));
+}
+
+function download(exchange: Exchange, images: Images, id: string): void {
+  const { data } = images.get(id);
+  if (!data) {
+    answer(exchange, 204);
+    return;
+  }
+  const range = exchange.request.headers.range;
+  const part = range === undefined ? undefined : parseByteRange(range, data.sizeBytes);
+  const { bytes } = data;
+  if (!bytes) throw new Refusal(503, `The stand-in did not keep the ${data.sizeBytes} bytes of image ${id}`);
+  const headers = { "Content-Type": "application/octet-stream", "Content-MD5": data.md5 };
+  if (!part) {
+    answer(exchange, 200, bytes, headers);
+    return;
+  }
+  answer(exchange, 206, bytes.subarray(part.start, part.end + 1), {
+    ...headers,
+    "Content-Range": `bytes ${part.start}-${part.end}/${bytes.length}`,
+  });
+}
+
+/** Without the query, decoded once, runs of slashes taken as one: as Glance reads it. */
+function decodedPath(target: string): string {
+  const raw = target.split("?", 1)[0] ?? "";
+  try {
+    return decodeURIComponent(raw).replace(/\/{2,}/g, "/");
+  } catch {
+    throw new Refusal(404, NOT_FOUND);
+  }
+}
+
+function remember<T>(list: T[], entry: T): void {
+  list.push(entry);
+  if (list.length > OBSERVED) list.shift();
+}

@@ -1,0 +1,63 @@
+/** What the stand-in Glance saw, for the demo's table and for tests. */
+import type { IncomingMessage } from "node:http";
+import type { UploadOperation } from "./images.js";
+
+export interface ObservedRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly rawHeaders: readonly string[];
+}
+
+/** One PUT of image data. */
+export interface ObservedUpload {
+  readonly imageId: string;
+  readonly operation: UploadOperation;
+  readonly rawHeaders: readonly string[];
+  /** Framing and size as the head told them; undefined where the header was absent. */
+  readonly contentLength: string | undefined;
+  readonly transferEncoding: string | undefined;
+  readonly expect: string | undefined;
+  readonly imageSizeHeader: string | undefined;
+  /** Bytes of the body read so far, after transfer-decoding. */
+  readonly bytesRead: number;
+  /** `refused`: answered before the body was read. `aborted`: it broke off, or could not be kept. */
+  readonly state: UploadState;
+  /** Resolves when `state` is final and the image has its new status. Never rejects. */
+  readonly ended: Promise<void>;
+}
+
+export type UploadState = "reading" | "completed" | "aborted" | "refused";
+
+export class UploadRecord implements ObservedUpload {
+  readonly imageId: string;
+  readonly operation: UploadOperation;
+  readonly rawHeaders: readonly string[];
+  readonly contentLength: string | undefined;
+  readonly transferEncoding: string | undefined;
+  readonly expect: string | undefined;
+  readonly imageSizeHeader: string | undefined;
+  readonly ended: Promise<void>;
+  bytesRead = 0;
+  state: UploadState = "reading";
+  #resolveEnded: () => void = () => undefined;
+
+  constructor(request: IncomingMessage, imageId: string, operation: UploadOperation) {
+    const { headers } = request;
+    const size = headers["x-openstack-image-size"];
+    this.imageId = imageId;
+    this.operation = operation;
+    this.rawHeaders = request.rawHeaders;
+    this.contentLength = headers["content-length"];
+    this.transferEncoding = headers["transfer-encoding"];
+    this.expect = headers.expect;
+    this.imageSizeHeader = Array.isArray(size) ? size.join(", ") : size;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  end(state: Exclude<UploadState, "reading">): void {
+    this.state = state;
+    this.#resolveEnded();
+  }
+}

@@ -1,0 +1,63 @@
+/** The uploads of the demonstration, and how each has to end. */
+
+/** Bytes of the image. */
+export const SIZE = 1_000_000;
+
+export interface DemoUpload {
+  readonly name: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bodyBytes: number;
+  /** What a Glance that knows nothing of the header makes of it. */
+  readonly direct: string;
+  /** What the proxy makes of it. */
+  readonly proxied: string;
+}
+
+const declared = { "x-openstack-image-size": String(SIZE) };
+const active = (bytes: number, told: "told" | "not told"): string =>
+  `204, active with ${bytes} bytes, size ${told}`;
+
+export const UPLOADS: readonly DemoUpload[] = [
+  {
+    name: "exact",
+    headers: declared,
+    bodyBytes: SIZE,
+    direct: active(SIZE, "not told"),
+    proxied: active(SIZE, "told"),
+  },
+  {
+    name: "one byte too long",
+    headers: declared,
+    bodyBytes: SIZE + 1,
+    direct: active(SIZE + 1, "not told"),
+    proxied: `400 Size exceeds: expected ${SIZE} bytes, got ${SIZE + 1} bytes, queued`,
+  },
+  {
+    name: "one byte too short",
+    headers: declared,
+    bodyBytes: SIZE - 1,
+    direct: active(SIZE - 1, "not told"),
+    proxied: `400 Size mismatch: expected ${SIZE} bytes, got ${SIZE - 1} bytes, queued`,
+  },
+  {
+    name: "hinted (upload-length)",
+    headers: { "upload-length": String(SIZE) },
+    bodyBytes: SIZE,
+    direct: active(SIZE, "not told"),
+    proxied: active(SIZE, "told"),
+  },
+  {
+    name: "no number (8M)",
+    headers: { "x-openstack-image-size": "8M" },
+    bodyBytes: SIZE,
+    direct: active(SIZE, "not told"),
+    proxied: "400 Invalid or missing image size in request headers., queued",
+  },
+  {
+    name: "size unknown",
+    headers: {},
+    bodyBytes: SIZE,
+    direct: active(SIZE, "not told"),
+    proxied: active(SIZE, "not told"),
+  },
+];

@@ -1,0 +1,80 @@
+/**
+ * The one rule for suites that need something which may not be installed: they are skipped loudly, and where
+ * `CI=true` says that everything must be there, the absence is a failure instead.
+ */
+import { accessSync, constants } from "node:fs";
+import { type RunnerTask, describe, it } from "vitest";
+
+export type Requirement = "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool";
+
+interface Provided {
+  /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
+  readonly paths: readonly string[];
+  readonly debianPackages: string;
+}
+
+const PROVIDED: Readonly<Record<Requirement, Provided>> = {
+  "glance-api": {
+    paths: ["/usr/bin/glance-api", "/usr/bin/glance-manage", "/etc/glance/glance-api-paste.ini"],
+    debianPackages: "glance-api",
+  },
+  uwsgi: {
+    paths: [
+      "/usr/bin/uwsgi",
+      "/usr/lib/uwsgi/plugins/python3_plugin.so",
+      "/usr/bin/glance-wsgi-api",
+      "/usr/bin/glance-manage",
+    ],
+    debianPackages: "glance-api uwsgi-core uwsgi-plugin-python3",
+  },
+  glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },
+  openstack: { paths: ["/usr/bin/openstack"], debianPackages: "python3-openstackclient" },
+  requests: {
+    paths: ["/usr/bin/python3", "/usr/lib/python3/dist-packages/requests/__init__.py"],
+    debianPackages: "python3-requests",
+  },
+  curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
+  promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
+};
+
+export function isProvided(requirement: Requirement): boolean {
+  return PROVIDED[requirement].paths.every((path) => {
+    try {
+      accessSync(path, constants.R_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** `describe` for a suite that needs `requirements`. */
+export function describeWith(requirements: readonly Requirement[], name: string, suite: () => void): void {
+  const missing = requirements.filter((requirement) => !isProvided(requirement));
+  if (missing.length === 0) {
+    describe(name, suite);
+    return;
+  }
+  const install = [...new Set(missing.flatMap((one) => PROVIDED[one].debianPackages.split(" ")))].join(" ");
+  const needs = `needs ${missing.join(", ")}: apt-get install --no-install-recommends ${install}`;
+  if (process.env["CI"] === "true") {
+    describe(name, () => {
+      it("has what it needs", () => {
+        throw new Error(`${name} ${needs}`);
+      });
+    });
+    return;
+  }
+  describe(name, () => {
+    describe.skip("skipped", suite);
+    it(`is not run: ${needs}`, ({ task, skip }) => {
+      const cases = countCases(task.suite?.tasks ?? []) - 1;
+      console.warn(`\nSKIPPED ${cases} cases of "${name}": ${needs}\n`);
+      skip();
+    });
+  });
+}
+
+function countCases(tasks: readonly RunnerTask[]): number {
+  return tasks.reduce((sum, task) => sum + (task.type === "suite" ? countCases(task.tasks) : 1), 0);
+}
