@@ -56,6 +56,8 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
   const carry: RequestHandler = async (request) => {
     const exchange = exchanges.get(request);
     if (!exchange) throw new Error("the request was not observed first");
+    if (request.readableDidRead)
+      throw new Error("a body parser has read the body: it may not stand in front of the proxy");
     guardRequest(request.method, request.httpVersion, exchange.head);
     const target = readTarget(request.method, request.url, config.listen.pathPrefix);
     switch (target.kind) {

@@ -41,6 +41,8 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
     headersTimeout: HEADERS_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     highWaterMark: READ_AHEAD_BYTES,
+    // Refused by our own guard instead, which answers as Glance does.
+    requireHostHeader: false,
   });
   const app = createApp({ config, upstream, observers });
   // With a listener for the latter Node leaves it to us when to say `100 Continue`.

@@ -47,6 +47,8 @@ const OFFERS = ["text/html", "application/json"] as const;
 
 interface MediaRange {
   readonly type: string;
+  /** Whether it has parameters of its own, such as `level=1`. */
+  readonly narrowed: boolean;
   readonly quality: number;
 }
 
@@ -71,30 +73,35 @@ function negotiate(accept: string): (typeof OFFERS)[number] | "text/plain" {
 }
 
 function qualityOf(offer: string, ranges: readonly MediaRange[]): number {
-  const covering = [offer, `${offer.slice(0, offer.indexOf("/"))}/*`, "*/*"];
-  for (const type of covering) {
-    const range = ranges.find((candidate) => candidate.type === type);
-    if (range) return range.quality;
-  }
-  return 0;
+  const [group = ""] = offer.split("/");
+  const range =
+    // Our offers have no parameters: a range that asks for some does not mean them, unless it is a wildcard.
+    ranges.find(({ type, narrowed }) => type === offer && !narrowed) ??
+    ranges.find(({ type }) => type === `${group}/*`) ??
+    ranges.find(({ type }) => type === "*/*");
+  return range?.quality ?? 0;
 }
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-const RANGE = new RegExp(`^(${TOKEN}/${TOKEN})((?:\\s*;\\s*${TOKEN}=(?:${TOKEN}|"[^"]*"))*)$`);
+const VALUE = `(?:${TOKEN}|"(?:[^"\\\\]|\\\\.)*")`;
+const NEXT = "[ \\t]*;[ \\t]*";
+const RANGE =
+  `(${TOKEN}/${TOKEN})((?:${NEXT}(?!q=)${TOKEN}=${VALUE})*)` +
+  `(?:${NEXT}q=(0(?:\\.[0-9]{0,3})?|1(?:\\.0{0,3})?)(?:${NEXT}${TOKEN}(?:=${VALUE})?)*)?`;
+/** One element of the list with the comma behind it; the list may have empty elements. */
+const ELEMENT = `[ \\t]*(?:${RANGE}[ \\t]*)?(,|$)`;
 
+/** @returns undefined where the header is not as RFC 7231, section 5.3.2, has it. */
 function parseAccept(accept: string): MediaRange[] | undefined {
   const ranges: MediaRange[] = [];
-  for (const element of accept.split(",")) {
-    const text = element.trim();
-    if (text === "") continue;
-    const match = RANGE.exec(text);
+  const element = new RegExp(ELEMENT, "iy");
+  for (;;) {
+    const match = element.exec(accept);
     if (!match) return undefined;
-    const [, type = "", parameters = ""] = match;
-    const quality = /;\s*q=([^;\s]*)/i.exec(parameters)?.[1];
-    if (quality !== undefined && !/^(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(quality)) return undefined;
-    // A range with parameters of its own (`text/html;level=1`) covers no offer of ours, which have none.
-    if (/;\s*(?!q=)/i.test(parameters.replace(/;\s*q=.*$/i, ""))) continue;
-    ranges.push({ type: type.toLowerCase(), quality: quality === undefined ? 1 : Number(quality) });
+    const [, type, parameters, quality = "1", comma] = match;
+    if (type !== undefined) {
+      ranges.push({ type: type.toLowerCase(), narrowed: parameters !== "", quality: Number(quality) });
+    }
+    if (comma === "") return ranges;
   }
-  return ranges;
 }

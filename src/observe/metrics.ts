@@ -39,7 +39,6 @@ export interface UploadFigures {
   readonly operation: Operation;
   readonly outcome: Outcome;
   readonly source: SizeSource;
-  readonly client: ClientKind;
   readonly receivedBytes: number;
   readonly durationSeconds: number;
   readonly reframed: boolean;
@@ -49,6 +48,8 @@ export interface Metrics {
   readonly registry: Registry;
   readonly bytes: ByteTotals;
   uploadStarted(operation: Operation): void;
+  /** Nobody announced its size. */
+  uploadUndeclared(client: ClientKind): void;
   uploadSettled(figures: UploadFigures): void;
   rollback(result: RollbackResult, seconds: number): void;
   importRequested(method: string): void;
@@ -152,11 +153,13 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     uploadStarted(operation) {
       inFlight.inc({ operation });
     },
+    uploadUndeclared(client) {
+      undeclared.inc({ client });
+    },
     uploadSettled({
       operation,
       outcome,
       source,
-      client,
       receivedBytes,
       durationSeconds,
       reframed: wasReframed,
@@ -166,7 +169,6 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
       if (wasReframed) reframed.inc({ operation });
-      if (source === "unknown" || source === "spooled") undeclared.inc({ client });
     },
     rollback(result, seconds) {
       rollbacks.inc({ result });

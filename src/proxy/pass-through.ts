@@ -2,7 +2,8 @@
  * Everything that is not an upload, through http-proxy. The one file that knows http-proxy 1.18.1, and what of it has to be
  * worked around:
  * - it copies `req.headers`, which Node has joined and shortened: the headers for Glance are put there first;
- * - it rewrites `//` and `\` in `req.url`, and runs it through `url.parse`: it gets the path as part of the target instead;
+ * - it rewrites `//` and `\` in `req.url`, and `//` and `http:/` in the path of its target, queries included: the path is
+ *   put into its request to Glance, before the head goes out;
  * - with an `Expect` header there is no `proxyReq` event: the header is gone by then, and `100` is answered here;
  * - when the client goes away after its request was read, nothing ends the request to Glance: `res.on("close")` does here;
  * - its own answer writing loses repeated headers and hides a truncated answer: answers go through our own relay.
@@ -57,6 +58,7 @@ export function createPassThrough(
       pending.set(request, {
         opened(opened) {
           outgoing = opened;
+          opened.path = upstream.path(path);
           // Glance's turn begins when it has the whole request.
           opened.once("finish", () => silence.start());
         },
@@ -67,8 +69,7 @@ export function createPassThrough(
           });
         },
       });
-      const target = { ...upstream.target, path: upstream.path(path) };
-      proxy.web(request, response, { target }, (cause) => {
+      proxy.web(request, response, { target: upstream.target }, (cause) => {
         silence.stop();
         if (response.destroyed) return;
         const error = toUpstreamError(cause);

@@ -19,7 +19,9 @@ export function guardRequest(method: string, httpVersion: string, head: RequestH
     // http-proxy would declare the body empty and send it all the same.
     throw new ProxyError("bad_request", `Transfer-Encoding: not accepted with ${method}.`);
   }
-  if (head.values("host").length > 1) throw new ProxyError("bad_request", "Host: given more than once.");
+  const hosts = head.values("host").length;
+  if (hosts > 1) throw new ProxyError("bad_request", "Host: given more than once.");
+  if (hosts === 0 && httpVersion === "1.1") throw new ProxyError("bad_request", "Host: missing.");
 }
 
 /** Node accepts `05` and numbers beyond 2^53. @throws ProxyError `bad_request`. */

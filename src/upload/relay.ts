@@ -161,7 +161,8 @@ class Relay {
 
   /** The client went away, or its connection broke. Once its body has ended that changes nothing for Glance. */
   readonly #onSourceClose = (): void => {
-    if (!this.#bodyEnded && !this.#options.source.complete) {
+    // Not by `source.complete`: it may be parsed to its end and yet not have been read, and then never will be.
+    if (!this.#bodyEnded) {
       this.#fail(new ProxyError("client_aborted", "The client went away before its body had ended."));
     }
   };
@@ -169,7 +170,7 @@ class Relay {
   #onAnswer(answer: IncomingMessage): void {
     if (this.#done) return;
     const status = answer.statusCode ?? 0;
-    if (!this.#bodyEnded && status < 400) {
+    if (!this.#bodyEnded && status < 300) {
       return this.#fail(
         new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
       );

@@ -53,6 +53,7 @@ export class Upload {
   declare(size: DeclaredSize): void {
     this.source = size.source;
     this.declaredBytes = size.bytes;
+    if (size.source === "unknown") this.observers.metrics.uploadUndeclared(this.#client);
   }
 
   received(bytes: number): void {
@@ -98,7 +99,6 @@ export class Upload {
       operation,
       outcome,
       source: this.source,
-      client: this.#client,
       receivedBytes: this.receivedBytes,
       durationSeconds: this.#durationSeconds,
       reframed: framingIn === "chunked" && this.framingOut === "content-length",

@@ -1,0 +1,185 @@
+/** Whatever tells the size, Glance is told it once, in the two ways that it reads; what is in doubt does not reach it. */
+import { describe, expect, test } from "vitest";
+import { request } from "../support/raw-http.js";
+import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+
+const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"];
+
+const scene = useScene();
+
+describe("a size told by", () => {
+  test.each([
+    ...[SIZE, ...HINTS].map((name) => [name, { ...CHUNKED, [name]: 5 }, name === SIZE ? "header" : "hint"] as const),
+    ["Content-Length", { "Content-Length": 5 }, "content_length"] as const,
+    ["all of them", { "Content-Length": 5, "Upload-Length": 5, [SIZE]: "05" }, "header"] as const,
+  ])("%s reaches Glance as header and as Content-Length", async (_, headers, source) => {
+    const peer = await scene.connect();
+    peer.sendHead("PUT", FILE, headers);
+    if ("Transfer-Encoding" in headers) peer.sendChunk("hello").endChunks();
+    else peer.send("hello");
+    expect((await peer.response()).status).toBe(204);
+    const [upload] = scene.upstream.uploads;
+    expect(upload).toMatchObject({ bytes: 5, complete: true });
+    const told = (upload?.rawHeaders ?? []).flatMap((name, index, all) =>
+      index % 2 === 0 && [SIZE, "content-length", "transfer-encoding"].includes(name.toLowerCase())
+        ? [`${name.toLowerCase()}: ${all[index + 1]}`]
+        : [],
+    );
+    expect(told.sort()).toEqual(["content-length: 5", `${SIZE}: 5`]);
+    expect(
+      await scene.proxy.metric(
+        `uploads_total{operation="file",outcome="completed",size_source="${source}"}`,
+      ),
+    ).toBe(1);
+    expect(await scene.proxy.metric('reframed_uploads_total{operation="file"}')).toBe(
+      "Transfer-Encoding" in headers ? 1 : 0,
+    );
+    expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
+  });
+
+  test("nobody goes on chunked, without a header, in pieces of at most 64 KiB", async () => {
+    const pieces: number[] = [];
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.on("data", (piece: Buffer) => pieces.push(piece.length));
+      incoming.once("end", () => response.writeHead(204).end());
+    };
+    const peer = await scene.startUpload({ "User-Agent": "curl/8.0" });
+    peer.sendChunk(Buffer.alloc(1024 * 1024)).endChunks();
+    expect((await peer.response()).status).toBe(204);
+    const [upload] = scene.upstream.uploads;
+    expect(upload).toMatchObject({ bytes: 1024 * 1024, complete: true });
+    expect(upload?.headers["transfer-encoding"]).toBe("chunked");
+    expect(upload?.headers).not.toHaveProperty(SIZE);
+    expect(upload?.headers).not.toHaveProperty("content-length");
+    expect(Math.max(...pieces)).toBeLessThanOrEqual(64 * 1024);
+    expect(await scene.proxy.metric('undeclared_uploads_total{client="curl"}')).toBe(1);
+  });
+
+  test("Connection cannot take the proxy's own header out again", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5, Connection: `close, ${SIZE}, content-length` });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(scene.upstream.uploads[0]?.headers).toMatchObject({ [SIZE]: "5", "content-length": "5" });
+  });
+
+  test("a header with underscores is not told at all, and dropped", async () => {
+    const peer = await scene.startUpload({ X_OpenStack_Image_Size: 3, Content_Length: 3 });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    const [upload] = scene.upstream.uploads;
+    expect(upload).toMatchObject({ bytes: 5, complete: true });
+    expect(upload?.rawHeaders.filter((name) => name.includes("_"))).toEqual([]);
+  });
+});
+
+describe("a size that is not a plain number", () => {
+  test.each(["-1", "+5", "1_000", "0x5", "5.0", "5,5", "", "\u00b2", "abc", "9007199254740992"])(
+    "%j is refused before Glance hears of it",
+    async (value) => {
+      const peer = await scene.startUpload({ [SIZE]: value, Expect: "100-continue" });
+      const answer = await peer.response();
+      expect(answer.status).toBe(400);
+      expect(answer.text).toBe(
+        "400 Bad Request\n\nInvalid or missing image size in request headers.\n\n   ",
+      );
+      expect(peer.interims).toEqual([]);
+      await scene.roundTrip();
+      expect(scene.upstream.uploads).toEqual([]);
+      expect(
+        await scene.proxy.metric(
+          'uploads_total{operation="file",outcome="invalid_size",size_source="unknown"}',
+        ),
+      ).toBe(1);
+      const line = scene.proxy.logged.find(({ msg }) => msg === "upload");
+      expect(line).toMatchObject({ cause: `${SIZE}: ${JSON.stringify(value)}`, outcome: "invalid_size" });
+    },
+  );
+
+  test.each([SIZE, ...HINTS])("two lines of %s are refused", async (name) => {
+    const peer = await scene.startUpload({ [name]: ["5", "5"] });
+    expect((await peer.response()).status).toBe(400);
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+
+  test("is refused with surrounding blanks taken off: those are no part of a value", async () => {
+    const peer = await scene.startUpload({ [SIZE]: "  5 \t" });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+  });
+
+  test("a client that told it wrongly is not counted as one that does not tell it", async () => {
+    const peer = await scene.startUpload({ [SIZE]: "abc" });
+    await peer.response();
+    expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
+  });
+});
+
+describe("sizes that contradict each other", () => {
+  test.each([
+    ["more", { [SIZE]: 5, "Content-Length": 6 }, "Size exceeds: expected 5 bytes, got 6 bytes"],
+    ["less", { [SIZE]: 5, "Content-Length": 4 }, "Size mismatch: expected 5 bytes, got 4 bytes"],
+    ["a hint", { [SIZE]: 5, ...CHUNKED, "Upload-Length": 6 }, "Size exceeds: expected 5 bytes, got 6 bytes"],
+    ["no body", { [SIZE]: 5 }, "Size mismatch: expected 5 bytes, got 0 bytes"],
+    [
+      "two hints",
+      { ...CHUNKED, "x-image-meta-size": 5, "Upload-Length": 4 },
+      "Size mismatch: expected 5 bytes, got 4 bytes",
+    ],
+  ])("%s: refused in Glance's words before Glance hears of it", async (_, headers, explanation) => {
+    const answer = await request(scene.proxy.port, "PUT", FILE, { headers, body: "" });
+    expect(answer.status).toBe(400);
+    expect(answer.text).toContain(explanation);
+    await scene.roundTrip();
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+});
+
+describe("size.reframe: false", () => {
+  test("a chunked body stays chunked, with its size in the header, and is counted", async () => {
+    const proxy = await scene.startAnother({ size: { reframe: false } });
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, proxy.port);
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    const [upload] = scene.upstream.uploads;
+    expect(upload).toMatchObject({ bytes: 5, complete: true });
+    expect(upload?.headers).toMatchObject({ [SIZE]: "5", "transfer-encoding": "chunked" });
+    expect(upload?.headers).not.toHaveProperty("content-length");
+    expect(await proxy.metric('reframed_uploads_total{operation="file"}')).toBe(0);
+  });
+
+  test.each([
+    ["one over", "hello!", "Size exceeds: expected 5 bytes, got 6 bytes"],
+    ["one short", "hell", "Size mismatch: expected 5 bytes, got 4 bytes"],
+  ])("%s is refused, and not one byte over goes on", async (_, body, explanation) => {
+    const proxy = await scene.startAnother({ size: { reframe: false } });
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, proxy.port);
+    for (const byte of body) peer.sendChunk(byte);
+    peer.endChunks();
+    const answer = await peer.response();
+    expect(answer.status).toBe(400);
+    expect(answer.text).toContain(explanation);
+    const upload = await scene.uploadUpstream();
+    await upload.over;
+    expect(upload.complete).toBe(false);
+    expect(upload.bytes).toBeLessThanOrEqual(5);
+  });
+
+  test("a Content-Length body keeps its Content-Length", async () => {
+    const proxy = await scene.startAnother({ size: { reframe: false } });
+    expect((await request(proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
+    expect(scene.upstream.uploads[0]?.headers).toMatchObject({ "content-length": "5", [SIZE]: "5" });
+  });
+});
+
+describe("an empty image", () => {
+  test.each([
+    ["without any framing", {}],
+    ["with Content-Length: 0", { "Content-Length": 0 }],
+  ])("%s goes on as one of 0 bytes", async (_, headers) => {
+    expect((await request(scene.proxy.port, "PUT", FILE, { headers })).status).toBe(204);
+    expect(scene.upstream.uploads).toMatchObject([
+      { bytes: 0, complete: true, headers: { "content-length": "0", [SIZE]: "0" } },
+    ]);
+  });
+});

@@ -1,0 +1,134 @@
+/** `Expect: 100-continue`, as the proxy keeps it towards the client and uses it towards Glance. */
+import { describe, expect, test } from "vitest";
+import { request } from "../support/raw-http.js";
+import { FILE, neverContinue, SIZE, useScene } from "./scene.js";
+
+const EXPECT = { Expect: "100-continue" };
+
+describe("towards the client", () => {
+  const scene = useScene();
+
+  test("100 comes once, and the upload goes its way", async () => {
+    const peer = await scene.startUpload({ ...EXPECT, [SIZE]: 5 });
+    expect((await peer.interim()).status).toBe(100);
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(peer.interims).toHaveLength(1);
+    expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
+  });
+
+  test("100 does not come before Glance wants the body", async () => {
+    let wantBody = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      scene.upstream.onUpload = (incoming, response) => {
+        wantBody = () => response.writeContinue();
+        incoming.resume().once("end", () => response.writeHead(204).end());
+        resolve();
+      };
+    });
+    const peer = await scene.startUpload({ ...EXPECT, [SIZE]: 5 });
+    await asked;
+    await scene.roundTrip();
+    expect(peer.unread).toHaveLength(0);
+    wantBody();
+    expect((await peer.interim()).status).toBe(100);
+  });
+
+  test.each([
+    ["an invalid size", FILE, { [SIZE]: "x" }, 400],
+    ["sizes that contradict each other", FILE, { [SIZE]: 5, "Upload-Length": 6 }, 400],
+    ["an unknown coding", FILE, { "Transfer-Encoding": "gzip, chunked" }, 501],
+    ["a target with a dot segment", "/v2/images/../one/file", {}, 400],
+    ["a target with _method", `${FILE}?_method=PUT`, {}, 400],
+  ])("no 100 for %s", async (_, target, headers, status) => {
+    const peer = await scene.startUpload({ ...EXPECT, ...headers }, target);
+    expect((await peer.response()).status).toBe(status);
+    expect(peer.interims).toEqual([]);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+
+  test("100 is asked for in any case of letters", async () => {
+    const peer = await scene.startUpload({ Expect: "100-Continue", [SIZE]: 5 });
+    expect((await peer.interim()).status).toBe(100);
+  });
+
+  test("other requests have it from the proxy, and Glance is not asked", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", "/v2/images", { ...EXPECT, "Content-Length": 2 });
+    expect((await peer.interim()).status).toBe(100);
+    peer.send("{}");
+    expect((await peer.response()).status).toBe(200);
+    expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("expect");
+    expect(scene.upstream.requests[0]).toMatchObject({ bytes: 2, complete: true });
+  });
+
+  test("any other expectation is refused with 417", async () => {
+    const answer = await request(scene.proxy.port, "PUT", FILE, {
+      headers: { Expect: "miracles" },
+      body: "x",
+    });
+    expect(answer.status).toBe(417);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+});
+
+describe("towards Glance", () => {
+  const scene = useScene();
+
+  test.each([
+    ["known", { [SIZE]: 5 }],
+    ["unknown", {}],
+  ])("an upload of %s size asks first, whether or not the client did", async (_, headers) => {
+    const peer = await scene.startUpload(headers);
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(scene.upstream.uploads[0]?.headers["expect"]).toBe("100-continue");
+  });
+
+  test("an empty one has nothing to ask for", async () => {
+    await request(scene.proxy.port, "PUT", FILE, { body: "" });
+    expect(scene.upstream.uploads[0]?.headers).not.toHaveProperty("expect");
+  });
+
+  test("no body byte goes before the 100", async () => {
+    let wantBody = (): void => undefined;
+    scene.upstream.onUpload = (incoming, response) => {
+      wantBody = () => response.writeContinue();
+      incoming.resume().once("end", () => response.writeHead(204).end());
+    };
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hello").endChunks();
+    const upload = await scene.uploadUpstream();
+    await scene.roundTrip();
+    expect(upload.bytes).toBe(0);
+    wantBody();
+    expect((await peer.response()).status).toBe(204);
+    expect(upload).toMatchObject({ bytes: 5, complete: true });
+  });
+
+  test("one that never says 100, as uWSGI, has the body after a second", async () => {
+    scene.upstream.onUpload = neverContinue;
+    const startedAt = performance.now();
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(900);
+    expect(tookMs).toBeLessThan(3_000);
+    expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
+  });
+
+  test("a client that leaves in that second leaves no upload behind, even one that had sent everything", async () => {
+    scene.upstream.onUpload = neverContinue;
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hello").endChunks();
+    const upload = await scene.uploadUpstream();
+    await peer.flushed();
+    peer.destroy();
+    await upload.over;
+    expect(upload.complete).toBe(false);
+    const label = 'operation="file",outcome="client_aborted",size_source="header"';
+    await expect.poll(() => scene.proxy.metric(`uploads_total{${label}}`)).toBe(1);
+    expect((await scene.proxy.uploads()).inFlight).toEqual([]);
+  });
+});

@@ -1,0 +1,229 @@
+/** Limits an operator sets: refused as early as can be, and never with a status that clients retry blindly. */
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { request } from "../support/raw-http.js";
+import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+
+describe("limits.maxImageSize", () => {
+  const scene = useScene({ limits: { maxImageSize: 1000 } });
+
+  test.each([
+    ["header", { ...CHUNKED, [SIZE]: 1001 }],
+    ["hint", { ...CHUNKED, "Upload-Length": 1001 }],
+    ["Content-Length", { "Content-Length": 1001 }],
+  ])("a larger size declared by %s gets 413 before a byte is read or sent on", async (_, headers) => {
+    const peer = await scene.connect();
+    peer.sendHead("PUT", FILE, { ...headers, Expect: "100-continue" });
+    const answer = await peer.response();
+    expect(answer.status).toBe(413);
+    expect(answer.text).toContain("1001 bytes");
+    expect(peer.interims).toEqual([]);
+    await scene.roundTrip();
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+
+  test("a size just as large is accepted", async () => {
+    const body = Buffer.alloc(1000);
+    expect((await request(scene.proxy.port, "PUT", FILE, { body })).status).toBe(204);
+  });
+
+  test("an unknown size is cut at the limit", async () => {
+    const peer = await scene.startUpload();
+    peer.sendChunk(Buffer.alloc(1000));
+    const upload = await scene.uploadUpstream();
+    await expect.poll(() => upload.bytes).toBe(1000);
+    peer.sendChunk("x");
+    const answer = await peer.response();
+    expect(answer.status).toBe(413);
+    expect(answer.text).toContain("at most 1000 bytes");
+    await upload.over;
+    expect(upload).toMatchObject({ bytes: 1000, complete: false });
+    expect(
+      await scene.proxy.metric(
+        'uploads_total{operation="file",outcome="too_large",size_source="unknown"}',
+      ),
+    ).toBe(1);
+  });
+
+  test("an unknown size that stays within it is accepted", async () => {
+    const peer = await scene.startUpload();
+    peer.sendChunk(Buffer.alloc(1000)).endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(scene.upstream.uploads).toMatchObject([{ bytes: 1000, complete: true }]);
+  });
+});
+
+describe("limits.maxConcurrentUploads", () => {
+  const scene = useScene({ limits: { maxConcurrentUploads: 1 } });
+
+  test("one more gets 429 with Retry-After, until a place is free", async () => {
+    const first = await scene.startUpload({ [SIZE]: 5 });
+    const upload = await scene.uploadUpstream();
+
+    const second = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" });
+    const answer = await second.response();
+    expect(answer.status).toBe(429);
+    expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+    expect(second.interims).toEqual([]);
+    expect(scene.upstream.uploads).toEqual([upload]);
+
+    first.sendChunk("hello").endChunks();
+    expect((await first.response()).status).toBe(204);
+    expect((await request(scene.proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
+    expect(
+      await scene.proxy.metric('uploads_total{operation="file",outcome="busy",size_source="header"}'),
+    ).toBe(1);
+  });
+
+  test("other requests are served all the same", async () => {
+    await scene.startUpload({ [SIZE]: 5 });
+    await scene.uploadUpstream();
+    expect((await request(scene.proxy.port, "GET", "/v2/schemas/image")).status).toBe(200);
+  });
+
+  test("a client that leaves frees its place", async () => {
+    const first = await scene.startUpload({ [SIZE]: 5 });
+    await scene.uploadUpstream();
+    first.destroy();
+    await expect
+      .poll(async () => (await request(scene.proxy.port, "PUT", FILE, { body: "hello" })).status)
+      .toBe(204);
+  });
+});
+
+describe("size.unknown: reject", () => {
+  const scene = useScene({ size: { unknown: "reject" } });
+
+  test("a chunked body without a size gets 411, and Glance hears nothing", async () => {
+    const peer = await scene.startUpload({ Expect: "100-continue" });
+    const answer = await peer.response();
+    expect(answer.status).toBe(411);
+    expect(answer.text).toContain("x-openstack-image-size");
+    expect(peer.interims).toEqual([]);
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+
+  test("a declared one is accepted", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(204);
+  });
+});
+
+describe("limits.idleTimeout", () => {
+  const IDLE_MS = 200;
+  const scene = useScene({ limits: { idleTimeout: `${IDLE_MS}ms` } });
+
+  test("a client that stops sending gets 408, and Glance an upload that never ends", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 10 });
+    peer.sendChunk("hello");
+    const answer = await peer.response();
+    expect(answer.status).toBe(408);
+    const upload = await scene.uploadUpstream();
+    await upload.over;
+    expect(upload).toMatchObject({ bytes: 5, complete: false });
+    expect(
+      await scene.proxy.metric(
+        'uploads_total{operation="file",outcome="client_timeout",size_source="header"}',
+      ),
+    ).toBe(1);
+    expect(await scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
+  });
+
+  test("a client that never sends a byte gets 408 too", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("PUT", FILE, { "Content-Length": 10 });
+    expect((await peer.response()).status).toBe(408);
+  });
+
+  test("a client with 0 declared that does not end its body gets 408, and Glance nothing", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 0 });
+    expect((await peer.response()).status).toBe(408);
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+
+  test("a slow client that keeps sending is not cut", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 8 });
+    for (let sent = 0; sent < 8; sent += 1) {
+      peer.sendChunk("x");
+      await delay(IDLE_MS / 3);
+    }
+    peer.endChunks();
+    expect((await peer.response()).status).toBe(204);
+  });
+
+  test("time in which Glance does not read is not the client's", async () => {
+    const size = 32 * 1024 * 1024;
+    let readOn = (): void => undefined;
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.pause();
+      readOn = () => incoming.resume();
+      incoming.once("end", () => response.writeHead(204).end());
+    };
+    const peer = await scene.connect();
+    peer.sendHead("PUT", FILE, { "Content-Length": size }).send(Buffer.alloc(size));
+    const upload = await scene.uploadUpstream();
+    const received = async () => (await scene.proxy.uploads()).inFlight[0]?.receivedBytes ?? 0;
+    // Until the proxy stops reading: what it has taken no longer grows.
+    let before = -1;
+    await expect
+      .poll(
+        async () => {
+          const now = await received();
+          const still = now > 0 && now === before;
+          before = now;
+          return still;
+        },
+        { interval: 50 },
+      )
+      .toBe(true);
+    expect(before).toBeLessThan(size);
+    await delay(2 * IDLE_MS);
+    expect(await received()).toBe(before);
+    expect(peer.unread.toString()).toBe("");
+
+    readOn();
+    expect((await peer.response()).status).toBe(204);
+    expect(upload).toMatchObject({ bytes: size, complete: true });
+  });
+
+  test("time in which Glance thinks about its answer is not the client's", async () => {
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 2 * IDLE_MS));
+    };
+    expect((await request(scene.proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
+  });
+});
+
+describe("limits.maxHeaderSize", () => {
+  const scene = useScene();
+
+  test("a head over 64 KiB gets 431, Glance-shaped, and goes nowhere", async () => {
+    const answer = await request(scene.proxy.port, "GET", "/v2/images", {
+      headers: { "X-Auth-Token": "t".repeat(66_000) },
+    });
+    expect(answer.status).toBe(431);
+    expect(answer.text).toContain("431 Request Header Fields Too Large\n\n");
+    expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+
+  test("a head with a large token goes on whole", async () => {
+    const token = "t".repeat(60_000);
+    // The upstream of these tests is Node with its own limit of 16 KiB: that it refuses shows that the head came.
+    const answer = await request(scene.proxy.port, "GET", "/v2/images", {
+      headers: { "X-Auth-Token": token },
+    });
+    expect(answer.status).toBe(431);
+    expect(answer.headers["via"]).toBeDefined();
+  });
+
+  test("the limit is the one configured", async () => {
+    const small = await scene.startAnother({ limits: { maxHeaderSize: "2KiB" } });
+    const headers = { "X-Auth-Token": "t".repeat(3000) };
+    expect((await request(small.port, "GET", "/v2/images", { headers })).status).toBe(431);
+    expect((await request(scene.proxy.port, "GET", "/v2/images", { headers })).status).toBe(200);
+  });
+});

@@ -1,0 +1,173 @@
+/** The proxy as Express middleware, in an app and on a server of the user's own. */
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import express, { type Express } from "express";
+import { Registry } from "prom-client";
+import { afterEach, describe, expect, test } from "vitest";
+import { ConfigError, createGlanceSizeProxy, type ConfigInput, type Log } from "../../src/index.js";
+import { request } from "../support/raw-http.js";
+import { startRecordingUpstream } from "../support/recording-upstream.js";
+import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+
+const scene = useScene();
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+function middleware(config: Partial<ConfigInput> = {}, registry?: Registry) {
+  return createGlanceSizeProxy(
+    { upstream: { url: scene.upstream.url }, ...config },
+    { log: silent, ...(registry ? { registry } : {}) },
+  );
+}
+
+async function listen(app: Express): Promise<number> {
+  const server = createServer({ requestTimeout: 0 }, app).on("checkContinue", app);
+  servers.push(server);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+describe.each([
+  ["at the root", "/", ""],
+  ["at a path", "/image", "/image"],
+])("mounted %s", (_, mount, prefix) => {
+  test("it enforces the size of uploads, and passes the rest on", async () => {
+    const app = express()
+      .get("/of-my-own", (_request, response) => void response.send("mine"))
+      .use(mount, middleware());
+    const port = await listen(app);
+
+    const exact = await scene.startUpload({ [SIZE]: 5 }, prefix + FILE, port);
+    exact.sendChunk("hello").endChunks();
+    expect((await exact.response()).status).toBe(204);
+    const [first] = scene.upstream.uploads;
+    expect(first).toMatchObject({ target: FILE, bytes: 5, complete: true });
+    expect(first?.headers).toMatchObject({ "content-length": "5", [SIZE]: "5" });
+
+    const over = await scene.startUpload({ [SIZE]: 5 }, prefix + FILE, port);
+    over.sendChunk("hello!").endChunks();
+    const refusal = await over.response();
+    expect(refusal.status).toBe(400);
+    expect(refusal.text).toContain("Size exceeds: expected 5 bytes, got 6 bytes");
+    expect(await over.closed()).toBe("fin");
+    expect(scene.upstream.uploads[1]?.complete).toBe(false);
+
+    const passed = await request(port, "GET", `${prefix}/v2/images?marker=a//b`);
+    expect(passed.text).toBe("GET /v2/images?marker=a//b");
+    expect((await request(port, "GET", "/of-my-own")).text).toBe("mine");
+  });
+
+  test("it refuses before 100 Continue, and says it otherwise", async () => {
+    const port = await listen(express().use(mount, middleware()));
+    const bad = await scene.startUpload({ [SIZE]: "x", Expect: "100-continue" }, prefix + FILE, port);
+    expect((await bad.response()).status).toBe(400);
+    expect(bad.interims).toEqual([]);
+    const good = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" }, prefix + FILE, port);
+    expect((await good.interim()).status).toBe(100);
+  });
+
+  test("other spellings of an upload do not pass it by", async () => {
+    const port = await listen(express().use(mount, middleware()));
+    for (const target of [`${prefix}//v2//images/one//%66ile`, `${prefix}/v2/images/x/../one/file`, `${prefix}/%762/images/one/file`]) {
+      const answer = await request(port, "PUT", target, { headers: { ...CHUNKED, [SIZE]: 5 }, body: "1\r\nx\r\n0\r\n\r\n" });
+      expect(answer.status).toBe(400);
+    }
+    expect(scene.upstream.uploads.every(({ complete }) => !complete)).toBe(true);
+  });
+
+  test("repeated headers of Glance arrive, also behind an app that sets some of its own", async () => {
+    scene.upstream.onOther = (_incoming, response) => {
+      response.writeHead(200, ["Set-Cookie", "a=1", "Set-Cookie", "b=2", "Content-Length", "0"]);
+      response.end();
+    };
+    const app = express().use((_request, response, next) => {
+      response.setHeader("X-Mine", "1");
+      next();
+    });
+    const port = await listen(app.use(mount, middleware()));
+    const answer = await request(port, "GET", `${prefix}/v2/images`);
+    expect(answer.headers["x-mine"]).toBe("1");
+    const cookies = answer.rawHeaders.filter(([name]) => name.toLowerCase() === "set-cookie");
+    expect(cookies.map(([, value]) => value)).toEqual(["a=1", "b=2"]);
+  });
+});
+
+test("two proxies in one process keep to themselves", async () => {
+  const other = await startRecordingUpstream();
+  try {
+    const one = middleware({ limits: { maxImageSize: 4 } });
+    const two = middleware({ upstream: { url: other.url } });
+    const port = await listen(express().use("/one", one).use("/two", two));
+    expect((await request(port, "PUT", `/one${FILE}`, { body: "hello" })).status).toBe(413);
+    expect((await request(port, "PUT", `/two${FILE}`, { body: "hello" })).status).toBe(204);
+    expect(scene.upstream.uploads).toEqual([]);
+    expect(other.uploads).toMatchObject([{ target: FILE, bytes: 5, complete: true }]);
+    expect(one.uploads().finished).toMatchObject([{ outcome: "too_large" }]);
+    expect(two.uploads().finished).toMatchObject([{ outcome: "completed" }]);
+    const name = "glance_size_proxy_uploads_total";
+    expect(await one.registry.getSingleMetricAsString(name)).not.toContain("completed");
+    expect(await two.registry.getSingleMetricAsString(name)).not.toContain("too_large");
+    // One in front of the other is no loop.
+    const chain = await listen(express().use(middleware({ upstream: { url: `http://127.0.0.1:${port}/two` } })));
+    expect((await request(chain, "PUT", FILE, { body: "hello" })).status).toBe(204);
+  } finally {
+    await other.stop();
+  }
+});
+
+test("metrics go where they are told to", async () => {
+  const registry = new Registry();
+  const proxy = middleware({}, registry);
+  expect(proxy.registry).toBe(registry);
+  const port = await listen(express().use(proxy));
+  await request(port, "PUT", FILE, { body: "hello" });
+  expect(await registry.metrics()).toContain(
+    'glance_size_proxy_uploads_total{operation="file",outcome="completed",size_source="content_length"} 1',
+  );
+});
+
+test("uploads in flight can be listed", async () => {
+  const proxy = middleware();
+  const port = await listen(express().use(proxy));
+  const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
+  await scene.uploadUpstream();
+  expect(proxy.uploads().inFlight).toMatchObject([{ imageId: "one", declaredBytes: 5, sizeSource: "header" }]);
+  peer.sendChunk("hello").endChunks();
+  await peer.response();
+  expect(proxy.uploads()).toMatchObject({ inFlight: [], finished: [{ outcome: "completed" }] });
+});
+
+test("a body parser in front of it is found out, and no empty image comes of it", async () => {
+  const app = express().use(express.raw({ type: () => true }), middleware());
+  const port = await listen(app);
+  const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
+  peer.sendChunk("hello").endChunks();
+  expect((await peer.response()).status).toBe(500);
+  expect(scene.upstream.uploads).toEqual([]);
+});
+
+test("a wrong configuration is refused with every fault", () => {
+  let error: unknown;
+  try {
+    createGlanceSizeProxy({
+      upstream: { url: "glance:9292" },
+      size: { unknown: "guess" },
+    } as unknown as ConfigInput);
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toBeInstanceOf(ConfigError);
+  expect((error as ConfigError).faults.map((fault) => fault.split(/[ :]/)[0])).toEqual([
+    "upstream.url",
+    "size.unknown",
+  ]);
+});

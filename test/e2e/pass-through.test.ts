@@ -1,0 +1,254 @@
+/** What is no upload goes through as it is: request and answer. */
+import { describe, expect, test } from "vitest";
+import { connect, request } from "../support/raw-http.js";
+import { useScene } from "./scene.js";
+
+const scene = useScene();
+
+describe("a request", () => {
+  test.each(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD"])("%s arrives as such", async (method) => {
+    const answer = await request(scene.proxy.port, method, "/v2/images/one/members/two");
+    expect(answer.status).toBe(200);
+    if (method === "HEAD") expect(answer.body).toHaveLength(0);
+    else expect(answer.text).toBe(`${method} /v2/images/one/members/two`);
+    expect(scene.upstream.requests).toMatchObject([{ method, bytes: 0, complete: true }]);
+  });
+
+  test.each([
+    "/v2/images?limit=2&marker=a//b&sort=name:asc,size:desc",
+    "/v2/images?uri=http://one.test//x&other=https://two.test///y",
+    "/v2/images?name=%2F%2f%20+%C3%A9&empty=&=&&x",
+    "/v2/images?a=b?c=d?e",
+    "/v2/images?",
+    "/v2/images?c='\"<>|{}^`",
+    "/v2/images?x=../..;y=/./",
+    "/v2/tasks/a@b:80/c%20d;e=f",
+    "/v2/images/http:/x",
+    "/",
+  ])("%s arrives to the letter", async (target) => {
+    expect((await request(scene.proxy.port, "GET", target)).status).toBe(200);
+    expect(scene.upstream.requests[0]?.target).toBe(target);
+  });
+
+  test("below the path of upstream.url arrives there, to the letter", async () => {
+    const below = await scene.startAnother({}, `${scene.upstream.url}/image/`);
+    await request(below.port, "GET", "/v2/images?marker=a//b");
+    await request(below.port, "PUT", "/v2/images/one/file", { body: "hello" });
+    expect(scene.upstream.requests.map(({ target }) => target)).toEqual([
+      "/image/v2/images?marker=a//b",
+      "/image/v2/images/one/file",
+    ]);
+  });
+
+  test.each(["POST", "PATCH", "GET"])("%s with a chunked body arrives with its body", async (method) => {
+    const peer = await scene.connect();
+    peer.sendHead(method, "/v2/images", { "Transfer-Encoding": "chunked", "Content-Type": "application/json" });
+    peer.sendChunk("{").sendChunk("}").endChunks();
+    expect((await peer.response()).status).toBe(200);
+    expect(scene.upstream.requests).toMatchObject([{ method, bytes: 2, complete: true }]);
+    expect(scene.upstream.requests[0]?.headers["transfer-encoding"]).toBe("chunked");
+    expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("content-length");
+  });
+
+  test.each(["POST", "PATCH", "GET", "DELETE", "OPTIONS"])(
+    "%s with a Content-Length arrives with its body",
+    async (method) => {
+      const answer = await request(scene.proxy.port, method, "/v2/images", { body: '{"a":1}' });
+      expect(answer.status).toBe(200);
+      expect(scene.upstream.requests).toMatchObject([
+        { method, bytes: 7, complete: true, headers: { "content-length": "7" } },
+      ]);
+    },
+  );
+
+  test("PUT that is no upload arrives with its body, and no word of a size", async () => {
+    await request(scene.proxy.port, "PUT", "/v2/images/one/members/two", { body: "{}" });
+    expect(scene.upstream.requests).toMatchObject([{ method: "PUT", bytes: 2, complete: true }]);
+    expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("x-openstack-image-size");
+    expect(await scene.proxy.metric('uploads_in_flight{operation="file"}')).toBe(0);
+    expect((await scene.proxy.uploads()).finished).toEqual([]);
+  });
+
+  test("POST without a body arrives without one", async () => {
+    expect((await request(scene.proxy.port, "POST", "/v2/images/one/actions/deactivate")).status).toBe(200);
+    expect(scene.upstream.requests[0]?.headers["transfer-encoding"]).toBeUndefined();
+  });
+
+  test("a large body arrives whole", async () => {
+    const body = Buffer.alloc(5 * 1024 * 1024, "x");
+    expect((await request(scene.proxy.port, "POST", "/v2/images", { body })).status).toBe(200);
+    expect(scene.upstream.requests).toMatchObject([{ bytes: body.length, complete: true }]);
+  });
+
+  test.each([
+    ["", ""],
+    ["*/*", "*/*"],
+  ])("its Accept of %j stays as it is", async (accept, seen) => {
+    await request(scene.proxy.port, "GET", "/v2/images", { headers: { Accept: accept } });
+    expect(scene.upstream.requests[0]?.headers["accept"]).toBe(seen);
+  });
+
+  test("without Accept has none", async () => {
+    await request(scene.proxy.port, "GET", "/v2/images");
+    expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("accept");
+  });
+
+  test("keeps its repeated headers", async () => {
+    await request(scene.proxy.port, "GET", "/v2/images", { headers: { "X-Image-Meta-A": ["1", "2"] } });
+    const raw = scene.upstream.requests[0]?.rawHeaders ?? [];
+    expect(raw.filter((_, index) => raw[index - 1]?.toLowerCase() === "x-image-meta-a")).toEqual(["1", "2"]);
+  });
+
+  test("with a Trailer header is served: it is dropped, as are the trailers", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", "/v2/images", { "Transfer-Encoding": "chunked", Trailer: "X-Sum" });
+    peer.sendChunk("{}").send("0\r\nX-Sum: 1\r\n\r\n");
+    expect((await peer.response()).status).toBe(200);
+    expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("trailer");
+    expect((await request(scene.proxy.port, "GET", "/v2/images")).status).toBe(200);
+  });
+
+  test("that Glance refuses early, while its body still comes, has its answer read", async () => {
+    scene.upstream.onOther = (incoming, response) => {
+      incoming.resume();
+      response.writeHead(401, { "content-length": 12 }).write("who are you?");
+      incoming.once("end", () => response.end());
+    };
+    const peer = await scene.connect();
+    const piece = Buffer.alloc(1024 * 1024, "x");
+    peer.sendHead("POST", "/v2/images", { "Content-Length": 8 * piece.length }).send(piece);
+    expect(await peer.response()).toMatchObject({ status: 401, text: "who are you?" });
+    for (let sent = 1; sent < 8; sent += 1) peer.send(piece);
+    await peer.flushed();
+    expect(peer.wasReset).toBe(false);
+  });
+
+  test("follows another on the same connection", async () => {
+    const peer = await scene.connect();
+    for (const target of ["/v2/images", "/versions", "/v2/schemas/image"]) {
+      peer.sendHead("GET", target);
+      expect((await peer.response()).text).toBe(`GET ${target}`);
+    }
+    peer.sendHead("PUT", "/v2/images/one/file", { "Content-Length": 5 }).send("hello");
+    expect((await peer.response()).status).toBe(204);
+    peer.sendHead("GET", "/versions");
+    expect((await peer.response()).status).toBe(200);
+  });
+});
+
+describe("an answer", () => {
+  const answer = (status: number, headers: string[], body = "", phrase?: string): void => {
+    scene.upstream.onOther = (incoming, response) => {
+      incoming.resume();
+      if (phrase === undefined) response.writeHead(status, headers);
+      else response.writeHead(status, phrase, headers);
+      response.end(body);
+    };
+  };
+
+  test.each([
+    [204, "No Content"],
+    [304, "Not Modified"],
+  ])("%i has no body and waits for none", async (status, phrase) => {
+    answer(status, ["ETag", '"x"']);
+    const peer = await scene.connect();
+    peer.sendHead("GET", "/v2/images/two/file");
+    expect(await peer.response()).toMatchObject({ status, statusText: phrase, headers: { etag: '"x"' } });
+    peer.sendHead("GET", "/v2/images/two/file");
+    expect((await peer.response()).status).toBe(status);
+  });
+
+  test("to HEAD keeps its Content-Length", async () => {
+    answer(200, ["Content-Length", "123456"]);
+    const head = await request(scene.proxy.port, "HEAD", "/v2/images/one/file");
+    expect(head.headers["content-length"]).toBe("123456");
+    expect(head.body).toHaveLength(0);
+  });
+
+  test("to a range request goes through with its range", async () => {
+    answer(206, ["Content-Range", "bytes 2-4/10", "Content-Length", "3"], "abc");
+    const part = await request(scene.proxy.port, "GET", "/v2/images/one/file", {
+      headers: { Range: "bytes=2-4" },
+    });
+    expect(scene.upstream.requests[0]?.headers["range"]).toBe("bytes=2-4");
+    expect(part).toMatchObject({ status: 206, text: "abc", headers: { "content-range": "bytes 2-4/10" } });
+  });
+
+  test("keeps its repeated headers, in order", async () => {
+    answer(200, ["Set-Cookie", "a=1", "X-B", "1", "Set-Cookie", "b=2", "X-B", "2"]);
+    const { rawHeaders } = await request(scene.proxy.port, "GET", "/v2/images");
+    const values = (wanted: string) =>
+      rawHeaders.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value);
+    expect(values("set-cookie")).toEqual(["a=1", "b=2"]);
+    expect(values("x-b")).toEqual(["1", "2"]);
+  });
+
+  test.each(["", "Quite Alright"])("keeps its reason phrase %j", async (phrase) => {
+    answer(200, [], "ok", phrase);
+    const kept = await request(scene.proxy.port, "GET", "/v2/images");
+    expect(kept).toMatchObject({ status: 200, statusText: phrase, text: "ok" });
+  });
+
+  test("that is compressed is not touched", async () => {
+    const bytes = Buffer.from([0x1f, 0x8b, 0, 1, 2, 255]);
+    scene.upstream.onOther = (_incoming, response) => {
+      response.writeHead(200, { "content-encoding": "gzip" }).end(bytes);
+    };
+    const zipped = await request(scene.proxy.port, "GET", "/v2/images", {
+      headers: { "Accept-Encoding": "gzip" },
+    });
+    expect(scene.upstream.requests[0]?.headers["accept-encoding"]).toBe("gzip");
+    expect(zipped.headers["content-encoding"]).toBe("gzip");
+    expect(zipped.body).toEqual(bytes);
+  });
+
+  test.each([300, 301, 400, 403, 404, 409, 500, 503])("%i goes through, body and all", async (status) => {
+    answer(status, ["Location", "http://glance.test/v2/", "Content-Type", "x/y"], "Glance's words");
+    const passed = await request(scene.proxy.port, "GET", "/v2/images");
+    expect(passed).toMatchObject({ status, text: "Glance's words" });
+    expect(passed.headers).toMatchObject({ location: "http://glance.test/v2/", "content-type": "x/y" });
+  });
+
+  test("has one Date, and nothing of the proxy's own but Via", async () => {
+    answer(200, ["Date", "Thu, 01 Jan 1970 00:00:00 GMT", "Content-Length", "0"]);
+    const { rawHeaders } = await request(scene.proxy.port, "GET", "/v2/images");
+    expect(rawHeaders.map(([name]) => name.toLowerCase()).sort()).toEqual([
+      "connection",
+      "content-length",
+      "date",
+      "via",
+    ]);
+  });
+
+  test("without a length reaches a client of HTTP/1.0, which knows no chunks", async () => {
+    scene.upstream.onOther = (_incoming, response) => {
+      response.write("hello ");
+      response.end("world");
+    };
+    const peer = await connect(scene.proxy.port);
+    peer.send("GET /v2/images HTTP/1.0\r\nHost: glance.test\r\n\r\n");
+    const plain = await peer.response();
+    expect(plain.text).toBe("hello world");
+    expect(plain.headers).not.toHaveProperty("transfer-encoding");
+    peer.destroy();
+  });
+});
+
+describe("an import", () => {
+  test.each([
+    ["glance-direct", '{"method":{"name":"glance-direct"}}'],
+    ["web-download", '{"method":{"name":"web-download","uri":"http://x"}}'],
+    ["other", '{"method":{"name":"of my own"}}'],
+    ["other", "not json"],
+  ])("by %s is counted and arrives as it is", async (method, body) => {
+    const answer = await request(scene.proxy.port, "POST", "/v2/images/one/import", { body });
+    expect(answer.status).toBe(200);
+    expect(scene.upstream.requests.at(-1)).toMatchObject({
+      method: "POST",
+      target: "/v2/images/one/import",
+      bytes: Buffer.byteLength(body),
+      complete: true,
+    });
+    expect(await scene.proxy.metric(`imports_total{method="${method}"}`)).toBe(1);
+  });
+});

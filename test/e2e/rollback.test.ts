@@ -1,0 +1,171 @@
+/** After an aborted upload the client is answered once Glance has put the image back, and told if it has not. */
+import { describe, expect, test } from "vitest";
+import { CHUNKED, FILE, SIZE, STAGE, useScene, type Scene } from "./scene.js";
+
+const ROLLBACK = { timeout: "300ms", interval: "10ms" };
+
+/** Sends one byte too many, once Glance has the upload. */
+async function abort(scene: Scene, headers = {}, target = FILE) {
+  const peer = await scene.startUpload({ [SIZE]: 5, ...headers }, target);
+  peer.sendChunk("hello");
+  const upload = await scene.uploadUpstream();
+  await expect.poll(() => upload.bytes).toBe(4);
+  peer.sendChunk("!");
+  return peer;
+}
+
+function lookUps(scene: Scene) {
+  return scene.upstream.requests.filter(({ method, target }) => method === "GET" && target === "/v2/images/one");
+}
+
+describe("the image is looked up", () => {
+  const scene = useScene({ rollback: { timeout: "10s", interval: "10ms" } });
+
+  test.each([
+    ["saving", FILE],
+    ["uploading", STAGE],
+  ])("until it is no longer %s, and only then the client is answered", async (status, target) => {
+    scene.upstream.imageStatus = status;
+    const peer = await abort(scene, {}, target);
+    await expect.poll(() => lookUps(scene).length).toBeGreaterThan(3);
+    expect(peer.unread).toHaveLength(0);
+    // What it still sends in the meantime is taken from it.
+    peer.sendChunk(Buffer.alloc(1024 * 1024)).endChunks();
+    await peer.flushed();
+    expect(peer.unread).toHaveLength(0);
+
+    scene.upstream.imageStatus = "queued";
+    const answer = await peer.response();
+    expect(answer.status).toBe(400);
+    expect(answer.text).toBe("400 Bad Request\n\nSize exceeds: expected 5 bytes, got 6 bytes\n\n   ");
+    expect(await scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
+    expect(await scene.proxy.metric("rollback_duration_seconds_count")).toBe(1);
+  });
+
+  test("with the client's own credentials, and by nothing but GET", async () => {
+    const peer = await abort(scene, {
+      "X-Auth-Token": "canary",
+      "X-Service-Token": "service",
+      "X-Roles": "member",
+      Accept: "application/vnd.test",
+      "Content-Type": "application/octet-stream",
+      "If-None-Match": "x",
+      Range: "bytes=0-1",
+    });
+    expect((await peer.response()).status).toBe(400);
+    const [lookUp] = lookUps(scene);
+    expect(lookUp?.headers).toMatchObject({
+      "x-auth-token": "canary",
+      "x-service-token": "service",
+      "x-roles": "member",
+      accept: "application/json",
+      host: "glance.test",
+    });
+    for (const name of ["content-length", "content-type", "transfer-encoding", "expect", "if-none-match", "range"]) {
+      expect(lookUp?.headers).not.toHaveProperty(name);
+    }
+    expect(lookUp?.bytes).toBe(0);
+    expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT", "GET"]);
+  });
+
+  test.each([
+    ["too many bytes", "!", 400],
+    ["too few bytes", "", 400],
+  ])("after %s", async (_, more, status) => {
+    const peer = await scene.startUpload({ [SIZE]: 6 });
+    peer.sendChunk("hello");
+    await scene.uploadUpstream();
+    peer.sendChunk(more + more).endChunks();
+    expect((await peer.response()).status).toBe(status);
+    expect(lookUps(scene)).toHaveLength(1);
+  });
+
+  test("after the client has left, though nobody is there to be told", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hell");
+    const upload = await scene.uploadUpstream();
+    await expect.poll(() => upload.bytes).toBe(4);
+    peer.destroy();
+    await expect.poll(() => scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
+  });
+
+  test("not for an upload that Glance never heard of", async () => {
+    const peer = await scene.startUpload({ [SIZE]: "x" });
+    expect((await peer.response()).status).toBe(400);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+
+  test("not after Glance's own refusal", async () => {
+    scene.upstream.onUpload = (_incoming, response) => void response.writeHead(409).end("no");
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    expect((await peer.response()).status).toBe(409);
+    expect(lookUps(scene)).toEqual([]);
+  });
+
+  test("by an id that is written in another way, as that image", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5 }, "//v2/images/%6fne/%66ile");
+    peer.sendChunk("hello!");
+    expect((await peer.response()).status).toBe(400);
+    expect(scene.upstream.uploads[0]?.target).toBe(FILE);
+    expect(lookUps(scene)).toHaveLength(1);
+  });
+});
+
+describe("the client is told", () => {
+  const scene = useScene({ rollback: ROLLBACK });
+
+  test.each([
+    ["saving", "timeout", "Glance has not yet put image one back to queued"],
+    ["uploading", "timeout", "Glance has not yet put image one back to queued"],
+    ["active", "active", "Glance shows image one as active"],
+  ])("that the image stays %s", async (status, result, remark) => {
+    scene.upstream.imageStatus = status;
+    const peer = await abort(scene, { Accept: "application/json", "X-Openstack-Request-Id": "nonsense" });
+    const answer = await peer.response();
+    expect(answer.status).toBe(400);
+    const { message } = answer.json() as { message: string };
+    expect(message).toContain("Size exceeds: expected 5 bytes, got 6 bytes");
+    expect(message).toContain(remark);
+    expect(await scene.proxy.metric(`rollbacks_total{result="${result}"}`)).toBe(1);
+    expect(scene.proxy.logged).toContainEqual(
+      expect.objectContaining({
+        level: "error",
+        imageId: "one",
+        rollback: result,
+        requestId: answer.headers["x-openstack-request-id"],
+      }),
+    );
+    expect(scene.upstream.requests.filter(({ method }) => !["GET", "PUT"].includes(method))).toEqual([]);
+  });
+
+  test("nothing more where the image is not to be seen", async () => {
+    const hidden = await scene.startAnother({ rollback: ROLLBACK, listen: {} }, scene.upstream.url);
+    scene.upstream.imageStatus = "";
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, hidden.port);
+    peer.sendChunk("hello!");
+    expect((await peer.response()).text).toContain("got 6 bytes\n\n");
+  });
+});
+
+describe("rollback.verify: false", () => {
+  const scene = useScene({ rollback: { verify: false } });
+
+  test("answers at once, and does not look", async () => {
+    scene.upstream.imageStatus = "saving";
+    const peer = await abort(scene);
+    expect((await peer.response()).status).toBe(400);
+    expect(lookUps(scene)).toEqual([]);
+  });
+});
+
+describe("a Glance that cannot be reached", () => {
+  const scene = useScene();
+
+  test("has begun nothing that could be rolled back", async () => {
+    const alone = await scene.startAnother({}, "http://127.0.0.1:1");
+    const peer = await scene.connect(alone.port);
+    peer.sendHead("PUT", FILE, CHUNKED).sendChunk("hello");
+    expect((await peer.response()).status).toBe(502);
+    expect(await alone.metric("rollback_duration_seconds_count")).toBe(0);
+  });
+});

@@ -1,0 +1,150 @@
+/** A Glance that cannot be reached, does not answer or does not speak HTTP: told apart, and Glance-shaped. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import net from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { request } from "../support/raw-http.js";
+import { FILE, neverAnswer, SIZE, useScene } from "./scene.js";
+
+const NOBODY = "http://127.0.0.1:1";
+const scene = useScene();
+
+const clean: (() => void)[] = [];
+afterEach(() => {
+  for (const one of clean.splice(0)) one();
+});
+
+/** A port whose connections are never accepted: a listener that hangs, its queue full. */
+async function hangingPort(): Promise<number> {
+  const listener: ChildProcess = spawn(
+    process.execPath,
+    [
+      "-e",
+      `const server = require("net").createServer();
+       server.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
+         require("fs").writeSync(1, String(server.address().port));
+         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+       });`,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  clean.push(() => listener.kill("SIGKILL"));
+  const [text] = (await once(listener.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+  const port = Number(text.toString());
+  let open = 0;
+  const fillers = Array.from({ length: 8 }, () =>
+    net
+      .connect(port, "127.0.0.1")
+      .on("error", () => undefined)
+      .on("connect", () => (open += 1)),
+  );
+  clean.push(() => fillers.forEach((filler) => filler.destroy()));
+  await expect.poll(() => open).toBeGreaterThan(0);
+  return port;
+}
+
+const requests = [
+  ["GET", "/v2/images"],
+  ["PUT", FILE],
+] as const;
+
+describe.each(requests)("%s %s", (method, target) => {
+  const options = method === "PUT" ? { body: "hello" } : {};
+
+  test("gets 502 where nobody listens", async () => {
+    const alone = await scene.startAnother({}, NOBODY);
+    const answer = await request(alone.port, method, target, options);
+    expect(answer.status).toBe(502);
+    expect(answer.text).toBe("502 Bad Gateway\n\nGlance cannot be reached.\n\n   ");
+    expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
+    expect(await alone.metric('upstream_errors_total{kind="connect"}')).toBe(1);
+  });
+
+  test("gets 504 where the connection does not open in time", async () => {
+    const port = await hangingPort();
+    const alone = await scene.startAnother(
+      { upstream: { connectTimeout: "300ms" } },
+      `http://127.0.0.1:${port}`,
+    );
+    const answer = await request(alone.port, method, target, options);
+    expect(answer.status).toBe(504);
+    expect(answer.text).toContain("Glance did not accept the connection in time");
+    expect(await alone.metric('upstream_errors_total{kind="connect_timeout"}')).toBe(1);
+  });
+
+  test("gets 504 where Glance does not answer in time, and the request is given up", async () => {
+    const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
+    let closed = false;
+    const hang: typeof neverAnswer = (incoming, response) => {
+      response.writeContinue();
+      incoming.resume();
+      response.once("close", () => {
+        closed = true;
+      });
+    };
+    scene.upstream.onUpload = hang;
+    scene.upstream.onOther = hang;
+    const answer = await request(impatient.port, method, target, options);
+    expect(answer.status).toBe(504);
+    expect(answer.text).toContain("Glance did not answer in time");
+    await expect.poll(() => closed).toBe(true);
+    expect(await impatient.metric('upstream_errors_total{kind="timeout"}')).toBe(1);
+    // Never asked twice.
+    expect(scene.upstream.requests.filter((seen) => seen.method === method && seen.target === target)).toHaveLength(
+      1,
+    );
+  });
+
+  test("gets 502 where Glance closes without an answer", async () => {
+    scene.upstream.onUpload = scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
+    const answer = await request(scene.proxy.port, method, target, options);
+    expect(answer.status).toBe(502);
+    expect(answer.text).toContain("Glance closed the connection before it had answered");
+    expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(1);
+  });
+
+  test("gets 502 where what comes is not HTTP", async () => {
+    scene.upstream.onUpload = scene.upstream.onOther = (incoming) => {
+      incoming.socket.end("SSH-2.0-OpenSSH_9.2\r\n");
+    };
+    const answer = await request(scene.proxy.port, method, target, options);
+    expect(answer.status).toBe(502);
+    expect(answer.text).toContain("not HTTP");
+    expect(await scene.proxy.metric('upstream_errors_total{kind="protocol"}')).toBe(1);
+  });
+
+  test("gets its error in the media type it accepts", async () => {
+    const alone = await scene.startAnother({}, NOBODY);
+    const answer = await request(alone.port, method, target, {
+      ...options,
+      headers: { Accept: "application/json" },
+    });
+    expect(answer.headers["content-type"]).toBe("application/json");
+    expect(answer.json()).toMatchObject({ code: "502 Bad Gateway", title: "Bad Gateway" });
+  });
+});
+
+test("HEAD gets 502 without a body", async () => {
+  const alone = await scene.startAnother({}, NOBODY);
+  const peer = await scene.connect(alone.port);
+  peer.sendHead("HEAD", "/v2/images");
+  expect(await peer.response({ hasBody: false })).toMatchObject({ status: 502 });
+  peer.sendHead("HEAD", "/v2/images");
+  expect(await peer.response({ hasBody: false })).toMatchObject({ status: 502 });
+});
+
+test("an upload that Glance does not read on gets 504", async () => {
+  const impatient = await scene.startAnother({
+    upstream: { responseTimeout: "300ms" },
+    rollback: { verify: false },
+  });
+  scene.upstream.onUpload = (incoming, response) => {
+    response.writeContinue();
+    incoming.pause();
+  };
+  const size = 32 * 1024 * 1024;
+  const peer = await scene.connect(impatient.port);
+  peer.sendHead("PUT", FILE, { "Content-Length": size, [SIZE]: size }).send(Buffer.alloc(size));
+  expect((await peer.response()).status).toBe(504);
+  expect(await peer.closed()).toBe("fin");
+});

@@ -1,0 +1,53 @@
+/** The command as users run it, in a process of its own. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+export interface RunningCommand {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly port: number;
+  readonly adminPort: number;
+  /** Lines of standard output so far. */
+  readonly lines: string[];
+  stop(): Promise<void>;
+}
+
+/** Starts `glance-size-proxy` on free ports and waits until it says that it listens. */
+export async function startCommand(
+  upstreamUrl: string,
+  env: Record<string, string> = {},
+): Promise<RunningCommand> {
+  const child = spawn(
+    process.execPath,
+    ["dist/cli.js", "--upstream", upstreamUrl, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } },
+  );
+  const lines: string[] = [];
+  const reader = createInterface({ input: child.stdout });
+  reader.on("line", (line) => lines.push(line));
+  let listening: { listen: string; admin: string } | undefined;
+  while (listening === undefined) {
+    await Promise.race([
+      once(reader, "line"),
+      once(child, "exit").then(([code]) => {
+        throw new Error(`the command ended with ${String(code)} before it listened`);
+      }),
+    ]);
+    const line = lines.find((one) => one.includes('"listening"'));
+    if (line !== undefined) listening = JSON.parse(line) as { listen: string; admin: string };
+  }
+  return {
+    child,
+    pid: child.pid ?? 0,
+    port: Number(new URL(listening.listen).port),
+    adminPort: Number(new URL(listening.admin).port),
+    lines,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}

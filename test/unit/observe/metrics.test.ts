@@ -1,0 +1,178 @@
+import { Registry } from "prom-client";
+import { describe, expect, it } from "vitest";
+import { createMetrics, OUTCOMES, type Metrics } from "../../../src/observe/metrics.js";
+
+const PREFIX = "glance_size_proxy_";
+
+/** The proxy's own metrics with their labels. Besides them there are prom-client's, of the process. */
+const METRICS: Readonly<Record<string, readonly string[]>> = {
+  uploads_total: ["operation", "outcome", "size_source"],
+  upload_received_bytes_total: ["operation"],
+  upload_forwarded_bytes_total: ["operation"],
+  uploads_in_flight: ["operation"],
+  upload_duration_seconds: ["operation"],
+  upload_size_bytes: ["operation"],
+  reframed_uploads_total: ["operation"],
+  undeclared_uploads_total: ["client"],
+  rollbacks_total: ["result"],
+  rollback_duration_seconds: [],
+  imports_total: ["method"],
+  requests_total: ["method", "status"],
+  request_duration_seconds: ["method"],
+  upstream_errors_total: ["kind"],
+  build_info: ["version"],
+};
+
+const FIGURES = {
+  operation: "file",
+  outcome: "completed",
+  source: "header",
+  receivedBytes: 5,
+  durationSeconds: 1,
+  reframed: false,
+} as const;
+
+/** Everything that can be counted, counted once. */
+function exercise(metrics: Metrics): void {
+  metrics.uploadStarted("file");
+  metrics.uploadSettled(FIGURES);
+  metrics.uploadStarted("stage");
+  metrics.uploadSettled({
+    ...FIGURES,
+    operation: "stage",
+    outcome: "size_exceeded",
+    source: "unknown",
+    reframed: true,
+  });
+  metrics.uploadUndeclared("curl");
+  metrics.rollback("queued", 0.1);
+  metrics.importRequested("glance-direct");
+  metrics.request("GET", 200, 0.1);
+  metrics.upstreamError("reset");
+}
+
+async function sample(metrics: Metrics, name: string, labels: Record<string, string> = {}) {
+  const metric = await metrics.registry.getSingleMetric(PREFIX + name)?.get();
+  return metric?.values.find(
+    (one) =>
+      // Histograms have samples under three names.
+      [undefined, PREFIX + name, `${PREFIX}${name}_count`].includes(
+        (one as { metricName?: string }).metricName,
+      ) && Object.entries(labels).every(([label, value]) => one.labels[label] === value),
+  )?.value;
+}
+
+describe("the metrics", () => {
+  it("have the names and labels that dashboards and alerts are written for", async () => {
+    const metrics = createMetrics();
+    exercise(metrics);
+    const seen: Record<string, string[]> = {};
+    for (const { name, values } of await metrics.registry.getMetricsAsJSON()) {
+      const own = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+      if (/^(process|nodejs)_/.test(own)) continue;
+      const labels = values.flatMap(({ labels }) => Object.keys(labels)).filter((label) => label !== "le");
+      seen[own] = [...new Set(labels)].sort();
+    }
+    expect(seen).toEqual(METRICS);
+  });
+
+  it("have prom-client's process metrics under the same prefix", () => {
+    const names = createMetrics()
+      .registry.getMetricsAsArray()
+      .map(({ name }) => name);
+    expect(names).toContain(`${PREFIX}process_cpu_seconds_total`);
+    expect(names.every((name) => name.startsWith(PREFIX))).toBe(true);
+  });
+
+  it("show uploads in flight from the start as 0", async () => {
+    const metrics = createMetrics();
+    expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(0);
+    expect(await sample(metrics, "uploads_in_flight", { operation: "stage" })).toBe(0);
+    metrics.uploadStarted("file");
+    expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(1);
+    metrics.uploadSettled(FIGURES);
+    expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(0);
+  });
+
+  it("count bytes as they are added, by operation", async () => {
+    const metrics = createMetrics();
+    metrics.bytes.received.file += 7;
+    metrics.bytes.forwarded.stage += 3;
+    for (let scrape = 0; scrape < 2; scrape += 1) {
+      expect(await sample(metrics, "upload_received_bytes_total", { operation: "file" })).toBe(7);
+      expect(await sample(metrics, "upload_received_bytes_total", { operation: "stage" })).toBe(0);
+      expect(await sample(metrics, "upload_forwarded_bytes_total", { operation: "stage" })).toBe(3);
+    }
+  });
+
+  it("count sizes of completed uploads only, and who does not tell the size", async () => {
+    const metrics = createMetrics();
+    exercise(metrics);
+    expect(await sample(metrics, "upload_size_bytes", { operation: "stage" })).toBeUndefined();
+    expect(await sample(metrics, "upload_size_bytes", { operation: "file" })).toBe(1);
+    expect(await sample(metrics, "undeclared_uploads_total", { client: "curl" })).toBe(1);
+    expect(await sample(metrics, "reframed_uploads_total", { operation: "stage" })).toBe(1);
+    expect(await sample(metrics, "reframed_uploads_total", { operation: "file" })).toBeUndefined();
+  });
+
+  it("know these outcomes and no others", () => {
+    expect([...OUTCOMES].sort()).toEqual([
+      "busy",
+      "client_aborted",
+      "client_timeout",
+      "completed",
+      "invalid_size",
+      "length_required",
+      "size_exceeded",
+      "size_mismatch",
+      "too_large",
+      "upstream_error",
+      "upstream_rejected",
+    ]);
+  });
+});
+
+describe("labels are from closed sets", () => {
+  it.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])("%s is itself", async (method) => {
+    const metrics = createMetrics();
+    metrics.request(method, 200, 1);
+    expect(await sample(metrics, "requests_total", { method })).toBe(1);
+    expect(await sample(metrics, "request_duration_seconds", { method })).toBeDefined();
+  });
+
+  it.each(["PROPFIND", "get", "x".repeat(1000)])("the method %s is another", async (method) => {
+    const metrics = createMetrics();
+    metrics.request(method, 200, 1);
+    expect(await sample(metrics, "requests_total", { method: "other" })).toBe(1);
+  });
+
+  it.each(["glance-direct", "web-download", "glance-download", "copy-image"])(
+    "the import method %s is itself",
+    async (method) => {
+      const metrics = createMetrics();
+      metrics.importRequested(method);
+      expect(await sample(metrics, "imports_total", { method })).toBe(1);
+    },
+  );
+
+  it.each(["", "my-plugin", "__proto__"])("the import method %j is another", async (method) => {
+    const metrics = createMetrics();
+    metrics.importRequested(method);
+    expect(await sample(metrics, "imports_total", { method: "other" })).toBe(1);
+  });
+});
+
+describe("two proxies in one process", () => {
+  it("count each for itself", async () => {
+    const [one, other] = [createMetrics(), createMetrics()];
+    one.request("GET", 200, 1);
+    expect(await sample(one, "requests_total", { method: "GET" })).toBe(1);
+    expect(await sample(other, "requests_total", { method: "GET" })).toBeUndefined();
+  });
+
+  it("may register where they are told to", () => {
+    const registry = new Registry();
+    expect(createMetrics(registry).registry).toBe(registry);
+    expect(registry.getSingleMetric(`${PREFIX}uploads_total`)).toBeDefined();
+  });
+});

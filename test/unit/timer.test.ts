@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { createTimer } from "../../src/timer.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it("expires once, when its time is over", () => {
+  const onExpiry = vi.fn();
+  createTimer(100, onExpiry).start();
+  vi.advanceTimersByTime(99);
+  expect(onExpiry).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("starts over each time it is started", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  for (let step = 0; step < 5; step += 1) {
+    vi.advanceTimersByTime(99);
+    timer.start();
+  }
+  expect(onExpiry).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(100);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("does not expire once stopped, and may be started again", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  timer.stop();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).not.toHaveBeenCalled();
+  timer.start();
+  vi.advanceTimersByTime(100);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("never expires with 0", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(0, onExpiry);
+  timer.start();
+  vi.advanceTimersByTime(2 ** 31);
+  expect(onExpiry).not.toHaveBeenCalled();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it("does nothing when stopped before it was started", () => {
+  expect(() => createTimer(1, () => undefined).stop()).not.toThrow();
+});

@@ -1,0 +1,164 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ProxyError } from "../../../src/proxy-error.js";
+import { createRequestHead } from "../../../src/proxy/request-head.js";
+import { learnDeclaredSize } from "../../../src/upload/declared-size.js";
+
+const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"];
+const CHUNKED = ["Transfer-Encoding", "chunked"];
+const INVALID = "Invalid or missing image size in request headers.";
+
+function learn(...rawHeaders: string[]) {
+  return learnDeclaredSize(createRequestHead(rawHeaders), HINTS);
+}
+
+function refusal(...rawHeaders: string[]): ProxyError {
+  try {
+    learn(...rawHeaders);
+  } catch (error) {
+    if (error instanceof ProxyError) return error;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}
+
+describe("the size is learned from", () => {
+  it("x-openstack-image-size, whatever its case", () => {
+    expect(learn(...CHUNKED, "X-OpenStack-Image-Size", "5")).toEqual({ source: "header", bytes: 5 });
+  });
+
+  it.each(HINTS)("%s where there is nothing better", (hint) => {
+    expect(learn(...CHUNKED, hint, "5")).toEqual({ source: "hint", bytes: 5 });
+  });
+
+  it("Content-Length, where nothing else tells it", () => {
+    expect(learn("Content-Length", "5")).toEqual({ source: "content_length", bytes: 5 });
+  });
+
+  it("the header first, then a hint, then Content-Length, where they agree", () => {
+    expect(learn("Content-Length", "5", "Upload-Length", "5", "x-openstack-image-size", "5").source).toBe(
+      "header",
+    );
+    expect(learn("Content-Length", "5", "Upload-Length", "5").source).toBe("hint");
+  });
+
+  it("nowhere, where a chunked body comes without a word", () => {
+    expect(learn(...CHUNKED)).toEqual({ source: "unknown" });
+  });
+
+  it("no hint that is not configured", () => {
+    expect(learnDeclaredSize(createRequestHead([...CHUNKED, "Upload-Length", "5"]), [])).toEqual({
+      source: "unknown",
+    });
+  });
+
+  it("a head without any framing: the body is empty", () => {
+    expect(learn()).toEqual({ source: "content_length", bytes: 0 });
+    expect(learn("x-openstack-image-size", "0")).toEqual({ source: "header", bytes: 0 });
+  });
+});
+
+describe("a value", () => {
+  it.each([
+    ["0", 0],
+    ["1", 1],
+    ["005", 5],
+    ["9007199254740991", Number.MAX_SAFE_INTEGER],
+    ["0000000000000007", 7],
+  ])("%s is taken", (value, bytes) => {
+    expect(learn(...CHUNKED, "x-openstack-image-size", value)).toEqual({ source: "header", bytes });
+  });
+
+  describe.each(["x-openstack-image-size", ...HINTS])("of %s", (name) => {
+    it.each([
+      "-1",
+      "+5",
+      "1_000",
+      "0x5",
+      "5.0",
+      "5,5",
+      "5, 5",
+      "5e3",
+      "",
+      " ",
+      "5 5",
+      "\u0665", // an Arabic-Indic five: Python's int() takes it
+      "\uff15",
+      "\u00b2",
+      "abc",
+      "NaN",
+      "9007199254740992",
+      "00000000000000005",
+      "99999999999999999999",
+      "5\n",
+    ])("%j is refused in Glance's words, and told to the log", (value) => {
+      const error = refusal(...CHUNKED, name, value);
+      expect(error).toMatchObject({ code: "invalid_size", status: 400, message: INVALID });
+      expect((error.cause as Error).message).toBe(`${name}: ${JSON.stringify(value)}`);
+    });
+
+    it("on two header lines is refused, also where they agree", () => {
+      const error = refusal(...CHUNKED, name, "5", name.toUpperCase(), "5");
+      expect(error).toMatchObject({ code: "invalid_size", message: INVALID });
+      expect((error.cause as Error).message).toBe(`${name}: "5, 5"`);
+    });
+  });
+
+  it.each(["05", "9007199254740992", "18446744073709551621", "+5", "5, 5"])(
+    "of Content-Length: %s is refused",
+    (value) => {
+      expect(refusal("Content-Length", value)).toMatchObject({ status: 400 });
+    },
+  );
+
+  it("in a header with underscores is nobody's: WSGI would take it for the real one", () => {
+    expect(learn(...CHUNKED, "x_openstack_image_size", "5")).toEqual({ source: "unknown" });
+  });
+
+  it("is taken exactly where it is up to 16 digits of a safe integer", () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[0-9+_x.-]{1,18}$/)), (value) => {
+        const valid = /^[0-9]{1,16}$/.test(value) && Number(value) <= Number.MAX_SAFE_INTEGER;
+        const attempt = () => learn(...CHUNKED, "x-openstack-image-size", value);
+        if (valid) expect(attempt().bytes).toBe(Number(value));
+        else expect(attempt).toThrow(INVALID);
+      }),
+    );
+  });
+});
+
+describe("sources that disagree", () => {
+  it.each([
+    ["header and Content-Length", ["x-openstack-image-size", "5", "Content-Length", "6"]],
+    ["header and hint", [...CHUNKED, "x-openstack-image-size", "5", "Upload-Length", "6"]],
+    ["two hints", [...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"]],
+    ["hint and Content-Length", ["Upload-Length", "5", "Content-Length", "6"]],
+  ])("%s: more is an excess over the first", (_, headers) => {
+    expect(refusal(...headers)).toMatchObject({
+      code: "size_exceeded",
+      status: 400,
+      message: "Size exceeds: expected 5 bytes, got 6 bytes",
+    });
+  });
+
+  it.each([
+    ["header and Content-Length", ["x-openstack-image-size", "5", "Content-Length", "4"]],
+    ["header and no body at all", ["x-openstack-image-size", "5"]],
+    ["header and hint", [...CHUNKED, "Upload-Length", "4", "x-openstack-image-size", "5"]],
+    ["hint and Content-Length", ["Content-Length", "4", "Upload-Length", "5"]],
+  ])("%s: less is a mismatch with the first", (_, headers) => {
+    const got = headers.includes("4") ? 4 : 0;
+    expect(refusal(...headers)).toMatchObject({
+      code: "size_mismatch",
+      status: 400,
+      message: `Size mismatch: expected 5 bytes, got ${got} bytes`,
+    });
+  });
+
+  it("an invalid one is invalid, whatever the others say", () => {
+    expect(refusal("x-openstack-image-size", "5", "Upload-Length", "x", "Content-Length", "5").code).toBe(
+      "invalid_size",
+    );
+    expect(refusal("x-openstack-image-size", "x", "Content-Length", "5").code).toBe("invalid_size");
+  });
+});

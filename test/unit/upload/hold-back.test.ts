@@ -1,0 +1,45 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { HoldBack } from "../../../src/upload/hold-back.js";
+
+const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1, maxLength: 20 });
+
+it("lets all but the last byte pass, whatever the pieces, and gives that one at the end", () => {
+  fc.assert(
+    fc.property(pieces, (list) => {
+      const body = Buffer.concat(list);
+      const holdBack = new HoldBack(body.length);
+      const passed: Buffer[] = [];
+      for (const piece of list) {
+        passed.push(Buffer.from(holdBack.push(Buffer.from(piece))));
+        expect(Buffer.concat(passed).length).toBeLessThanOrEqual(body.length - 1);
+      }
+      expect(Buffer.concat(passed).length).toBe(body.length - 1);
+      expect(Buffer.concat([...passed, holdBack.release()])).toEqual(body);
+    }),
+  );
+});
+
+it("passes every piece at once and whole until the last byte has come", () => {
+  const holdBack = new HoldBack(10);
+  const piece = Buffer.from("abcd");
+  expect(holdBack.push(piece)).toBe(piece);
+  expect(holdBack.push(Buffer.from("efghi")).toString()).toBe("efghi");
+  expect(holdBack.push(Buffer.from("j")).toString()).toBe("");
+  expect(holdBack.release().toString()).toBe("j");
+});
+
+it("has nothing to release before the body is complete", () => {
+  const holdBack = new HoldBack(3);
+  expect(() => holdBack.release()).toThrow();
+  holdBack.push(Buffer.from("ab"));
+  expect(() => holdBack.release()).toThrow();
+});
+
+it("keeps its byte even if the buffer it came in is used again", () => {
+  const holdBack = new HoldBack(2);
+  const reused = Buffer.from("ab");
+  holdBack.push(reused);
+  reused.fill("x");
+  expect(holdBack.release().toString()).toBe("b");
+});
