@@ -156,14 +156,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     uploadUndeclared(client) {
       undeclared.inc({ client });
     },
-    uploadSettled({
-      operation,
-      outcome,
-      source,
-      receivedBytes,
-      durationSeconds,
-      reframed: wasReframed,
-    }) {
+    uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: wasReframed }) {
       inFlight.dec({ operation });
       uploads.inc({ operation, outcome, size_source: source });
       duration.observe({ operation }, durationSeconds);

@@ -69,7 +69,12 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, silenceMs }:
 
   function writeHead(response: ServerResponse, answer: IncomingMessage, more: readonly string[] = []): void {
     const headers = forwarder.forResponse(createRequestHead(answer.rawHeaders).lines, answer.httpVersion);
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", [...headers, ...more]);
+    const lines = [...headers, ...more];
+    const status = [answer.statusCode ?? 502, answer.statusMessage ?? ""] as const;
+    if (response.getHeaderNames().length === 0) return void response.writeHead(...status, lines);
+    // An app around us has set headers of its own. Node 20 would then keep only the last of each repeated one.
+    for (const [name, values] of byName(lines)) response.setHeader(name, values);
+    response.writeHead(...status);
   }
 
   /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
@@ -124,6 +129,15 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, silenceMs }:
       return "whole";
     },
   };
+}
+
+/** @param lines a flat list: name, value, name, value ... */
+function byName(lines: readonly string[]): Map<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (const { name, value } of createRequestHead(lines).lines) {
+    values.set(name, [...(values.get(name) ?? []), value]);
+  }
+  return values;
 }
 
 /** Whether more of the request's body may still come. */

@@ -39,7 +39,7 @@ export function createPassThrough(
   proxy.on("proxyRes", (answer, request) => pending.get(request)?.answered(answer));
 
   return (exchange, path) => {
-    const { request, response, head, requestId } = exchange;
+    const { request, response, head } = exchange;
     guardContentLength(head);
     const headers = exchange.upstreamHeaders();
     // Node frames a GET's body only where it is told to.
@@ -47,7 +47,7 @@ export function createPassThrough(
     request.headers = headers;
     exchange.sendContinue();
 
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       let outgoing: ClientRequest | undefined;
       const silence = createTimer(silenceMs, () => outgoing?.destroy(upstreamTimeout()));
       response.once("close", () => {
@@ -64,6 +64,8 @@ export function createPassThrough(
         },
         answered(answer) {
           silence.stop();
+          // Glance reads no further: what the client still sends would wait for it, and the client for us.
+          if (outgoing) answer.once("end", () => request.unpipe(outgoing));
           void answerer.relay(request, response, answer).then((relayed) => {
             if (relayed === "truncated") metrics.upstreamError("truncated");
           });
@@ -75,7 +77,7 @@ export function createPassThrough(
         const error = toUpstreamError(cause);
         report(error);
         if (response.headersSent) response.destroy();
-        else answerer.refuse(request, response, { error, requestId, head });
+        else reject(error);
       });
     });
   };

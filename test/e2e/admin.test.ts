@@ -49,7 +49,7 @@ describe("/metrics", () => {
     expect(await scene.proxy.metric('uploads_in_flight{operation="stage"}')).toBe(1);
     peer.sendChunk("hello").endChunks();
     await peer.response();
-    const { metric } = scene.proxy;
+    const metric = (sample: string) => scene.proxy.metric(sample);
     expect(await metric('uploads_in_flight{operation="stage"}')).toBe(0);
     expect(await metric('uploads_total{operation="stage",outcome="completed",size_source="header"}')).toBe(1);
     expect(await metric('upload_received_bytes_total{operation="stage"}')).toBe(5);
@@ -145,7 +145,9 @@ describe("/uploads", () => {
     await peer.response();
     const { inFlight: none, finished } = await scene.proxy.uploads();
     expect(none).toEqual([]);
-    expect(finished).toMatchObject([{ requestId: inFlight?.requestId, outcome: "completed", receivedBytes: 5 }]);
+    expect(finished).toMatchObject([
+      { requestId: inFlight?.requestId, outcome: "completed", receivedBytes: 5 },
+    ]);
   });
 
   test("does not make a size up where nobody told one", async () => {

@@ -49,7 +49,9 @@ describe("a refusal", () => {
     expect(answer).toMatchObject({ status: 409, text: "in use" });
     expect(answer.headers).toMatchObject({ "content-length": "6", "content-type": "text/plain" });
     expect(answer.headers).not.toHaveProperty("transfer-encoding");
-    await (await scene.uploadUpstream()).over;
+    await (
+      await scene.uploadUpstream()
+    ).over;
     peer.endChunks();
     expect(await peer.closed()).toBe("fin");
   });

@@ -19,7 +19,10 @@ describe.each(requests)("%s %s", (method, target, options) => {
   const scene = useScene();
 
   test("keeps its Host, so that Glance's links point at the proxy", async () => {
-    await request(scene.proxy.port, method, target, { ...options, headers: { Host: "images.cloud.test:8443" } });
+    await request(scene.proxy.port, method, target, {
+      ...options,
+      headers: { Host: "images.cloud.test:8443" },
+    });
     expect(scene.upstream.requests[0]?.headers).toMatchObject({
       host: "images.cloud.test:8443",
       "x-forwarded-host": "images.cloud.test:8443",
@@ -85,9 +88,9 @@ describe.each(requests)("%s %s", (method, target, options) => {
     const again = await request(scene.proxy.port, method, target, { ...options, headers: { Via: via } });
     expect(again.status).toBe(508);
     expect(scene.upstream.requests).toHaveLength(1);
-    expect((await request(looped.port, method, target, { ...options, headers: { Via: via } })).status).toBeLessThan(
-      300,
-    );
+    expect(
+      (await request(looped.port, method, target, { ...options, headers: { Via: via } })).status,
+    ).toBeLessThan(300);
     expect(scene.upstream.requests.at(-1)?.headers["via"]).toMatch(/^1\.1 glance\S+, 1\.1 glance\S+$/);
   });
 
@@ -132,25 +135,36 @@ describe("the proxy's own answers", () => {
     );
   });
 
-  test.each(refused)("carry the client's own id where it is valid: %s", async (_, method, target, headers) => {
-    const ask = (id: string) =>
-      request(scene.proxy.port, method, target, { headers: { ...headers, "X-Openstack-Request-Id": id } });
-    expect((await ask(OWN_ID)).headers["x-openstack-request-id"]).toBe(OWN_ID);
-    expect((await ask("req-<script>")).headers["x-openstack-request-id"]).toMatch(/^req-[0-9a-f-]{36}$/);
-  });
+  test.each(refused)(
+    "carry the client's own id where it is valid: %s",
+    async (_, method, target, headers) => {
+      const ask = (id: string) =>
+        request(scene.proxy.port, method, target, { headers: { ...headers, "X-Openstack-Request-Id": id } });
+      expect((await ask(OWN_ID)).headers["x-openstack-request-id"]).toBe(OWN_ID);
+      expect((await ask("req-<script>")).headers["x-openstack-request-id"]).toMatch(/^req-[0-9a-f-]{36}$/);
+    },
+  );
 
-  test.each(refused)("can be read by scripts of a listed origin only: %s", async (_, method, target, headers) => {
-    const ask = (origin: string) =>
-      request(scene.proxy.port, method, target, { headers: { ...headers, Origin: origin } });
-    const allowed = await ask("https://horizon.test");
-    expect(allowed.headers).toMatchObject({
-      "access-control-allow-origin": "https://horizon.test",
-      vary: "Origin",
-    });
-    for (const origin of ["https://evil.test", "null", "https://horizon.test.evil.test", "http://horizon.test"]) {
-      expect((await ask(origin)).headers).not.toHaveProperty("access-control-allow-origin");
-    }
-  });
+  test.each(refused)(
+    "can be read by scripts of a listed origin only: %s",
+    async (_, method, target, headers) => {
+      const ask = (origin: string) =>
+        request(scene.proxy.port, method, target, { headers: { ...headers, Origin: origin } });
+      const allowed = await ask("https://horizon.test");
+      expect(allowed.headers).toMatchObject({
+        "access-control-allow-origin": "https://horizon.test",
+        vary: "Origin",
+      });
+      for (const origin of [
+        "https://evil.test",
+        "null",
+        "https://horizon.test.evil.test",
+        "http://horizon.test",
+      ]) {
+        expect((await ask(origin)).headers).not.toHaveProperty("access-control-allow-origin");
+      }
+    },
+  );
 
   test("Glance's own answers are left to Glance", async () => {
     const answer = await request(scene.proxy.port, "GET", "/v2/images", {

@@ -39,9 +39,7 @@ describe("limits.maxImageSize", () => {
     await upload.over;
     expect(upload).toMatchObject({ bytes: 1000, complete: false });
     expect(
-      await scene.proxy.metric(
-        'uploads_total{operation="file",outcome="too_large",size_source="unknown"}',
-      ),
+      await scene.proxy.metric('uploads_total{operation="file",outcome="too_large",size_source="unknown"}'),
     ).toBe(1);
   });
 

@@ -42,7 +42,10 @@ describe("a request", () => {
 
   test.each(["POST", "PATCH", "GET"])("%s with a chunked body arrives with its body", async (method) => {
     const peer = await scene.connect();
-    peer.sendHead(method, "/v2/images", { "Transfer-Encoding": "chunked", "Content-Type": "application/json" });
+    peer.sendHead(method, "/v2/images", {
+      "Transfer-Encoding": "chunked",
+      "Content-Type": "application/json",
+    });
     peer.sendChunk("{").sendChunk("}").endChunks();
     expect((await peer.response()).status).toBe(200);
     expect(scene.upstream.requests).toMatchObject([{ method, bytes: 2, complete: true }]);

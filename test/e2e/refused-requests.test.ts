@@ -15,7 +15,11 @@ describe("refused before Glance hears of it:", () => {
     ["a Content-Length over 2^53", 400, put("Content-Length: 9007199254740992")],
     ["Content-Length: +5", 400, put("Content-Length: +5") + "hello"],
     ["two Content-Lengths", 400, put("Content-Length: 5", "Content-Length: 5") + "hello"],
-    ["Content-Length beside chunks", 400, put("Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n"],
+    [
+      "Content-Length beside chunks",
+      400,
+      put("Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n",
+    ],
     ["two Hosts", 400, put("Host: other.test", "Content-Length: 0")],
     ["no Host", 400, head(`PUT ${FILE} HTTP/1.1`, "Content-Length: 0")],
     [

@@ -15,7 +15,9 @@ async function abort(scene: Scene, headers = {}, target = FILE) {
 }
 
 function lookUps(scene: Scene) {
-  return scene.upstream.requests.filter(({ method, target }) => method === "GET" && target === "/v2/images/one");
+  return scene.upstream.requests.filter(
+    ({ method, target }) => method === "GET" && target === "/v2/images/one",
+  );
 }
 
 describe("the image is looked up", () => {
@@ -61,7 +63,14 @@ describe("the image is looked up", () => {
       accept: "application/json",
       host: "glance.test",
     });
-    for (const name of ["content-length", "content-type", "transfer-encoding", "expect", "if-none-match", "range"]) {
+    for (const name of [
+      "content-length",
+      "content-type",
+      "transfer-encoding",
+      "expect",
+      "if-none-match",
+      "range",
+    ]) {
       expect(lookUp?.headers).not.toHaveProperty(name);
     }
     expect(lookUp?.bytes).toBe(0);

@@ -88,19 +88,6 @@ export function useScene(config: TestProxyConfig = {}): Scene {
   return scene;
 }
 
-/** Reads the upload to its end, and then does as told. */
-export function afterBody(then: UploadScript): UploadScript {
-  return (request, response) => {
-    response.writeContinue();
-    request.resume().once("end", () => then(request, response));
-  };
-}
-
-/** Takes the body, and never answers. */
-export const neverAnswer: UploadScript = (_request, response) => {
-  response.writeContinue();
-};
-
 /** As uWSGI: reads what comes, without having said `100 Continue`. */
 export const neverContinue: UploadScript = (request, response) => {
   request.resume().once("end", () => response.writeHead(204).end());

@@ -45,16 +45,18 @@ test("tokens and queries go to Glance and nowhere else", async () => {
   await ask("GET", `/v2/images${query}`);
   await ask("GET", "/v2/images", { "X-Auth-Token": CANARY + "t".repeat(70_000) });
   const broken = await scene.connect();
-  broken.send(`PUT ${FILE}${query} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: ${CANARY}\r\nbroken ${CANARY}\r\n\r\n`);
+  broken.send(
+    `PUT ${FILE}${query} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: ${CANARY}\r\nbroken ${CANARY}\r\n\r\n`,
+  );
   await broken.response();
   const alone = await scene.startAnother({}, "http://127.0.0.1:1");
   await ask("GET", `/v2/images${query}`, {}, undefined, alone.port);
   await ask("PUT", FILE + query, {}, "hello", alone.port);
 
   // They did get there, so that looking for them elsewhere means something.
-  expect(upstream.requests.filter(({ headers }) => headers["x-auth-token"]?.includes(CANARY)).length).toBeGreaterThan(
-    5,
-  );
+  expect(
+    upstream.requests.filter(({ headers }) => headers["x-auth-token"]?.includes(CANARY)).length,
+  ).toBeGreaterThan(5);
   expect(upstream.requests.some(({ target }) => target.includes(CANARY))).toBe(true);
   for (const each of [proxy, alone]) {
     expect(each.logged.length).toBeGreaterThan(1);

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { request } from "../support/raw-http.js";
-import { FILE, neverAnswer, SIZE, useScene } from "./scene.js";
+import type { UploadScript } from "../support/recording-upstream.js";
+import { FILE, SIZE, useScene } from "./scene.js";
 
 const NOBODY = "http://127.0.0.1:1";
 const scene = useScene();
@@ -58,6 +59,13 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(answer.text).toBe("502 Bad Gateway\n\nGlance cannot be reached.\n\n   ");
     expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
     expect(await alone.metric('upstream_errors_total{kind="connect"}')).toBe(1);
+    expect(alone.logged).toContainEqual(
+      expect.objectContaining({
+        requestId: answer.headers["x-openstack-request-id"],
+        status: 502,
+        reason: "Glance cannot be reached.",
+      }),
+    );
   });
 
   test("gets 504 where the connection does not open in time", async () => {
@@ -75,7 +83,7 @@ describe.each(requests)("%s %s", (method, target) => {
   test("gets 504 where Glance does not answer in time, and the request is given up", async () => {
     const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
     let closed = false;
-    const hang: typeof neverAnswer = (incoming, response) => {
+    const hang: UploadScript = (incoming, response) => {
       response.writeContinue();
       incoming.resume();
       response.once("close", () => {
@@ -90,9 +98,9 @@ describe.each(requests)("%s %s", (method, target) => {
     await expect.poll(() => closed).toBe(true);
     expect(await impatient.metric('upstream_errors_total{kind="timeout"}')).toBe(1);
     // Never asked twice.
-    expect(scene.upstream.requests.filter((seen) => seen.method === method && seen.target === target)).toHaveLength(
-      1,
-    );
+    expect(
+      scene.upstream.requests.filter((seen) => seen.method === method && seen.target === target),
+    ).toHaveLength(1);
   });
 
   test("gets 502 where Glance closes without an answer", async () => {

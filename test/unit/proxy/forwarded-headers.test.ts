@@ -171,11 +171,9 @@ describe("an answer goes to the client", () => {
     );
 
   it("with its repeated headers, without hop-by-hop ones, and with Via", () => {
-    expect(answer("Set-Cookie", "a", "Connection", "X-A", "X-A", "1", "Set-Cookie", "b", "Keep-Alive", "x")).toEqual([
-      ...["set-cookie", "a"],
-      ...["set-cookie", "b"],
-      ...["via", `1.1 ${INSTANCE}`],
-    ]);
+    expect(
+      answer("Set-Cookie", "a", "Connection", "X-A", "X-A", "1", "Set-Cookie", "b", "Keep-Alive", "x"),
+    ).toEqual([...["set-cookie", "a"], ...["set-cookie", "b"], ...["via", `1.1 ${INSTANCE}`]]);
   });
 
   it("with the Via it had, continued", () => {

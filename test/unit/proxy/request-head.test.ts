@@ -37,7 +37,18 @@ describe("across the proxy goes", () => {
 
   it("nothing that Connection names, whatever its case, on however many lines", () => {
     expect(
-      crossing("Connection", "X-One , x-two", "X-One", "1", "X-TWO", "2", "connection", "x-three", "X-Three", "3"),
+      crossing(
+        "Connection",
+        "X-One , x-two",
+        "X-One",
+        "1",
+        "X-TWO",
+        "2",
+        "connection",
+        "x-three",
+        "X-Three",
+        "3",
+      ),
     ).toEqual([]);
   });
 

@@ -117,12 +117,15 @@ describe("a value", () => {
 
   it("is taken exactly where it is up to 16 digits of a safe integer", () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[0-9+_x.-]{1,18}$/)), (value) => {
-        const valid = /^[0-9]{1,16}$/.test(value) && Number(value) <= Number.MAX_SAFE_INTEGER;
-        const attempt = () => learn(...CHUNKED, "x-openstack-image-size", value);
-        if (valid) expect(attempt().bytes).toBe(Number(value));
-        else expect(attempt).toThrow(INVALID);
-      }),
+      fc.property(
+        fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[0-9+_x.-]{1,18}$/)),
+        (value) => {
+          const valid = /^[0-9]{1,16}$/.test(value) && Number(value) <= Number.MAX_SAFE_INTEGER;
+          const attempt = () => learn(...CHUNKED, "x-openstack-image-size", value);
+          if (valid) expect(attempt().bytes).toBe(Number(value));
+          else expect(attempt).toThrow(INVALID);
+        },
+      ),
     );
   });
 });

@@ -26,14 +26,17 @@ async function wait(lookUp: (timeoutMs: number) => Promise<ImageLookUp>, bounds 
 }
 
 describe("waiting for an aborted upload to be rolled back", () => {
-  it.each(["queued", "deleted", "killed", "importing"])("ends at once where the image is %s", async (status) => {
-    const glance = scripted(found(status));
-    const { result, tookMs } = await wait(glance.lookUp);
-    expect(result).toBe("queued");
-    expect(glance.timeouts).toHaveLength(1);
-    expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeout - 100);
-    expect(tookMs).toBeLessThan(1_000);
-  });
+  it.each(["queued", "deleted", "killed", "importing"])(
+    "ends at once where the image is %s",
+    async (status) => {
+      const glance = scripted(found(status));
+      const { result, tookMs } = await wait(glance.lookUp);
+      expect(result).toBe("queued");
+      expect(glance.timeouts).toHaveLength(1);
+      expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeout - 100);
+      expect(tookMs).toBeLessThan(1_000);
+    },
+  );
 
   it("goes on while the image is saving or uploading", async () => {
     const glance = scripted(found("saving"), found("uploading"), found("saving"), found("queued"));
@@ -61,11 +64,14 @@ describe("waiting for an aborted upload to be rolled back", () => {
     expect(glance.timeouts.at(-1)).toBeLessThan(120);
   });
 
-  it.each([401, 403, 404])("ends at once where Glance answers %i: nothing is to be seen", async (httpStatus) => {
-    const glance = scripted({ kind: "gone", httpStatus });
-    expect((await wait(glance.lookUp)).result).toBe("unknown");
-    expect(glance.timeouts).toHaveLength(1);
-  });
+  it.each([401, 403, 404])(
+    "ends at once where Glance answers %i: nothing is to be seen",
+    async (httpStatus) => {
+      const glance = scripted({ kind: "gone", httpStatus });
+      expect((await wait(glance.lookUp)).result).toBe("unknown");
+      expect(glance.timeouts).toHaveLength(1);
+    },
+  );
 
   it("looks again where a look failed", async () => {
     const glance = scripted({ kind: "failed" }, found("saving"), { kind: "failed" }, found("queued"));

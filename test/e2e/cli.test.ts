@@ -1,0 +1,247 @@
+/** The command as it is built: what it says, with which code it ends, and how it goes down. */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { version } from "../../src/version.js";
+import { connect } from "../support/raw-http.js";
+import { startCommand, type RunningCommand } from "../support/cli.js";
+import { FILE, SIZE, useScene } from "./scene.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const UPSTREAM = "http://127.0.0.1:1";
+/** Nothing of this process's environment that could configure the proxy. */
+const ENVIRONMENT = { PATH: process.env["PATH"] ?? "" };
+
+const files = mkdtempSync(join(tmpdir(), "glance-size-proxy-"));
+beforeAll(() => {
+  // As `npm test` does it; with nothing changed this takes a moment only.
+  const { status, stderr } = spawnSync(process.execPath, ["scripts/prepare.mjs"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
+  expect(stderr).toBe("");
+  expect(status).toBe(0);
+});
+afterAll(() => {
+  rmSync(files, { recursive: true });
+});
+
+/** Runs the command until it ends by itself. */
+function run(args: readonly string[], env: Record<string, string> = {}) {
+  return spawnSync(process.execPath, ["dist/cli.js", ...args], {
+    cwd: ROOT,
+    encoding: "utf8",
+    timeout: 20_000,
+    env: { ...ENVIRONMENT, ...env },
+  });
+}
+
+function file(text: string): string {
+  const path = join(files, "proxy.yaml");
+  writeFileSync(path, text);
+  return path;
+}
+
+describe("the command", () => {
+  test("--version prints the version", () => {
+    expect(run(["--version"])).toMatchObject({ status: 0, stdout: `${version}\n`, stderr: "" });
+  });
+
+  test("--help names every flag, and the environment", () => {
+    const { status, stdout } = run(["--help"]);
+    expect(status).toBe(0);
+    for (const word of [
+      "--upstream",
+      "--listen",
+      "--admin-listen",
+      "--config",
+      "--check-config",
+      "--version",
+      "demo",
+      "GLANCE_SIZE_PROXY_",
+    ]) {
+      expect(stdout).toContain(word);
+    }
+  });
+
+  test("--check-config prints what would hold: flag before environment before file before default", () => {
+    const path = file(
+      "upstream: { url: http://of-the-file }\nlimits: { maxImageSize: 1GiB }\nsize: { unknown: reject }\n",
+    );
+    const { status, stdout, stderr } = run(
+      ["--check-config", "--config", path, "--upstream", "http://of-the-flag:1"],
+      { GLANCE_SIZE_PROXY_UPSTREAM: "http://of-the-environment", GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "forward" },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toContain("url: http://of-the-flag:1\n");
+    expect(stdout).toContain("unknown: forward\n");
+    expect(stdout).toContain("maxImageSize: 1GiB\n");
+    expect(stdout).toContain("idleTimeout: 1m\n");
+  });
+});
+
+describe("what cannot be started ends with code 2 and a line for each fault:", () => {
+  test("no upstream", () => {
+    const { status, stderr, stdout } = run([]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr.trimEnd().split("\n")).toEqual([expect.stringMatching(/^upstream\.url.*--upstream/)]);
+  });
+
+  test("several faults at once, each with key and value", () => {
+    const path = file("sise: {}\nlimits: { maxImageSize: lots }\nsize: { unknown: guess }\n");
+    const { status, stderr } = run(["--config", path, "--upstream", "glance:9292", "--listen", "nowhere"]);
+    expect(status).toBe(2);
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(5);
+    for (const [key, value] of [
+      ["sise", ""],
+      ["limits.maxImageSize", "lots"],
+      ["size.unknown", "guess"],
+      ["upstream.url", "glance:9292"],
+      ["listen.address", "nowhere"],
+    ] as const) {
+      expect(lines).toContainEqual(
+        expect.stringMatching(new RegExp(`^${key.replace(".", "\\.")}.*${value}`)),
+      );
+    }
+  });
+
+  test.each([
+    ["an unknown flag", ["--upstream", UPSTREAM, "--nonsense", "x"]],
+    ["an argument too many", ["--upstream", UPSTREAM, "extra"]],
+    ["a file that is not there", ["--upstream", UPSTREAM, "--config", "/nowhere/proxy.yaml"]],
+  ])("%s", (_, args) => {
+    const { status, stderr } = run(args);
+    expect(status).toBe(2);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  describe("a port in use", () => {
+    let taken: Server;
+    let address: string;
+    beforeAll(async () => {
+      taken = createServer().listen(0, "127.0.0.1");
+      await once(taken, "listening");
+      address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    });
+    afterAll(() => {
+      taken.close();
+    });
+
+    test.each([
+      ["listen.address", "--listen", "--admin-listen"],
+      ["admin.address", "--admin-listen", "--listen"],
+    ])("%s", (key, flag, other) => {
+      const { status, stderr, stdout } = run(["--upstream", UPSTREAM, flag, address, other, "127.0.0.1:0"]);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+      expect(stderr.trimEnd().split("\n")).toEqual([
+        expect.stringContaining(`${key}: cannot listen on ${address}`),
+      ]);
+    });
+  });
+});
+
+describe("a running proxy", () => {
+  const scene = useScene();
+  const running: RunningCommand[] = [];
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((command) => command.stop()));
+  });
+
+  async function start(env: Record<string, string> = {}): Promise<RunningCommand> {
+    const command = await startCommand(scene.upstream.url, env);
+    running.push(command);
+    return command;
+  }
+  const ended = async (child: ChildProcess) =>
+    (await once(child, "exit")) as [code: number | null, signal: string | null];
+  const messages = ({ lines }: RunningCommand) =>
+    lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+
+  test("says where it listens, in one JSON line, and serves there by then", async () => {
+    const command = await start();
+    expect(command.lines).toHaveLength(1);
+    expect(JSON.parse(command.lines[0] ?? "")).toMatchObject({
+      msg: "listening",
+      listen: `http://127.0.0.1:${command.port}`,
+      admin: `http://127.0.0.1:${command.adminPort}`,
+    });
+    expect((await fetch(`http://127.0.0.1:${command.port}/v2/images`)).status).toBe(200);
+    expect((await fetch(`http://127.0.0.1:${command.adminPort}/readyz`)).status).toBe(200);
+  });
+
+  test("says so even where nothing else is logged", async () => {
+    const command = await start({ GLANCE_SIZE_PROXY_LOG__LEVEL: "silent" });
+    await fetch(`http://127.0.0.1:${command.port}${FILE}`, { method: "PUT", body: "hello" });
+    expect(messages(command)).toEqual(["listening"]);
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "lets an upload in flight finish on %s, then ends with 0",
+    async (signal) => {
+      const command = await start();
+      const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
+      peer.sendChunk("hel");
+      const upload = await scene.uploadUpstream();
+      const exit = ended(command.child);
+      command.child.kill(signal);
+      await expect
+        .poll(async () => (await fetch(`http://127.0.0.1:${command.adminPort}/readyz`)).status)
+        .toBe(503);
+      await expect(connect(command.port)).rejects.toThrow();
+      peer.sendChunk("lo").endChunks();
+      expect((await peer.response()).status).toBe(204);
+      expect(await exit).toEqual([0, null]);
+      expect(upload).toMatchObject({ bytes: 5, complete: true });
+      expect(messages(command)).toEqual(["listening", "draining", "upload", "drained"]);
+    },
+  );
+
+  test("ends at once on a second signal, and what was in flight is never completed", async () => {
+    const command = await start();
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
+    peer.sendChunk("hell");
+    const upload = await scene.uploadUpstream();
+    await expect.poll(() => upload.bytes).toBe(4);
+    const exit = ended(command.child);
+    command.child.kill("SIGTERM");
+    await expect.poll(() => messages(command)).toContain("draining");
+    command.child.kill("SIGTERM");
+    expect(await exit).toEqual([1, null]);
+    await upload.over;
+    expect(upload.complete).toBe(false);
+  });
+
+  test("ends when the time to drain is over, and cuts what is in flight", async () => {
+    const command = await start({ GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "200ms" });
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
+    peer.sendChunk("hell");
+    const upload = await scene.uploadUpstream();
+    const exit = ended(command.child);
+    command.child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+    await upload.over;
+    expect(upload.complete).toBe(false);
+  });
+
+  test("with nothing in flight ends at once", async () => {
+    const command = await start();
+    const exit = ended(command.child);
+    command.child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+  });
+});
+
+test("needs no terminal and no standard input", async () => {
+  const child = spawn(process.execPath, ["dist/cli.js", "--version"], {
+    cwd: ROOT,
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  expect(await once(child, "exit")).toEqual([0, null]);
+});
