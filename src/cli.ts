@@ -11,7 +11,8 @@ import { startDemo } from "./demo/demo.js";
 import { createLog } from "./observe/log.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
-import { createServer, ListenError } from "./server.js";
+import { ListenError } from "./listener.js";
+import { createServer } from "./server.js";
 import { version } from "./version.js";
 
 /** What cannot be started as it was asked for. */
@@ -78,6 +79,7 @@ async function serve(config: Config): Promise<void> {
     });
   };
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  process.on("SIGHUP", () => server.reload());
   // Other programs wait for this line, whatever `log.level` is.
   createLog("info").info(addresses, "listening");
 }

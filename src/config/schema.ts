@@ -8,9 +8,68 @@
 import { z } from "zod";
 import { durationMs, headerName, listenAddress, network, origin, sizeBytes, upstreamUrl } from "./values.js";
 
+const pemFile = z
+  .string()
+  .min(1)
+  .meta({ takes: "the path of a PEM file", example: "/etc/glance-size-proxy/tls.pem" });
+
+/** A certificate is of no use without its key. */
+function wantsBoth(
+  { certFile, keyFile }: { certFile?: string | undefined; keyFile?: string | undefined },
+  context: z.RefinementCtx,
+): void {
+  for (const [given, missing, key] of [
+    [certFile, keyFile, "keyFile"],
+    [keyFile, certFile, "certFile"],
+  ] as const) {
+    if (given !== undefined && missing === undefined) {
+      context.addIssue({ code: "custom", path: [key], message: "missing: certFile and keyFile go together" });
+    }
+  }
+}
+
+const upstreamTls = z
+  .strictObject({
+    caFile: pemFile
+      .optional()
+      .describe("Authorities that Glance's certificate may be of. Default: the system's."),
+    certFile: pemFile.optional().describe("Certificate that the proxy shows to Glance."),
+    keyFile: pemFile.optional().describe("Key of that certificate."),
+    servername: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ takes: "a host name", example: "glance.internal" })
+      .describe("Name that Glance's certificate has to carry. Default: the host of `upstream.url`."),
+    rejectUnauthorized: z
+      .boolean()
+      .prefault(true)
+      .describe(
+        "Refuse a Glance whose certificate does not hold. Without it anybody in between can read and change images.",
+      ),
+  })
+  .superRefine(wantsBoth);
+
+const listenTls = z
+  .strictObject({
+    certFile: pemFile
+      .optional()
+      .describe(
+        "Certificate that clients see, with its chain. With it the proxy speaks HTTPS. Read again on SIGHUP.",
+      ),
+    keyFile: pemFile.optional().describe("Key of that certificate. Read again on SIGHUP."),
+    clientCaFile: pemFile
+      .optional()
+      .describe(
+        "Authorities of client certificates; with it every client has to show one. Read again on SIGHUP.",
+      ),
+  })
+  .superRefine(wantsBoth);
+
 const upstream = z.strictObject({
   url: upstreamUrl.describe(
-    "Where Glance listens, `http://HOST:PORT[/PATH]`. Required. A path is put in front of every path sent there.",
+    "Where Glance listens, `http://HOST:PORT[/PATH]`, `https://...` or `unix:/PATH/OF/SOCKET`. Required. A path " +
+      "behind HOST is put in front of every path sent there.",
   ),
   connectTimeout: durationMs
     .prefault("5s")
@@ -21,6 +80,7 @@ const upstream = z.strictObject({
       "The longest silence of Glance while it is Glance's turn: to answer, or to read on. Then 504. Long, because a " +
         "store may flush or detach a volume for many minutes before Glance answers an upload. 0: no limit.",
     ),
+  tls: upstreamTls.prefault({}).describe("TLS towards Glance, where `upstream.url` is https."),
 });
 
 const listen = z.strictObject({
@@ -35,6 +95,7 @@ const listen = z.strictObject({
     .describe(
       "Path under which clients reach this proxy, such as `/image`. It is removed before Glance sees the path.",
     ),
+  tls: listenTls.prefault({}).describe("TLS towards clients."),
 });
 
 const admin = z.strictObject({

@@ -79,12 +79,13 @@ export const listenAddress = z
   })
   .meta({ takes: "HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292" });
 
-/** `http://HOST:PORT[/PATH]`. No credentials, query or fragment: they would be sent, or lost, silently. */
+/** `http(s)://HOST:PORT[/PATH]` or `unix:/PATH`. No credentials, query or fragment: they would be sent, or lost, silently. */
 export const upstreamUrl = z
   .codec(z.string(), z.custom<URL>(), {
     decode(value, context) {
       // URL itself forgives blanks, `http:host` and a lone `?`: what it would repair silently is refused here.
-      const url = /^http:\/\/[^\s?#]+$/i.test(value) && URL.canParse(value) ? new URL(value) : undefined;
+      const wellFormed = /^(https?:\/\/[^\s?#]+|unix:\/[^\s?#/][^\s?#]*)$/i.test(value);
+      const url = wellFormed && URL.canParse(value) ? new URL(value) : undefined;
       if (url?.username === "" && url.password === "") return url;
       context.issues.push({ code: "custom", input: value });
       return z.NEVER;

@@ -55,6 +55,8 @@ export interface Metrics {
   importRequested(method: string): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
+  /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
+  watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
 }
 
 /** @param registry where to register; one of its own by default, so that two proxies can live in one process. */
@@ -177,6 +179,21 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     },
     upstreamError(kind) {
       upstreamErrors.inc({ kind });
+    },
+    watchCertificates(expiries) {
+      new Gauge({
+        name: `${PREFIX}tls_certificate_expiry_timestamp_seconds`,
+        help: "When the certificate shown to clients (listen) or to Glance (upstream) ends, in seconds since 1970",
+        labelNames: ["side"],
+        registers,
+        collect() {
+          this.reset();
+          for (const side of ["listen", "upstream"] as const) {
+            const expiry = expiries[side]();
+            if (expiry !== undefined) this.set({ side }, expiry);
+          }
+        },
+      });
     },
   };
 }

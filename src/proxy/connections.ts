@@ -1,5 +1,6 @@
 /** Which connections of a server have a request being served; Node tells nobody. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 
 interface Served {
@@ -17,7 +18,8 @@ export interface Connections {
 export function trackConnections(server: Server): Connections {
   const sockets = new Set<Socket>();
   const serving = new WeakMap<Socket, Served>();
-  server.on("connection", (socket: Socket) => {
+  // Under TLS requests come on another object than the connection; one that is still shaking hands has a timeout of its own.
+  server.on(server instanceof HttpsServer ? "secureConnection" : "connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });

@@ -1,43 +1,97 @@
 /** How to reach Glance: one place for its address, connection and the names of its failures. */
-import { Agent, request, type ClientRequest, type RequestOptions } from "node:http";
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
+import { readCredentials, type Credentials } from "../tls/credentials.js";
 import type { OutgoingHeaders } from "./forwarded-headers.js";
+
+/** Where connections go: an address or a Unix socket. */
+interface Place {
+  readonly protocol: "http:" | "https:";
+  readonly host?: string;
+  readonly port?: string;
+  readonly socketPath?: string;
+}
 
 export interface Upstream {
   /** For http-proxy: the target, with the agent every request has to use. */
-  readonly target: { readonly protocol: string; readonly host: string; readonly port: string };
-  readonly agent: Agent;
+  readonly target: Place;
+  readonly agent: HttpAgent;
   /** Its `Host`, for requests of the proxy's own. */
   readonly authority: string;
   /** A path of Glance's, below that of `upstream.url`. */
   path(path: string): string;
   /** Opens a request on a connection of its own; nothing is sent before the first `write`, `end` or `flushHeaders`. */
   request(method: string, path: string, headers: OutgoingHeaders): ClientRequest;
+  /** What is shown to Glance; for the metric of its expiry. */
+  credentials(): Credentials;
+  /** Reads the files of `upstream.tls` again, for new connections. @throws ConfigError, and keeps what it had. */
+  reload(): void;
 }
 
 class ConnectTimeout extends Error {
   readonly code = "GLANCE_CONNECT_TIMEOUT";
 }
 
-/**
- * One connection a request: a kept-alive connection that Glance closes at the wrong moment could lose an upload, and
- * uWSGI closes after every answer anyway.
- */
-class UpstreamAgent extends Agent {
-  constructor(private readonly connectTimeoutMs: number) {
-    super({ keepAlive: false });
-  }
+/** @throws ConfigError where a file of `upstream.tls` cannot be used. */
+export function createUpstream(config: Config["upstream"]): Upstream {
+  const place = placeOf(config.url);
+  const base = place.socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
+  const secure = place.protocol === "https:";
+  let credentials = secure ? readUpstreamCredentials(config.tls) : {};
+  // One connection a request: a kept-alive connection that Glance closes at the wrong moment could lose an upload, and
+  // uWSGI closes after every answer anyway.
+  const agent = secure
+    ? new HttpsAgent({ keepAlive: false, ...verification(config, place) })
+    : new HttpAgent({ keepAlive: false });
+  agent.createConnection = connectInTime(agent, config.connectTimeout, () => credentials);
+  const request = secure ? httpsRequest : httpRequest;
+  return {
+    target: place,
+    agent,
+    authority: place.socketPath === undefined ? config.url.host : "localhost",
+    path: (path) => base + path,
+    request: (method, path, headers) => request({ ...place, agent, method, path: base + path, headers }),
+    credentials: () => credentials,
+    reload() {
+      if (secure) credentials = readUpstreamCredentials(config.tls);
+    },
+  };
+}
 
-  override createConnection(
-    options: Parameters<Agent["createConnection"]>[0],
-    callback?: Parameters<Agent["createConnection"]>[1],
-  ): ReturnType<Agent["createConnection"]> {
-    const connection = super.createConnection(options, callback);
-    if (connection && this.connectTimeoutMs > 0) limitConnecting(connection, this.connectTimeoutMs);
+function placeOf(url: URL): Place {
+  if (url.protocol === "unix:") return { protocol: "http:", socketPath: decodeURIComponent(url.pathname) };
+  const protocol = url.protocol === "https:" ? "https:" : "http:";
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  return { protocol, host, port: url.port === "" ? (protocol === "https:" ? "443" : "80") : url.port };
+}
+
+function readUpstreamCredentials({ certFile, keyFile, caFile }: Config["upstream"]["tls"]): Credentials {
+  const authorities = caFile === undefined ? undefined : { key: "caFile", path: caFile };
+  return readCredentials("upstream.tls", { certFile, keyFile, caFile: authorities });
+}
+
+/** Node would take the name to verify from `Host`, which is the client's name for us. */
+function verification({ tls }: Config["upstream"], { host = "" }: Place): object {
+  const servername = tls.servername ?? (isIP(host) === 0 ? host : "");
+  return { rejectUnauthorized: tls.rejectUnauthorized, servername };
+}
+
+function connectInTime(
+  agent: HttpAgent,
+  timeoutMs: number,
+  credentials: () => Credentials,
+): HttpAgent["createConnection"] {
+  const connect = agent.createConnection.bind(agent);
+  return (options, callback) => {
+    const connection = connect({ ...options, ...credentials() }, callback);
+    if (connection && timeoutMs > 0) limitConnecting(connection, timeoutMs);
     return connection;
-  }
+  };
 }
 
 function limitConnecting(connection: Duplex, timeoutMs: number): void {
@@ -46,23 +100,13 @@ function limitConnecting(connection: Duplex, timeoutMs: number): void {
     timeoutMs,
   );
   const stop = (): void => clearTimeout(timer);
-  connection.once("connect", stop).once("close", stop);
+  onceConnected(connection, stop);
+  connection.once("close", stop);
 }
 
-export function createUpstream(config: Config["upstream"]): Upstream {
-  const { protocol, hostname, port, pathname } = config.url;
-  const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  const target = { protocol, host, port: port === "" ? "80" : port };
-  const base = pathname.replace(/\/+$/, "");
-  const agent = new UpstreamAgent(config.connectTimeout);
-  const options: RequestOptions = { ...target, agent };
-  return {
-    target,
-    agent,
-    authority: config.url.host,
-    path: (path) => base + path,
-    request: (method, path, headers) => request({ ...options, method, path: base + path, headers }),
-  };
+/** Calls back when a connection that is being opened is ready for data, its TLS handshake included. */
+export function onceConnected(connection: Duplex | Socket, act: () => void): void {
+  connection.once(connection instanceof TLSSocket ? "secureConnect" : "connect", act);
 }
 
 /** What happened between the proxy and Glance; a label of the metrics. */
@@ -91,6 +135,9 @@ export function toUpstreamError(cause: unknown): ProxyError {
     });
   }
   const { code, syscall } = cause as NodeJS.ErrnoException;
+  if (isTlsError(code)) {
+    return new ProxyError("upstream_unreachable", "Glance cannot be reached: TLS failed.", { cause });
+  }
   if (syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
     return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
   }
@@ -98,6 +145,15 @@ export function toUpstreamError(cause: unknown): ProxyError {
     return new ProxyError("upstream_failed", "Glance sent an answer that is not HTTP.", { cause });
   }
   return new ProxyError("upstream_failed", "Glance closed the connection before it had answered.", { cause });
+}
+
+/** The handshake, or the certificate: nothing of the request was sent. */
+function isTlsError(code: string | undefined): boolean {
+  return (
+    code !== undefined &&
+    (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/.test(code) ||
+      code === "EPROTO")
+  );
 }
 
 function isProtocolError(cause: unknown): boolean {

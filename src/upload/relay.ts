@@ -6,7 +6,7 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { ProxyError } from "../proxy-error.js";
-import { toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
+import { onceConnected, toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
@@ -87,10 +87,7 @@ class Relay {
     } else {
       this.#openUpstream();
       this.#upstream?.once("continue", () => this.#readBody());
-      this.#upstream?.once("socket", (socket) => {
-        if (socket.connecting) socket.once("connect", () => this.#continueWait.start());
-        else this.#continueWait.start();
-      });
+      this.#upstream?.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
       this.#upstream?.flushHeaders();
     }
   }

@@ -16,6 +16,7 @@ export interface TestProxy {
   metric(sample: string): Promise<number>;
   uploads(): Promise<{ inFlight: UploadView[]; finished: UploadView[] }>;
   drain(timeoutMs?: number): Promise<void>;
+  reload(): void;
   stop(): void;
 }
 
@@ -55,6 +56,7 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
       return answer.json() as { inFlight: UploadView[]; finished: UploadView[] };
     },
     drain: (timeoutMs = 0) => server.drain(timeoutMs),
+    reload: () => server.reload(),
     stop: () => server.close(),
   };
 }

@@ -1,5 +1,6 @@
 /** A server in Glance's place that records what reaches it and misbehaves on demand. It stores nothing. */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { Server as HttpsServer } from "node:https";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
@@ -20,7 +21,7 @@ export interface RecordedRequest {
 export type UploadScript = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface RecordingUpstream {
-  readonly url: string;
+  url: string;
   readonly requests: RecordedRequest[];
   /** The uploads among the requests. */
   readonly uploads: RecordedRequest[];
@@ -48,9 +49,9 @@ export function answerEarly(status: number, body: string): UploadScript {
   };
 }
 
-export async function startRecordingUpstream(): Promise<RecordingUpstream> {
+/** @param server listens on loopback unless it listens already; HTTPS or on a Unix socket, for example. */
+export async function startRecordingUpstream(server: Server = createServer()): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = [];
-  const server = createServer();
   const upstream: RecordingUpstream = {
     url: "",
     requests,
@@ -82,9 +83,16 @@ export async function startRecordingUpstream(): Promise<RecordingUpstream> {
     if (upstream.onUpload === accept || upstream.onUpload === resetAtFirstByte) response.writeContinue();
     onRequest(request, response);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return Object.assign(upstream, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+  if (!server.listening) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+  }
+  const address = server.address() as AddressInfo | string;
+  upstream.url =
+    typeof address === "string"
+      ? `unix:${address}`
+      : `${server instanceof HttpsServer ? "https" : "http"}://${address.family === "IPv6" ? "[::1]" : "127.0.0.1"}:${address.port}`;
+  return upstream;
 }
 
 function record(request: IncomingMessage, requests: RecordedRequest[]): void {

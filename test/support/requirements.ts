@@ -5,7 +5,8 @@
 import { accessSync, constants } from "node:fs";
 import { type RunnerTask, describe, it } from "vitest";
 
-export type Requirement = "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool";
+export type Requirement =
+  "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool" | "openssl";
 
 interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
@@ -34,6 +35,7 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
     debianPackages: "python3-requests",
   },
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
+  openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
 };
 

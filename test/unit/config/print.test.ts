@@ -11,8 +11,17 @@ import { load } from "./sources.js";
 const root = readKeys(configSchema);
 
 const everything: ConfigInput = {
-  upstream: { url: "http://[::1]:9292/image", connectTimeout: "1500ms", responseTimeout: 0 },
-  listen: { address: "[::]:9392", pathPrefix: "/image" },
+  upstream: {
+    url: "http://[::1]:9292/image",
+    connectTimeout: "1500ms",
+    responseTimeout: 0,
+    tls: { caFile: "ca", certFile: "cert", keyFile: "key", servername: "glance", rejectUnauthorized: false },
+  },
+  listen: {
+    address: "[::]:9392",
+    pathPrefix: "/image",
+    tls: { certFile: "cert", keyFile: "key", clientCaFile: "ca" },
+  },
   admin: { address: "127.0.0.1:0" },
   size: { hints: ["X-Size"], unknown: "reject", reframe: false },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },

@@ -58,7 +58,7 @@ describe("docs/configuration.md", () => {
     for (const part of [key.meaning, key.takes, `\`${key.env}\``]) expect(entry).toContain(part);
     const written = typeof key.default === "string" ? key.default : JSON.stringify(key.default);
     expect(entry).toContain(
-      `- Default: ${key.default === "" ? "empty" : key.required ? "none" : `\`${written}\``}`,
+      `- Default: ${key.default === "" ? "empty" : key.default === undefined ? "none" : `\`${written}\``}`,
     );
   });
 

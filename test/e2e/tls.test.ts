@@ -1,0 +1,213 @@
+/** TLS on both sides, Unix sockets and IPv6: the same upload path over every kind of connection. */
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { createAuthority, type Authority, type Certificate } from "../support/certificates.js";
+import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
+import { Peer, connect, request } from "../support/raw-http.js";
+import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { describeWith } from "../support/requirements.js";
+
+describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
+  let authority: Authority;
+  let directory: string;
+  const cleanUp: (() => unknown)[] = [];
+  beforeAll(async () => {
+    authority = await createAuthority();
+    directory = await mkdtemp(join(tmpdir(), "tls-"));
+  });
+  afterEach(async () => {
+    for (const act of cleanUp.splice(0).reverse()) await act();
+  });
+  afterAll(async () => {
+    await authority.remove();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  async function startUpstream(
+    server?: Parameters<typeof startRecordingUpstream>[0],
+  ): Promise<RecordingUpstream> {
+    const upstream = await startRecordingUpstream(server);
+    cleanUp.push(() => upstream.stop());
+    return upstream;
+  }
+
+  async function start(upstream: RecordingUpstream, config: TestProxyConfig = {}): Promise<TestProxy> {
+    const proxy = await startProxy(upstream.url, config);
+    cleanUp.push(() => proxy.stop());
+    return proxy;
+  }
+
+  async function connectSecurely(port: number, client?: Certificate): Promise<Peer & { socket: TLSSocket }> {
+    const pem = client ? await client.pem() : {};
+    const socket = connectTls({
+      port,
+      host: "127.0.0.1",
+      ...pem,
+      ca: (await authority.pem()).cert,
+      servername: "proxy.test",
+    });
+    await once(socket, "secureConnect");
+    const peer = new Peer(socket);
+    cleanUp.push(() => peer.destroy());
+    return peer as Peer & { socket: TLSSocket };
+  }
+
+  /** An upload whose size is one byte short, over any connection: counted, cut and answered. */
+  function sendTooMuch(peer: Peer): void {
+    peer.sendHead("PUT", "/v2/images/one/file", {
+      "x-openstack-image-size": 4,
+      "Transfer-Encoding": "chunked",
+    });
+    peer.sendChunk("hello").endChunks();
+  }
+
+  it("serves HTTPS, and tells Glance so", async () => {
+    const upstream = await startUpstream();
+    const { certFile, keyFile } = await authority.issue("proxy.test");
+    const proxy = await start(upstream, { listen: { tls: { certFile, keyFile } } });
+    expect(proxy.url).toMatch(/^https:/);
+    const peer = await connectSecurely(proxy.port);
+    peer.sendHead("PUT", "/v2/images/one/file", { "Content-Length": 5 }).send("hello");
+    expect((await peer.response()).status).toBe(204);
+    expect(upstream.uploads[0]).toMatchObject({ bytes: 5, complete: true });
+    expect(upstream.uploads[0]?.headers["x-forwarded-proto"]).toBe("https");
+    sendTooMuch(peer);
+    expect((await peer.response()).text).toContain("Size exceeds: expected 4 bytes, got 5 bytes");
+  });
+
+  it("admits only clients with a certificate where listen.tls.clientCaFile asks for one", async () => {
+    const upstream = await startUpstream();
+    const { certFile, keyFile } = await authority.issue("proxy.test");
+    const proxy = await start(upstream, {
+      listen: { tls: { certFile, keyFile, clientCaFile: authority.certFile } },
+    });
+    const stranger = await connectSecurely(proxy.port);
+    stranger.sendHead("GET", "/v2/images");
+    await expect(stranger.response()).rejects.toThrow();
+    expect(upstream.requests).toEqual([]);
+    const member = await connectSecurely(proxy.port, await authority.issue("member"));
+    member.sendHead("GET", "/v2/images");
+    expect((await member.response()).status).toBe(200);
+  });
+
+  it("reads its certificate again on request, without dropping an upload; a bad file changes nothing", async () => {
+    const upstream = await startUpstream();
+    const [first, second] = [await authority.issue("proxy.test"), await authority.issue("proxy.test", 2)];
+    const files = { certFile: join(directory, "live.crt"), keyFile: join(directory, "live.key") };
+    const install = async ({ certFile, keyFile }: Certificate): Promise<void> => {
+      await copyFile(certFile, files.certFile);
+      await copyFile(keyFile, files.keyFile);
+    };
+    const expiry = async ({ certFile }: Certificate): Promise<number> =>
+      Date.parse(new X509Certificate(await readFile(certFile)).validTo) / 1000;
+    await install(first);
+    const proxy = await start(upstream, { listen: { tls: files } });
+    const metric = () => proxy.metric('tls_certificate_expiry_timestamp_seconds{side="listen"}');
+    expect(await metric()).toBe(await expiry(first));
+    const peer = await connectSecurely(proxy.port);
+    const before = peer.socket.getPeerCertificate().fingerprint256;
+    peer.sendHead("PUT", "/v2/images/one/file", { "Content-Length": 10 }).send("hello");
+    await expect.poll(() => upstream.uploads[0]?.bytes).toBe(5);
+
+    await writeFile(files.certFile, "rubbish");
+    proxy.reload();
+    expect(proxy.logged.at(-2)).toMatchObject({ level: "error", side: "listen" });
+    const still = await connectSecurely(proxy.port);
+    expect(still.socket.getPeerCertificate().fingerprint256).toBe(before);
+
+    await install(second);
+    proxy.reload();
+    const after = await connectSecurely(proxy.port);
+    expect(after.socket.getPeerCertificate().fingerprint256).not.toBe(before);
+    expect(await metric()).toBe(await expiry(second));
+
+    peer.send("world");
+    expect((await peer.response()).status).toBe(204);
+  });
+
+  it.each([
+    [
+      "certFile",
+      { certFile: "/nowhere.pem", keyFile: "/nowhere.pem" },
+      /listen\.tls\.certFile: "\/nowhere\.pem".*ENOENT/,
+    ],
+    ["keyFile", { certFile: "/nowhere.pem" }, /listen\.tls\.keyFile.*go together/],
+  ])("names %s where it cannot be used", async (_, tls, message) => {
+    await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(message);
+  });
+
+  it("names a key that is not the certificate's", async () => {
+    const [one, other] = [await authority.issue("proxy.test"), await authority.issue("proxy.test")];
+    const tls = { certFile: one.certFile, keyFile: other.keyFile };
+    await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(
+      /listen\.tls: .*cannot be used/,
+    );
+  });
+
+  it("speaks HTTPS to Glance, with a client certificate, whatever Host the client names", async () => {
+    const pem = await (await authority.issue("127.0.0.1")).pem();
+    const ca = (await authority.pem()).cert;
+    const upstream = await startUpstream(
+      createHttpsServer({ ...pem, ca, requestCert: true, rejectUnauthorized: true }),
+    );
+    const { certFile, keyFile } = await authority.issue("the proxy");
+    const proxy = await start(upstream, {
+      upstream: { tls: { caFile: authority.certFile, certFile, keyFile } },
+    });
+    const headers = { Host: "images.example" };
+    const listed = await request(proxy.port, "GET", "/v2/images", { headers });
+    expect(listed.status).toBe(200);
+    const stored = await request(proxy.port, "PUT", "/v2/images/one/file", { headers, body: "hello" });
+    expect(stored.status).toBe(204);
+    expect(upstream.uploads[0]).toMatchObject({ bytes: 5, complete: true });
+    expect((await request(proxy.adminPort, "GET", "/readyz")).status).toBe(200);
+    expect(await proxy.metric('tls_certificate_expiry_timestamp_seconds{side="upstream"}')).toBeGreaterThan(
+      0,
+    );
+  });
+
+  it.each([
+    ["an authority nobody trusts", {}, 502],
+    ["another name", { servername: "other.test" }, 502],
+    ["anything, when told not to look", { rejectUnauthorized: false }, 204],
+  ])("with a Glance whose certificate is of %s, answers %#", async (_, tls, status) => {
+    const upstream = await startUpstream(createHttpsServer(await (await authority.issue("127.0.0.1")).pem()));
+    const known = "servername" in tls ? { caFile: authority.certFile } : {};
+    const proxy = await start(upstream, { upstream: { tls: { ...known, ...tls } } });
+    const answer = await request(proxy.port, "PUT", "/v2/images/one/file", { body: "hello" });
+    expect(answer.status).toBe(status);
+    expect(upstream.uploads.length).toBe(status === 204 ? 1 : 0);
+  });
+
+  it("reaches a Glance on a Unix socket", async () => {
+    const server = createServer();
+    server.listen(join(directory, "glance.sock"));
+    await once(server, "listening");
+    const upstream = await startUpstream(server);
+    const proxy = await start(upstream);
+    expect((await request(proxy.port, "GET", "/v2/images?limit=1")).text).toBe("GET /v2/images?limit=1");
+    expect((await request(proxy.port, "PUT", "/v2/images/one/file", { body: "hello" })).status).toBe(204);
+    expect((await request(proxy.adminPort, "GET", "/readyz")).status).toBe(200);
+  });
+
+  it("listens and connects over IPv6", async () => {
+    const server = createServer();
+    server.listen(0, "::1");
+    await once(server, "listening");
+    const upstream = await startUpstream(server);
+    const proxy = await start(upstream, { listen: { address: "[::1]:0" } });
+    expect(proxy.url).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    const peer = await connect(proxy.port, "::1");
+    cleanUp.push(() => peer.destroy());
+    peer.sendHead("PUT", "/v2/images/one/file", { "Content-Length": 5 }).send("hello");
+    expect((await peer.response()).status).toBe(204);
+    expect(upstream.uploads[0]?.headers["x-forwarded-for"]).toBe("::1");
+  });
+});
