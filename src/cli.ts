@@ -27,6 +27,7 @@ const program = new Command("glance-size-proxy")
   .helpOption("--help", "print this help and exit")
   .helpCommand(false)
   .exitOverride()
+  .showSuggestionAfterError(false) // one line a fault
   .option("--upstream <url>", "the Glance behind the proxy, such as http://127.0.0.1:19292 (required)")
   .option(
     "--listen <host:port>",

@@ -59,8 +59,8 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
   );
   const { server } = listener;
   const app = createApp({ config, upstream, observers });
-  // With a listener for the latter Node leaves it to us when to say `100 Continue`.
-  server.on("request", app).on("checkContinue", app);
+  // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
+  server.on("request", app).on("checkContinue", app).on("checkExpectation", app);
   const connections = trackConnections(server);
   answerParseErrors(server, connections);
   metrics.watchCertificates({

@@ -23,7 +23,7 @@ export function trackConnections(server: Server): Connections {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  for (const event of ["request", "checkContinue"] as const) {
+  for (const event of ["request", "checkContinue", "checkExpectation"] as const) {
     server.prependListener(event, (request: IncomingMessage, response: ServerResponse) => {
       const { socket } = request;
       serving.set(socket, { request, response });

@@ -5,7 +5,7 @@
 import { ProxyError } from "../proxy-error.js";
 import { parseContentLength, type RequestHead } from "./request-head.js";
 
-/** What holds for every request. @throws ProxyError `bad_request` or `not_implemented`. */
+/** What holds for every request. @throws ProxyError `bad_request`, `expectation_failed` or `not_implemented`. */
 export function guardRequest(method: string, httpVersion: string, head: RequestHead): void {
   const encodings = head.values("transfer-encoding");
   const chunked = encodings.length > 0;
@@ -18,6 +18,10 @@ export function guardRequest(method: string, httpVersion: string, head: RequestH
   if (chunked && (method === "DELETE" || method === "OPTIONS")) {
     // http-proxy would declare the body empty and send it all the same.
     throw new ProxyError("bad_request", `Transfer-Encoding: not accepted with ${method}.`);
+  }
+  const [expectation] = head.values("expect");
+  if (expectation !== undefined && expectation.toLowerCase() !== "100-continue") {
+    throw new ProxyError("expectation_failed", "Expect: only '100-continue' is known.");
   }
   const hosts = head.values("host").length;
   if (hosts > 1) throw new ProxyError("bad_request", "Host: given more than once.");

@@ -5,9 +5,12 @@ import { parseContentLength, type RequestHead } from "../proxy/request-head.js";
 /** Where a size was learned; a label of the metrics. */
 export type SizeSource = "header" | "hint" | "content_length" | "spooled" | "unknown";
 
-export type DeclaredSize =
-  | { readonly source: "header" | "hint" | "content_length"; readonly bytes: number }
-  | { readonly source: "unknown"; readonly bytes?: never };
+export interface KnownSize {
+  readonly source: "header" | "hint" | "content_length";
+  readonly bytes: number;
+}
+
+export type DeclaredSize = KnownSize | { readonly source: "unknown"; readonly bytes?: never };
 
 export const SIZE_HEADER = "x-openstack-image-size";
 
@@ -15,28 +18,29 @@ export const SIZE_HEADER = "x-openstack-image-size";
 const INVALID_SIZE = "Invalid or missing image size in request headers.";
 
 /**
- * The size the client declared: `x-openstack-image-size`, then the hints, then `Content-Length`. All that are present have
- * to agree.
+ * Every size the client declared, in the order in which they count: `x-openstack-image-size`, the hints, `Content-Length`.
  *
- * @throws ProxyError `invalid_size` where a value is not a plain decimal number given once; `size_exceeded` or
- *   `size_mismatch` where two sources disagree, worded as Glance words a body of the wrong size.
+ * @throws ProxyError `invalid_size` where a value is not a plain decimal number given once.
  */
-export function learnDeclaredSize(head: RequestHead, hints: readonly string[]): DeclaredSize {
-  const sources = [
-    ...[SIZE_HEADER, ...hints].map((name) => ({
-      source: name === SIZE_HEADER ? ("header" as const) : ("hint" as const),
-      bytes: readSize(head, name, parseImageSize),
-    })),
+export function readDeclaredSizes(head: RequestHead, hints: readonly string[]): KnownSize[] {
+  const sizes = [
+    { source: "header" as const, bytes: readSize(head, SIZE_HEADER, parseImageSize) },
+    ...hints.map((name) => ({ source: "hint" as const, bytes: readSize(head, name, parseImageSize) })),
     { source: "content_length" as const, bytes: bodyLength(head) },
   ];
-  let declared: DeclaredSize = { source: "unknown" };
-  for (const { source, bytes } of sources) {
-    if (bytes === undefined) continue;
-    if (declared.bytes === undefined) declared = { source, bytes };
-    else if (bytes > declared.bytes) throw sizeExceeded(declared.bytes, bytes);
-    else if (bytes < declared.bytes) throw sizeMismatch(declared.bytes, bytes);
+  return sizes.filter((size): size is KnownSize => size.bytes !== undefined);
+}
+
+/**
+ * All have to agree with the first.
+ *
+ * @throws ProxyError `size_exceeded` or `size_mismatch`, worded as Glance words a body of the wrong size.
+ */
+export function requireAgreement([first, ...others]: readonly KnownSize[]): void {
+  for (const { bytes } of others) {
+    if (first && bytes > first.bytes) throw sizeExceeded(first.bytes, bytes);
+    if (first && bytes < first.bytes) throw sizeMismatch(first.bytes, bytes);
   }
-  return declared;
 }
 
 /** More bytes than declared, in Glance's words. */

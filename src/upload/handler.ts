@@ -8,7 +8,7 @@ import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
-import { learnDeclaredSize, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
+import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { relayBody, tooLarge } from "./relay.js";
 import { awaitRollback, explainRollback } from "./rollback.js";
 import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
@@ -56,8 +56,10 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   };
 
   async function carry(exchange: Exchange, target: UploadTarget, upload: Upload): Promise<void> {
-    const declared = learnDeclaredSize(exchange.head, size.hints);
+    const sizes = readDeclaredSizes(exchange.head, size.hints);
+    const declared = sizes[0] ?? { source: "unknown" };
     upload.declare(declared);
+    requireAgreement(sizes);
     checkLimits(declared);
     const headers = exchange.upstreamHeaders();
 

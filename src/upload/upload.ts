@@ -147,6 +147,7 @@ export function outcomeOf(code: ProxyErrorCode): Outcome {
       return code;
     case "bad_request":
     case "not_found":
+    case "expectation_failed":
     case "not_implemented":
     case "loop":
     case "upstream_unreachable":

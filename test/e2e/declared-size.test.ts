@@ -156,6 +156,9 @@ describe("sizes that contradict each other", () => {
     expect(answer.text).toContain(explanation);
     await scene.roundTrip();
     expect(scene.upstream.uploads).toEqual([]);
+    // Counted under the source whose word counts, not as a size that nobody told.
+    const sizeSource = SIZE in headers ? "header" : "hint";
+    expect((await scene.proxy.uploads()).finished[0]).toMatchObject({ sizeSource });
   });
 });
 

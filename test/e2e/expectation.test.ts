@@ -37,6 +37,7 @@ describe("towards the client", () => {
   test.each([
     ["an invalid size", FILE, { [SIZE]: "x" }, 400],
     ["sizes that contradict each other", FILE, { [SIZE]: 5, "Upload-Length": 6 }, 400],
+    ["an expectation nobody knows", FILE, { Expect: "miracles" }, 417],
     ["an unknown coding", FILE, { "Transfer-Encoding": "gzip, chunked" }, 501],
     ["a target with a dot segment", "/v2/images/../one/file", {}, 400],
     ["a target with _method", `${FILE}?_method=PUT`, {}, 400],

@@ -2,14 +2,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ProxyError } from "../../../src/proxy-error.js";
 import { createRequestHead } from "../../../src/proxy/request-head.js";
-import { learnDeclaredSize } from "../../../src/upload/declared-size.js";
+import { readDeclaredSizes, requireAgreement, type DeclaredSize } from "../../../src/upload/declared-size.js";
 
 const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"];
 const CHUNKED = ["Transfer-Encoding", "chunked"];
 const INVALID = "Invalid or missing image size in request headers.";
 
-function learn(...rawHeaders: string[]) {
-  return learnDeclaredSize(createRequestHead(rawHeaders), HINTS);
+function learn(...rawHeaders: string[]): DeclaredSize {
+  const sizes = readDeclaredSizes(createRequestHead(rawHeaders), HINTS);
+  requireAgreement(sizes);
+  return sizes[0] ?? { source: "unknown" };
 }
 
 function refusal(...rawHeaders: string[]): ProxyError {
@@ -47,9 +49,7 @@ describe("the size is learned from", () => {
   });
 
   it("no hint that is not configured", () => {
-    expect(learnDeclaredSize(createRequestHead([...CHUNKED, "Upload-Length", "5"]), [])).toEqual({
-      source: "unknown",
-    });
+    expect(readDeclaredSizes(createRequestHead([...CHUNKED, "Upload-Length", "5"]), [])).toEqual([]);
   });
 
   it("a head without any framing: the body is empty", () => {
