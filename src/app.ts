@@ -32,14 +32,15 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
       log.warn({ header }, "header dropped: WSGI cannot tell its underscore from a hyphen"),
     ),
   );
+  const patience = { silenceMs: config.upstream.responseTimeout, idleMs: config.limits.idleTimeout };
   const answerer = createAnswerer({
     forwarder,
     linger: createLinger(),
     allowedOrigins: config.cors.allowedOrigins,
-    silenceMs: config.upstream.responseTimeout,
+    patience,
   });
   const upload = createUploadHandler({ config, upstream, answerer, observers });
-  const passThrough = createPassThrough(upstream, answerer, metrics, config.upstream.responseTimeout);
+  const passThrough = createPassThrough(upstream, answerer, metrics, patience);
   const importImage = createImportHandler(passThrough, metrics);
 
   const observe: RequestHandler = (request, response, next) => {

@@ -48,6 +48,11 @@ export class ProxyError extends Error {
   }
 }
 
+/** The client sent nothing for `limits.idleTimeout`. */
+export function clientTimeout(): ProxyError {
+  return new ProxyError("client_timeout", "The client sent no data in time.");
+}
+
 /** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
 export function toProxyError(cause: unknown): ProxyError {
   return cause instanceof ProxyError ? cause : new ProxyError("internal", "The proxy failed.", { cause });

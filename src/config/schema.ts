@@ -141,8 +141,9 @@ const limits = z.strictObject({
   idleTimeout: durationMs
     .prefault("60s")
     .describe(
-      "How long a client may send nothing in the middle of a body; then 408. Time in which the proxy itself does not " +
-        "read, because Glance is slower than the client, does not count. 0: no limit.",
+      "How long a client may make the proxy wait: by sending nothing in the middle of a body (then 408), or by reading " +
+        "nothing of an answer (then its connection is closed). Time in which the proxy itself does not read, because " +
+        "Glance is slower than the client, does not count. 0: no limit.",
     ),
   maxHeaderSize: sizeBytes
     .refine((bytes) => bytes >= 1024)

@@ -52,11 +52,18 @@ export interface AnswererOptions {
   readonly linger: Linger;
   /** `cors.allowedOrigins` */
   readonly allowedOrigins: readonly string[];
-  /** `upstream.responseTimeout`, milliseconds. */
-  readonly silenceMs: number;
+  readonly patience: Patience;
 }
 
-export function createAnswerer({ forwarder, linger, allowedOrigins, silenceMs }: AnswererOptions): Answerer {
+/** How long a side may make the other wait while an answer is passed on, milliseconds; 0 for ever. */
+export interface Patience {
+  /** Glance: `upstream.responseTimeout`. */
+  readonly silenceMs: number;
+  /** The client: `limits.idleTimeout`. */
+  readonly idleMs: number;
+}
+
+export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: AnswererOptions): Answerer {
   function crossOrigin(head: RequestHead): Record<string, string> {
     const [origin] = head.values("origin");
     if (origin === undefined || !allowedOrigins.includes(origin)) return {};
@@ -109,13 +116,13 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, silenceMs }:
     async relay(request, response, answer) {
       writeHead(response, answer);
       response.flushHeaders();
-      const relayed = await stream(answer, response, silenceMs);
+      const relayed = await stream(answer, response, patience);
       if (relayed === "whole") finish(request, response);
       return relayed;
     },
 
     async relayEarly(request, response, answer, onDiscarded) {
-      const body = await collect(answer, silenceMs);
+      const body = await collect(answer, patience.silenceMs);
       if (body === undefined) {
         response.destroy();
         return "truncated";
@@ -150,17 +157,22 @@ function isSending(request: IncomingMessage): boolean {
 async function stream(
   answer: IncomingMessage,
   response: ServerResponse,
-  silenceMs: number,
+  { silenceMs, idleMs }: Patience,
 ): Promise<RelayedAnswer> {
   const silence = createTimer(silenceMs, () => answer.destroy(new Error("silent for too long")));
+  const idle = createTimer(idleMs, () => response.destroy());
+  const awaitGlance = (): void => {
+    idle.stop();
+    silence.start();
+  };
   const done = pipeline(answer, response, { end: false });
-  silence.start();
+  awaitGlance();
   answer.on("data", () => {
-    if (response.writableNeedDrain) silence.stop();
-    else silence.start();
+    if (!response.writableNeedDrain) return silence.start();
+    silence.stop();
+    idle.start();
   });
-  const onDrain = (): void => silence.start();
-  response.on("drain", onDrain);
+  response.on("drain", awaitGlance);
   try {
     await done;
     return "whole";
@@ -170,7 +182,8 @@ async function stream(
     return left ? "abandoned" : "truncated";
   } finally {
     silence.stop();
-    response.off("drain", onDrain);
+    idle.stop();
+    response.off("drain", awaitGlance);
   }
 }
 

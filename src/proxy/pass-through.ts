@@ -12,11 +12,11 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import httpProxy from "http-proxy";
 import type { Metrics } from "../observe/metrics.js";
 import { createTimer } from "../timer.js";
-import type { Answerer } from "./answer.js";
+import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
 import { guardContentLength } from "./request-guard.js";
 import { toUpstreamError, upstreamErrorKind, upstreamTimeout, type Upstream } from "./upstream.js";
-import type { ProxyError } from "../proxy-error.js";
+import { clientTimeout, type ProxyError } from "../proxy-error.js";
 
 /** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
 export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
@@ -25,7 +25,7 @@ export function createPassThrough(
   upstream: Upstream,
   answerer: Answerer,
   metrics: Metrics,
-  silenceMs: number,
+  { silenceMs, idleMs }: Patience,
 ): PassThrough {
   const proxy = httpProxy.createProxyServer<IncomingMessage, ServerResponse>({
     agent: upstream.agent,
@@ -50,8 +50,10 @@ export function createPassThrough(
     return new Promise((resolve, reject) => {
       let outgoing: ClientRequest | undefined;
       const silence = createTimer(silenceMs, () => outgoing?.destroy(upstreamTimeout()));
+      const idle = createTimer(idleMs, () => outgoing?.destroy(clientTimeout()));
       response.once("close", () => {
         silence.stop();
+        idle.stop();
         outgoing?.destroy();
         resolve();
       });
@@ -61,6 +63,7 @@ export function createPassThrough(
           opened.path = upstream.path(path);
           // Glance's turn begins when it has the whole request.
           opened.once("finish", () => silence.start());
+          opened.on("drain", () => idle.start());
         },
         answered(answer) {
           silence.stop();
@@ -73,12 +76,20 @@ export function createPassThrough(
       });
       proxy.web(request, response, { target: upstream.target }, (cause) => {
         silence.stop();
+        idle.stop();
         if (response.destroyed) return;
         const error = toUpstreamError(cause);
         report(error);
         if (response.headersSent) response.destroy();
         else reject(error);
       });
+      // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
+      idle.start();
+      request.on("data", () => {
+        if (outgoing?.writableNeedDrain === true) idle.stop();
+        else idle.start();
+      });
+      request.once("end", () => idle.stop());
     });
   };
 

@@ -7,13 +7,17 @@ import { parseContentLength, type RequestHead } from "./request-head.js";
 
 /** What holds for every request. @throws ProxyError `bad_request`, `expectation_failed` or `not_implemented`. */
 export function guardRequest(method: string, httpVersion: string, head: RequestHead): void {
+  // Node's parser knows 0.9 and 2.0 too, and reads a body behind either.
+  if (httpVersion !== "1.0" && httpVersion !== "1.1") {
+    throw badFraming("bad_request", `HTTP/${httpVersion}: only HTTP/1.0 and HTTP/1.1 are spoken here.`);
+  }
   const encodings = head.values("transfer-encoding");
   const chunked = encodings.length > 0;
   if (chunked && (encodings.length > 1 || encodings[0]?.toLowerCase() !== "chunked")) {
-    throw new ProxyError("not_implemented", "Transfer-Encoding: only 'chunked' is supported.");
+    throw badFraming("not_implemented", "Transfer-Encoding: only 'chunked' is supported.");
   }
   if (chunked && httpVersion === "1.0") {
-    throw new ProxyError("bad_request", "Transfer-Encoding: not known to HTTP/1.0.");
+    throw badFraming("bad_request", "Transfer-Encoding: not known to HTTP/1.0.");
   }
   if (chunked && (method === "DELETE" || method === "OPTIONS")) {
     // http-proxy would declare the body empty and send it all the same.
@@ -32,7 +36,12 @@ export function guardRequest(method: string, httpVersion: string, head: RequestH
 export function guardContentLength(head: RequestHead): void {
   for (const value of head.values("content-length")) {
     if (parseContentLength(value) === undefined) {
-      throw new ProxyError("bad_request", "Content-Length: not a plain decimal number.");
+      throw badFraming("bad_request", "Content-Length: not a plain decimal number.");
     }
   }
+}
+
+/** Whoever stands in front of us may see the end of such a message elsewhere: nothing after it may be read (RFC 9112, 6.1). */
+function badFraming(code: "bad_request" | "not_implemented", message: string): ProxyError {
+  return new ProxyError(code, message, { headers: { connection: "close" } });
 }

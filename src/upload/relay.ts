@@ -5,7 +5,8 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { ProxyError } from "../proxy-error.js";
+import { clientTimeout, ProxyError } from "../proxy-error.js";
+import { invalidStatusLine } from "../proxy/answer-head.js";
 import { onceConnected, toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch } from "./declared-size.js";
@@ -69,9 +70,7 @@ class Relay {
     if (framingOut === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
       this.#holdBack = new HoldBack(declaredBytes);
     }
-    this.#idle = createTimer(options.idleMs, () =>
-      this.#fail(new ProxyError("client_timeout", "The client sent no data in time.")),
-    );
+    this.#idle = createTimer(options.idleMs, () => this.#fail(clientTimeout()));
     this.#silence = createTimer(options.silenceMs, () => this.#fail(upstreamTimeout()));
     this.#continueWait = createTimer(CONTINUE_WAIT_MS, () => this.#readBody());
   }
@@ -166,12 +165,16 @@ class Relay {
 
   #onAnswer(answer: IncomingMessage): void {
     if (this.#done) return;
+    const invalid = invalidStatusLine(answer);
+    if (invalid) return this.#fail(toUpstreamError(invalid));
     const status = answer.statusCode ?? 0;
     if (!this.#bodyEnded && status < 300) {
       return this.#fail(
         new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
       );
     }
+    // Node would first send what is still on its way; a Glance that has answered need not read it, ever.
+    if (!this.#bodyEnded) answer.once("close", () => this.#upstream?.destroy());
     this.#finish();
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
   }

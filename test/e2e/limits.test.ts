@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
+const IDLE_MS = 200;
+
 describe("limits.maxImageSize", () => {
   const scene = useScene({ limits: { maxImageSize: 1000 } });
 
@@ -109,7 +111,6 @@ describe("size.unknown: reject", () => {
 });
 
 describe("limits.idleTimeout", () => {
-  const IDLE_MS = 200;
   const scene = useScene({ limits: { idleTimeout: `${IDLE_MS}ms` } });
 
   test("a client that stops sending gets 408, and Glance an upload that never ends", async () => {
@@ -192,6 +193,50 @@ describe("limits.idleTimeout", () => {
       incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 2 * IDLE_MS));
     };
     expect((await request(scene.proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
+  });
+});
+
+describe("limits.idleTimeout of requests that are no uploads", () => {
+  const scene = useScene({ limits: { idleTimeout: `${IDLE_MS}ms` } });
+
+  test.each(["", "hello"])(
+    "a client that stops after %j gets 408, and Glance a request that never ends",
+    async (begun) => {
+      const peer = await scene.connect();
+      peer.sendHead("POST", "/v2/images", { "Content-Length": 10 }).send(begun);
+      const answer = await peer.response();
+      expect(answer.status).toBe(408);
+      expect(answer.text).toContain("The client sent no data in time.");
+      const [seen] = scene.upstream.requests;
+      await seen?.over;
+      expect(seen).toMatchObject({ method: "POST", complete: false });
+    },
+  );
+
+  test("a client that reads nothing of a download is let go, and so is Glance", async () => {
+    let left = false;
+    const piece = Buffer.alloc(1024 * 1024);
+    scene.upstream.onOther = (_incoming, response) => {
+      response.once("close", () => {
+        left = true;
+      });
+      const send = (): void => {
+        while (response.write(piece));
+        response.once("drain", send);
+      };
+      send();
+    };
+    const peer = await scene.connect();
+    peer.pause().sendHead("GET", FILE);
+    await expect.poll(() => left).toBe(true);
+  });
+
+  test("a client that waits for a slow answer is not cut", async () => {
+    scene.upstream.onOther = (_incoming, response) => {
+      response.write("begun");
+      setTimeout(() => response.end(", ended"), 2 * IDLE_MS);
+    };
+    expect((await request(scene.proxy.port, "GET", FILE)).text).toBe("begun, ended");
   });
 });
 
