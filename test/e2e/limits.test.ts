@@ -209,7 +209,9 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
       expect(answer.text).toContain("The client sent no data in time.");
       const [seen] = scene.upstream.requests;
       await seen?.over;
-      expect(seen).toMatchObject({ method: "POST", complete: false });
+      // http-proxy sends the head with the first byte of the body.
+    if (begun === "") expect(seen).toBeUndefined();
+    else expect(seen).toMatchObject({ method: "POST", complete: false });
     },
   );
 
