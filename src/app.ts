@@ -9,6 +9,7 @@ import { createAnswerer } from "./proxy/answer.js";
 import { createExchange, type Exchange } from "./proxy/exchange.js";
 import { createHeaderForwarder } from "./proxy/forwarded-headers.js";
 import { createLinger } from "./proxy/linger.js";
+import { createOneAtATime } from "./proxy/one-at-a-time.js";
 import { createPassThrough } from "./proxy/pass-through.js";
 import { guardRequest } from "./proxy/request-guard.js";
 import type { Upstream } from "./proxy/upstream.js";
@@ -94,7 +95,13 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
     answerer.refuse(request, response, { error, requestId, head });
   };
 
-  return express().disable("x-powered-by").disable("etag").use(observe).use(carry).use(refuse);
+  return express()
+    .disable("x-powered-by")
+    .disable("etag")
+    .use(createOneAtATime())
+    .use(observe)
+    .use(carry)
+    .use(refuse);
 }
 
 /** Calls `act` once for each of the first values; a client chooses them, so their number is bounded. */

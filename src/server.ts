@@ -100,6 +100,8 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
       const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
       await closed;
+      // Connections may be gone before their uploads are settled: Glance still has to put images back.
+      await observers.uploads.whenEmpty();
       clearInterval(sweep);
       clearTimeout(limit);
       admin.server.close();

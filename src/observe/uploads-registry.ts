@@ -26,6 +26,8 @@ export interface UploadsRegistry {
   add(upload: { view(): UploadView }): void;
   /** Moves an upload to the finished ones. */
   finish(upload: { view(): UploadView }): void;
+  /** Resolves when none is in flight. */
+  whenEmpty(): Promise<void>;
   snapshot(): { inFlight: UploadView[]; finished: UploadView[] };
 }
 
@@ -33,6 +35,7 @@ export interface UploadsRegistry {
 export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const inFlight = new Set<{ view(): UploadView }>();
   const finished: UploadView[] = [];
+  let waiting: (() => void)[] = [];
   return {
     get inFlightCount() {
       return inFlight.size;
@@ -42,9 +45,18 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
     },
     finish(upload) {
       inFlight.delete(upload);
+      if (inFlight.size === 0) {
+        for (const resolve of waiting) resolve();
+        waiting = [];
+      }
       finished.unshift(upload.view());
       finished.length = Math.min(finished.length, keep);
     },
+    whenEmpty: () =>
+      new Promise((resolve) => {
+        if (inFlight.size === 0) resolve();
+        else waiting.push(resolve);
+      }),
     snapshot: () => ({ inFlight: [...inFlight].map((upload) => upload.view()), finished: [...finished] }),
   };
 }

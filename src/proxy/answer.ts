@@ -123,14 +123,14 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
 
     async relayEarly(request, response, answer, onDiscarded) {
       const body = await collect(answer, patience.silenceMs);
-      if (body === undefined) {
-        response.destroy();
-        return "truncated";
-      }
+      if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
+      const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
+      const told = bodiless || answer.headers["content-length"] !== undefined;
       writeHead(response, answer, [
-        ...(answer.headers["content-length"] === undefined ? ["content-length", String(body.length)] : []),
+        ...(told ? [] : ["content-length", String(body.length)]),
         ...["connection", "close"],
       ]);
+      response.flushHeaders(); // an empty body alone would not
       response.write(body);
       finish(request, response, onDiscarded);
       return "whole";

@@ -42,7 +42,8 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     request.on("data", onData).once("end", stop).once("close", stop);
     response.once("close", stop);
     request.resume();
-    if (request.complete && request.readableEnded) stop();
+    // Ended, or gone: neither event will come again.
+    if (request.destroyed || (request.complete && request.readableEnded)) stop();
 
     function onData(piece: Buffer): void {
       idle.start();

@@ -12,6 +12,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import httpProxy from "http-proxy";
 import type { Metrics } from "../observe/metrics.js";
 import { createTimer } from "../timer.js";
+import { invalidStatusLine } from "./answer-head.js";
 import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
 import { guardContentLength } from "./request-guard.js";
@@ -51,6 +52,27 @@ export function createPassThrough(
       let outgoing: ClientRequest | undefined;
       const silence = createTimer(silenceMs, () => outgoing?.destroy(upstreamTimeout()));
       const idle = createTimer(idleMs, () => outgoing?.destroy(clientTimeout()));
+      /** By Glance, or by ourselves: nobody is waited for any more. */
+      let isAnswered = false;
+      const awaitClient = (): void => {
+        silence.stop();
+        if (!isAnswered) idle.start();
+      };
+      /** To read on or, once it has everything, to answer. */
+      const awaitGlance = (): void => {
+        idle.stop();
+        if (!isAnswered) silence.start();
+      };
+      const fail = (cause: unknown): void => {
+        isAnswered = true;
+        silence.stop();
+        idle.stop();
+        if (response.destroyed) return;
+        const error = toUpstreamError(cause);
+        report(error);
+        if (response.headersSent) response.destroy();
+        else reject(error);
+      };
       response.once("close", () => {
         silence.stop();
         idle.stop();
@@ -61,35 +83,32 @@ export function createPassThrough(
         opened(opened) {
           outgoing = opened;
           opened.path = upstream.path(path);
-          // Glance's turn begins when it has the whole request.
-          opened.once("finish", () => silence.start());
-          opened.on("drain", () => idle.start());
+          opened.on("drain", awaitClient).once("finish", awaitGlance);
         },
         answered(answer) {
+          isAnswered = true;
           silence.stop();
+          idle.stop();
+          const invalid = invalidStatusLine(answer);
+          if (invalid) {
+            fail(invalid);
+            return void outgoing?.destroy();
+          }
           // Glance reads no further: what the client still sends would wait for it, and the client for us.
           if (outgoing) answer.once("end", () => request.unpipe(outgoing));
-          void answerer.relay(request, response, answer).then((relayed) => {
+          answerer.relay(request, response, answer).then((relayed) => {
             if (relayed === "truncated") metrics.upstreamError("truncated");
-          });
+          }, reject);
         },
       });
-      proxy.web(request, response, { target: upstream.target }, (cause) => {
-        silence.stop();
-        idle.stop();
-        if (response.destroyed) return;
-        const error = toUpstreamError(cause);
-        report(error);
-        if (response.headersSent) response.destroy();
-        else reject(error);
-      });
+      proxy.web(request, response, { target: upstream.target }, fail);
       // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
-      idle.start();
+      awaitClient();
       request.on("data", () => {
-        if (outgoing?.writableNeedDrain === true) idle.stop();
-        else idle.start();
+        if (outgoing?.writableNeedDrain === true) awaitGlance();
+        else awaitClient();
       });
-      request.once("end", () => idle.stop());
+      request.once("end", awaitGlance);
     });
   };
 

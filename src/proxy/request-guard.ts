@@ -5,6 +5,8 @@
 import { ProxyError } from "../proxy-error.js";
 import { parseContentLength, type RequestHead } from "./request-head.js";
 
+const BODY_METHODS = new Set(["PATCH", "POST", "PUT"]);
+
 /** What holds for every request. @throws ProxyError `bad_request`, `expectation_failed` or `not_implemented`. */
 export function guardRequest(method: string, httpVersion: string, head: RequestHead): void {
   // Node's parser knows 0.9 and 2.0 too, and reads a body behind either.
@@ -22,6 +24,13 @@ export function guardRequest(method: string, httpVersion: string, head: RequestH
   if (chunked && (method === "DELETE" || method === "OPTIONS")) {
     // http-proxy would declare the body empty and send it all the same.
     throw new ProxyError("bad_request", `Transfer-Encoding: not accepted with ${method}.`);
+  }
+  if (BODY_METHODS.has(method) && !chunked && head.values("content-length").length === 0) {
+    // Empty by the rules; but whoever wrote these meant to send a body, and would get an image without data.
+    if (httpVersion === "1.0") throw badFraming("bad_request", "Content-Length: required by HTTP/1.0.");
+    if (head.lines.some(({ name }) => name === "content_length" || name === "transfer_encoding")) {
+      throw badFraming("bad_request", "Content-Length, Transfer-Encoding: not known with an underscore.");
+    }
   }
   const [expectation] = head.values("expect");
   if (expectation !== undefined && expectation.toLowerCase() !== "100-continue") {

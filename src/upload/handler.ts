@@ -10,7 +10,7 @@ import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { relayBody, tooLarge } from "./relay.js";
-import { awaitRollback, explainRollback } from "./rollback.js";
+import { createRollback, explainRollback, type Rollback } from "./rollback.js";
 import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
 
 /** Seconds after which a client that was turned away for want of a place may come again. */
@@ -34,7 +34,7 @@ export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promis
 
 export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
   const { config, upstream, answerer, observers } = options;
-  const { size, limits, rollback } = config;
+  const { size, limits } = config;
 
   return async (exchange, target) => {
     const upload = new Upload(
@@ -65,11 +65,16 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
 
     const framing = frame(declared, upload.origin.framingIn);
     upload.framingOut = framing;
+    const rollback = createRollback(
+      (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs),
+      config.rollback,
+    );
     const end = await relayBody({
       source: exchange.request,
       upload,
       open: () => upstream.request("PUT", target.path, uploadHeaders(headers, declared, framing)),
       onContinue: () => exchange.sendContinue(),
+      untilBegun: (over) => (config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve()),
       maxBytes: limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize,
       idleMs: limits.idleTimeout,
       silenceMs: config.upstream.responseTimeout,
@@ -81,14 +86,17 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       const relayed = end.early
         ? await answerer.relayEarly(request, response, end.answer, onDiscarded(upload))
         : await answerer.relay(request, response, end.answer);
-      if (relayed === "truncated") observers.metrics.upstreamError("truncated");
+      if (relayed === "truncated") {
+        observers.metrics.upstreamError("truncated");
+        if (canAnswer(exchange.response)) throw truncatedAnswer();
+      }
       upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
       return;
     }
     const { error, begun } = end;
     const kind = upstreamErrorKind(error);
     if (kind !== undefined) observers.metrics.upstreamError(kind);
-    if (begun && rollback.verify) await rollBack(target.imageId, headers, upload);
+    if (begun && config.rollback.verify) await rollBack(rollback, upload);
     refuse(exchange, upload, error);
   }
 
@@ -114,15 +122,12 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     return declared.bytes !== undefined && size.reframe ? "content-length" : framingIn;
   }
 
-  async function rollBack(imageId: string, headers: OutgoingHeaders, upload: Upload): Promise<void> {
+  async function rollBack(rollback: Rollback, upload: Upload): Promise<void> {
     const startedAt = Date.now();
-    upload.rollback = await awaitRollback(
-      (timeoutMs) => lookUpImage(upstream, imageId, headers, timeoutMs),
-      rollback,
-    );
+    upload.rollback = await rollback.untilBack();
     observers.metrics.rollback(upload.rollback, (Date.now() - startedAt) / 1000);
     if (upload.rollback === "timeout" || upload.rollback === "active") {
-      const { requestId } = upload.origin;
+      const { requestId, imageId } = upload.origin;
       observers.log.error({ requestId, imageId, rollback: upload.rollback }, "image not rolled back");
     }
   }
@@ -141,6 +146,10 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
 
 function onDiscarded(upload: Upload): (bytes: number) => void {
   return (bytes) => upload.discarded(bytes);
+}
+
+function truncatedAnswer(): ProxyError {
+  return new ProxyError("upstream_failed", "Glance's answer broke off.");
 }
 
 function canAnswer(response: ServerResponse): boolean {

@@ -7,7 +7,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { clientTimeout, ProxyError } from "../proxy-error.js";
 import { invalidStatusLine } from "../proxy/answer-head.js";
-import { onceConnected, toUpstreamError, upstreamTimeout } from "../proxy/upstream.js";
+import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
@@ -29,6 +29,11 @@ export interface RelayOptions {
   readonly open: () => ClientRequest;
   /** Called when the client may send its body. */
   readonly onContinue: () => void;
+  /**
+   * Called before a request is destroyed of which it is not known whether Glance has begun it. Resolves when it has, or when it
+   * has been waited for long enough; `over` resolves when Glance has answered or closed.
+   */
+  readonly untilBegun: (over: Promise<void>) => Promise<void>;
   /** Most bytes accepted; for bodies of unknown size. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. */
@@ -60,6 +65,9 @@ class Relay {
   readonly #silence: Timer;
   readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
+  /** Glance has said `100`: it has marked the image, and reads. */
+  #begun = false;
+  #reading = false;
   #bodyEnded = false;
   #done = false;
 
@@ -77,6 +85,8 @@ class Relay {
 
   start(): void {
     const { source, upload } = this.#options;
+    // Whoever stood in front of us may have set it flowing: not a byte may pass before it is counted.
+    source.pause();
     source.on("close", this.#onSourceClose);
     if (source.destroyed) {
       this.#onSourceClose();
@@ -85,7 +95,10 @@ class Relay {
       this.#readBody();
     } else {
       this.#openUpstream();
-      this.#upstream?.once("continue", () => this.#readBody());
+      this.#upstream?.once("continue", () => {
+        this.#begun = true;
+        this.#readBody();
+      });
       this.#upstream?.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
       this.#upstream?.flushHeaders();
     }
@@ -96,6 +109,8 @@ class Relay {
     this.#upstream = upstream;
     upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
     upstream.on("response", (answer) => this.#onAnswer(answer));
+    // Also where Node says nothing else: an answer that switches protocols, for one.
+    upstream.on("close", () => this.#fail(toUpstreamError(new Error("closed without an answer"))));
     upstream.on("drain", () => {
       this.#silence.stop();
       this.#awaitClient();
@@ -103,7 +118,8 @@ class Relay {
   }
 
   #readBody(): void {
-    if (this.#done || this.#options.source.listenerCount("data") > 0) return;
+    if (this.#done || this.#reading) return;
+    this.#reading = true;
     this.#continueWait.stop();
     this.#options.onContinue();
     this.#options.source.on("data", this.#onPiece).once("end", this.#onEnd);
@@ -182,9 +198,24 @@ class Relay {
   #fail(error: ProxyError): void {
     if (this.#done) return;
     this.#finish();
-    this.#upstream?.destroy();
-    const connected = error.code !== "upstream_unreachable" && error.code !== "upstream_connect_timeout";
-    this.#resolve({ kind: "failed", error, begun: this.#upstream !== undefined && connected });
+    void this.#abort(error).then((begun) => this.#resolve({ kind: "failed", error, begun }));
+  }
+
+  /** Destroys the request to Glance. @returns whether Glance may have seen it. */
+  async #abort(error: ProxyError): Promise<boolean> {
+    const upstream = this.#upstream;
+    if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout")
+      return false;
+    // A Glance that is slow to begin would find the image as it was, and mark it only after we have looked.
+    if (!this.#begun && !this.#bodyEnded && !upstream.destroyed && upstreamErrorKind(error) === undefined) {
+      await this.#options.untilBegun(
+        new Promise((resolve) => {
+          upstream.once("continue", resolve).once("close", resolve).once("response", () => resolve());
+        }),
+      );
+    }
+    upstream.destroy();
+    return true;
   }
 
   #finish(): void {

@@ -1,4 +1,4 @@
-/** After an aborted upload: waiting until Glance has put the image back. The image is only ever looked at. */
+/** Around the abort of an upload: waiting until Glance has begun it, then until it has put the image back. Only ever looks. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../glance/image-status.js";
 
@@ -12,29 +12,59 @@ export interface RollbackOptions {
   readonly interval: number;
 }
 
-export async function awaitRollback(
-  lookUp: (timeoutMs: number) => Promise<ImageLookUp>,
-  { timeout, interval }: RollbackOptions,
-): Promise<RollbackResult> {
-  const deadline = Date.now() + timeout;
-  let result: RollbackResult = "unknown";
-  for (;;) {
-    const left = deadline - Date.now();
-    if (left <= 0) return result;
-    const seen = await lookUp(left);
-    switch (seen.kind) {
-      case "gone":
-        return "unknown";
-      case "failed":
-        break; // Glance may be busy for a moment: look again
-      case "found":
-        if (seen.status === "active") return "active";
-        if (seen.status !== "saving" && seen.status !== "uploading") return "queued";
-        result = "timeout";
-        break;
-    }
-    await delay(Math.min(interval, Math.max(deadline - Date.now(), 0)));
-  }
+/** Looks at the image, for at most that many milliseconds. */
+export type LookUp = (timeoutMs: number) => Promise<ImageLookUp>;
+
+export interface Rollback {
+  /**
+   * Waits until Glance has begun an upload, so that aborting it will be noticed.
+   * @param over resolves when there is nothing more to wait for.
+   */
+  untilBegun(over: Promise<void>): Promise<void>;
+  /** Waits until Glance has put the image back. */
+  untilBack(): Promise<RollbackResult>;
+}
+
+/** Both waits together take at most `timeout`, counted from the first of them; that one at most half of it. */
+export function createRollback(lookUp: LookUp, { timeout, interval }: RollbackOptions): Rollback {
+  let deadline: number | undefined;
+  const left = (): number => {
+    deadline ??= Date.now() + timeout;
+    return deadline - Date.now();
+  };
+  return {
+    async untilBegun(over) {
+      let isOver = false;
+      void over.then(() => {
+        isOver = true;
+      });
+      while (left() > timeout / 2 && !isOver) {
+        const seen = await Promise.race([lookUp(left() - timeout / 2), over]);
+        if (!seen || seen.kind === "gone" || (seen.kind === "found" && seen.status !== "queued")) return;
+        await Promise.race([delay(interval), over]);
+      }
+    },
+
+    async untilBack() {
+      let result: RollbackResult = "unknown";
+      while (left() > 0) {
+        const seen = await lookUp(left());
+        switch (seen.kind) {
+          case "gone":
+            return "unknown";
+          case "failed":
+            break; // Glance may be busy for a moment: look again
+          case "found":
+            if (seen.status === "active") return "active";
+            if (seen.status !== "saving" && seen.status !== "uploading") return "queued";
+            result = "timeout";
+            break;
+        }
+        await delay(Math.max(Math.min(interval, left()), 0));
+      }
+      return result;
+    },
+  };
 }
 
 /** What the client is told, behind the reason of the refusal; nothing where all is well. */

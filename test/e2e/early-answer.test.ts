@@ -102,6 +102,22 @@ describe("a refusal", () => {
     expect(peer.interims).toEqual([]);
   });
 
+  test("without a body of its own, such as 304, is passed on at once as well", async () => {
+    scene.upstream.onUpload = (_incoming, response) => {
+      response.writeHead(304).end();
+    };
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    expect((await peer.response()).status).toBe(304);
+  });
+
+  test("that switches protocols is none", async () => {
+    scene.upstream.onUpload = (incoming) => {
+      incoming.socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    };
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    expect((await peer.response()).status).toBe(502);
+  });
+
   test("that is cut short is not passed on as whole", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeHead(409, { "content-length": 100 }).write("only this much", () => {
@@ -110,7 +126,9 @@ describe("a refusal", () => {
     };
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
-    await expect(peer.response()).rejects.toThrow("the answer ended");
+    const answer = await peer.response();
+    expect(answer.status).toBe(502);
+    expect(answer.text).toContain("Glance's answer broke off.");
     expect(await scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(1);
   });
 });

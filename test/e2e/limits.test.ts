@@ -210,8 +210,8 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
       const [seen] = scene.upstream.requests;
       await seen?.over;
       // http-proxy sends the head with the first byte of the body.
-    if (begun === "") expect(seen).toBeUndefined();
-    else expect(seen).toMatchObject({ method: "POST", complete: false });
+      if (begun === "") expect(seen).toBeUndefined();
+      else expect(seen).toMatchObject({ method: "POST", complete: false });
     },
   );
 

@@ -1,6 +1,6 @@
 /** The proxy as Express middleware, in an app and on a server of the user's own. */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type Express } from "express";
 import { Registry } from "prom-client";
@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { ConfigError, createGlanceSizeProxy, type ConfigInput, type Log } from "../../src/index.js";
 import { request } from "../support/raw-http.js";
 import { startRecordingUpstream } from "../support/recording-upstream.js";
-import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+import { CHUNKED, FILE, neverContinue, SIZE, useScene } from "./scene.js";
 
 const scene = useScene();
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -181,4 +181,37 @@ test("a wrong configuration is refused with every fault", () => {
     "upstream.url",
     "size.unknown",
   ]);
+});
+
+test.each([
+  [
+    "set the body flowing",
+    (request: IncomingMessage, next: () => void) => {
+      request.pause();
+      setImmediate(() => {
+        request.resume();
+        next();
+      });
+    },
+  ],
+  [
+    "watches the body go by",
+    (request: IncomingMessage, next: () => void) => {
+      request.on("data", () => undefined).pause();
+      next();
+    },
+  ],
+])("not a byte is lost behind a middleware that %s", async (_, act) => {
+  scene.upstream.onUpload = neverContinue;
+  const port = await listen(
+    express()
+      .use((request, _response, next) => act(request, next))
+      .use(middleware()),
+  );
+  const peer = await scene.startUpload({}, FILE, port);
+  peer.sendChunk("hello ");
+  await scene.uploadUpstream();
+  peer.sendChunk("world").endChunks();
+  expect((await peer.response()).status).toBe(204);
+  expect(scene.upstream.uploads).toMatchObject([{ bytes: 11, complete: true }]);
 });

@@ -20,6 +20,9 @@ describe("refused before Glance hears of it:", () => {
       400,
       put("Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n",
     ],
+    ["Content_Length alone", 400, put("Content_Length: 5") + "hello"],
+    ["Transfer_Encoding alone", 400, put("Transfer_Encoding: chunked") + "0\r\n\r\n"],
+    ["no length in HTTP/1.0", 400, head(`PUT ${FILE} HTTP/1.0`, "Host: a") + "hello"],
     ["two Hosts", 400, put("Host: other.test", "Content-Length: 0")],
     ["no Host", 400, head(`PUT ${FILE} HTTP/1.1`, "Content-Length: 0")],
     [

@@ -178,3 +178,27 @@ describe("a Glance that cannot be reached", () => {
     expect(await alone.metric("rollback_duration_seconds_count")).toBe(0);
   });
 });
+
+describe("before the abort", () => {
+  const scene = useScene({ rollback: { interval: "10ms" } });
+
+  test("an upload that Glance is slow to begin is not cut before it has begun", async () => {
+    // A Glance that says no 100, and marks the image only after it has been looked at a few times.
+    let looks = 0;
+    let cutAfter: number | undefined;
+    scene.upstream.onUpload = (incoming) => {
+      incoming.socket.once("close", () => {
+        cutAfter = looks;
+      });
+    };
+    scene.upstream.onLookUp = () => {
+      looks += 1;
+      scene.upstream.imageStatus = looks < 4 ? "queued" : looks < 6 ? "saving" : "queued";
+    };
+    const peer = await scene.startUpload({ [SIZE]: 4 });
+    peer.sendChunk("hello").endChunks();
+    expect((await peer.response()).status).toBe(400);
+    expect(cutAfter).toBe(4);
+    expect(looks).toBeGreaterThanOrEqual(6);
+  });
+});

@@ -28,6 +28,8 @@ export interface RecordingUpstream {
   onUpload: UploadScript;
   /** What `GET /v2/images/{id}` says. */
   imageStatus: string;
+  /** Called before it says so. */
+  onLookUp: () => void;
   /** For every request that is neither. */
   onOther: UploadScript;
   stop(): Promise<void>;
@@ -60,6 +62,7 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     },
     onUpload: accept,
     imageStatus: "queued",
+    onLookUp: () => undefined,
     onOther: (request, response) => {
       request.resume().once("end", () => response.end(`${request.method} ${request.url}`));
     },
@@ -73,6 +76,7 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     record(request, requests);
     if (request.method === "PUT") upstream.onUpload(request, response);
     else if (request.method === "GET" && /^\/v2\/images\/[^/]+$/.test(request.url ?? "")) {
+      upstream.onLookUp();
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify({ status: upstream.imageStatus, size: null }));
     } else upstream.onOther(request, response);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ImageLookUp } from "../../../src/glance/image-status.js";
-import { awaitRollback, explainRollback } from "../../../src/upload/rollback.js";
+import { createRollback, explainRollback } from "../../../src/upload/rollback.js";
 
 // Real time, in small pieces: fake timers do not reach node:timers/promises.
 const BOUNDS = { timeout: 5_000, interval: 5 };
@@ -21,9 +21,44 @@ function scripted(...answers: ImageLookUp[]) {
 
 async function wait(lookUp: (timeoutMs: number) => Promise<ImageLookUp>, bounds = BOUNDS) {
   const startedAt = Date.now();
-  const result = await awaitRollback(lookUp, bounds);
+  const result = await createRollback(lookUp, bounds).untilBack();
   return { result, tookMs: Date.now() - startedAt };
 }
+
+describe("waiting for an upload to have begun, before it is aborted", () => {
+  const never = new Promise<void>(() => undefined);
+
+  it.each(["saving", "uploading", "active"])("ends as soon as the image is %s", async (status) => {
+    const glance = scripted(found("queued"), found("queued"), found(status));
+    await createRollback(glance.lookUp, BOUNDS).untilBegun(never);
+    expect(glance.timeouts).toHaveLength(3);
+  });
+
+  it("ends where the image is not to be seen, and goes on where a look failed", async () => {
+    const glance = scripted({ kind: "failed" }, { kind: "gone", httpStatus: 404 });
+    await createRollback(glance.lookUp, BOUNDS).untilBegun(never);
+    expect(glance.timeouts).toHaveLength(2);
+  });
+
+  it("ends when Glance has answered or closed, also in the middle of a look", async () => {
+    let end = (): void => undefined;
+    const over = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const waited = createRollback(() => new Promise(() => undefined), BOUNDS).untilBegun(over);
+    end();
+    await waited;
+  });
+
+  it("leaves half of the time for what comes after", async () => {
+    const glance = scripted(found("queued"));
+    const rollback = createRollback(glance.lookUp, { timeout: 400, interval: 10 });
+    await rollback.untilBegun(never);
+    expect(await rollback.untilBack()).toBe("queued");
+    expect(glance.timeouts.at(-1)).toBeLessThanOrEqual(200);
+    expect(glance.timeouts.at(-1)).toBeGreaterThan(0);
+  });
+});
 
 describe("waiting for an aborted upload to be rolled back", () => {
   it.each(["queued", "deleted", "killed", "importing"])(

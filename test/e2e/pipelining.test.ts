@@ -1,0 +1,55 @@
+/** Requests sent without waiting for answers: each begins when the one before it is over. */
+import { expect, test } from "vitest";
+import { FILE, SIZE, useScene } from "./scene.js";
+
+const scene = useScene();
+
+test("a refused upload behind another request gets its answer", async () => {
+  const peer = await scene.connect();
+  peer.sendHead("GET", "/v2/images").sendHead("PUT", FILE, { [SIZE]: "x", "Content-Length": 0 });
+  expect((await peer.response()).status).toBe(200);
+  expect((await peer.response()).status).toBe(400);
+});
+
+test("two uploads of one image do not run at once", async () => {
+  let atOnce = 0;
+  let most = 0;
+  scene.upstream.onUpload = (incoming, response) => {
+    atOnce += 1;
+    most = Math.max(most, atOnce);
+    response.writeContinue();
+    incoming.resume().once("end", () => {
+      atOnce -= 1;
+      response.writeHead(204).end();
+    });
+  };
+  const peer = await scene.connect();
+  for (const body of ["hello", "world"]) peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send(body);
+  expect((await peer.response()).status).toBe(204);
+  expect((await peer.response()).status).toBe(204);
+  expect(most).toBe(1);
+  expect(scene.upstream.uploads).toHaveLength(2);
+});
+
+test("a client that leaves in the middle of several downloads leaves no connection to Glance", async () => {
+  let open = 0;
+  const piece = Buffer.alloc(1024 * 1024);
+  scene.upstream.onOther = (_incoming, response) => {
+    open += 1;
+    response.once("close", () => {
+      open -= 1;
+    });
+    const send = (): void => {
+      while (response.write(piece));
+      response.once("drain", send);
+    };
+    send();
+  };
+  const peer = await scene.connect();
+  peer.pause();
+  for (let count = 0; count < 4; count += 1) peer.sendHead("GET", FILE);
+  await expect.poll(() => open).toBe(1);
+  peer.destroy();
+  await expect.poll(() => open).toBe(0);
+  expect(scene.upstream.requests.filter(({ target }) => target === FILE)).toHaveLength(1);
+});
