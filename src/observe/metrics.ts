@@ -146,6 +146,10 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     registers,
   }).set({ version }, 1);
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  // Gauges by a counter's name, which promtool objects to; the same figures stand by type under names of their own.
+  for (const what of ["handles", "requests", "resources"]) {
+    registry.removeSingleMetric(`${PREFIX}nodejs_active_${what}_total`);
+  }
 
   for (const operation of ["file", "stage"] as const) inFlight.set({ operation }, 0);
 
