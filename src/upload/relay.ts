@@ -210,7 +210,10 @@ class Relay {
     if (!this.#begun && !this.#bodyEnded && !upstream.destroyed && upstreamErrorKind(error) === undefined) {
       await this.#options.untilBegun(
         new Promise((resolve) => {
-          upstream.once("continue", resolve).once("close", resolve).once("response", () => resolve());
+          upstream
+            .once("continue", resolve)
+            .once("close", resolve)
+            .once("response", () => resolve());
         }),
       );
     }
