@@ -13,6 +13,8 @@ import { createOneAtATime } from "./proxy/one-at-a-time.js";
 import { createPassThrough } from "./proxy/pass-through.js";
 import { guardRequest } from "./proxy/request-guard.js";
 import type { Upstream } from "./proxy/upstream.js";
+import { createSpoolBudget } from "./upload/spool-budget.js";
+import { requireSpoolDir, Spool } from "./upload/spool.js";
 import { createUploadHandler } from "./upload/handler.js";
 import { describeError, type Observers } from "./upload/upload.js";
 
@@ -22,7 +24,7 @@ export interface AppOptions {
   readonly observers: Observers;
 }
 
-/** The proxy as an Express app of its own, which may be mounted in another. */
+/** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
 export function createApp({ config, upstream, observers }: AppOptions): Express {
   const { metrics, log } = observers;
   const exchanges = new WeakMap<object, Exchange>();
@@ -40,7 +42,16 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
     allowedOrigins: config.cors.allowedOrigins,
     patience,
   });
-  const upload = createUploadHandler({ config, upstream, answerer, observers });
+  if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
+  const budget = createSpoolBudget(config.spool.maxTotal);
+  metrics.watchSpool(budget);
+  const upload = createUploadHandler({
+    config,
+    upstream,
+    answerer,
+    createSpool: () => new Spool(config.spool, budget),
+    observers,
+  });
   const passThrough = createPassThrough(upstream, answerer, metrics, patience);
   const importImage = createImportHandler(passThrough, metrics);
 

@@ -14,6 +14,7 @@ const STATUS = Object.freeze({
   too_large: 413,
   length_required: 411,
   busy: 429,
+  spool_full: 507,
   client_timeout: 408,
   client_aborted: 400, // nobody is left to read it
   // Glance
@@ -51,6 +52,11 @@ export class ProxyError extends Error {
 /** The client sent nothing for `limits.idleTimeout`. */
 export function clientTimeout(): ProxyError {
   return new ProxyError("client_timeout", "The client sent no data in time.");
+}
+
+/** The client is gone; nobody is left to read this. */
+export function clientAborted(): ProxyError {
+  return new ProxyError("client_aborted", "The client went away before its body had ended.");
 }
 
 /** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */

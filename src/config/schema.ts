@@ -112,11 +112,11 @@ const size = z.strictObject({
     .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
     .describe("Request headers, besides `x-openstack-image-size`, in which clients may announce the size."),
   unknown: z
-    .enum(["forward", "reject"])
+    .enum(["forward", "spool", "reject"])
     .prefault("forward")
     .describe(
       "What to do with a body whose size nobody announced: `forward` sends it on chunked, counted but without a size; " +
-        "`reject` answers 411.",
+        "`spool` keeps all of it first (see `spool`), then sends it with its size; `reject` answers 411.",
     ),
   reframe: z
     .boolean()
@@ -167,6 +167,35 @@ const rollback = z.strictObject({
     .describe("Time between two looks at the image while waiting."),
 });
 
+const spool = z.strictObject({
+  dir: z
+    .string()
+    .regex(/^\//)
+    .meta({ takes: "the absolute path of a directory" })
+    .prefault("/var/tmp")
+    .describe(
+      "Where bodies are kept that do not fit in memory, each in a file without a name that nobody else can open.",
+    ),
+  memory: sizeBytes
+    .prefault("1MiB")
+    .describe(
+      "How much of a body is kept in memory before any goes to the file; a smaller body never touches the disk.",
+    ),
+  maxPerUpload: sizeBytes.prefault(0).describe("Most bytes kept of one upload. 0: no limit."),
+  maxTotal: sizeBytes
+    .prefault("20GiB")
+    .describe(
+      "Most bytes kept of all uploads together, reserved before they are used. 0: no limit but the disk.",
+    ),
+  onFull: z
+    .enum(["forward", "reject"])
+    .prefault("forward")
+    .describe(
+      "What to do when a bound is reached or the disk is full: `forward` sends what was kept and then the rest as a body " +
+        "of unknown size; `reject` answers 413 (`maxPerUpload`) or 507 (`maxTotal`, disk).",
+    ),
+});
+
 const shutdown = z.strictObject({
   drainTimeout: durationMs
     .prefault(0)
@@ -207,6 +236,7 @@ export const configSchema = z.strictObject({
   size: size.prefault({}).describe("How the size of an upload is learned and passed on."),
   limits: limits.prefault({}).describe("What a client may ask for."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
+  spool: spool.prefault({}).describe("Keeping bodies of unknown size, where `size.unknown` is `spool`."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Whose forwarding headers are believed."),
   cors: cors.prefault({}).describe("Browsers that talk to Glance directly (Horizon's direct upload)."),

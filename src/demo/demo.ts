@@ -1,7 +1,8 @@
 /** The demonstration: the same uploads to a stand-in Glance, direct and through the proxy, side by side. */
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
-import { createServer } from "../index.js";
+import { tmpdir } from "node:os";
+import { createServer, type ProxyServer } from "../index.js";
 import { createLog } from "../observe/log.js";
 import { startStandInGlance, type RunningStandInGlance } from "./stand-in-glance.js";
 import { SIZE, UPLOADS, type DemoUpload } from "./uploads.js";
@@ -15,15 +16,10 @@ export interface Demo {
 /** Runs the uploads and shows the table; servers stay up until `stop`. @param write takes the text to show. */
 export async function startDemo(write: (text: string) => void): Promise<Demo> {
   const glance = await startStandInGlance();
-  const proxy = createServer(
-    {
-      upstream: { url: glance.url },
-      listen: { address: "127.0.0.1:0" },
-      admin: { address: "127.0.0.1:0" },
-    },
-    { log: createLog("silent") },
-  );
+  const proxy = createProxy(glance.url, "forward");
+  const spooling = createProxy(glance.url, "spool");
   const { listen, admin } = await proxy.start();
+  const { listen: listenSpooling } = await spooling.start();
   write(`A stand-in for a Glance older than 2025.2:  ${glance.url}\n`);
   write(`glance-size-proxy in front of it:           ${listen}\n\n`);
   write(`Each upload goes to both, chunked as most clients send it, for an image of ${SIZE} bytes:\n\n`);
@@ -32,7 +28,7 @@ export async function startDemo(write: (text: string) => void): Promise<Demo> {
   let asExpected = true;
   for (const upload of UPLOADS) {
     const direct = await put(glance, glance.url, upload);
-    const proxied = await put(glance, listen, upload);
+    const proxied = await put(glance, upload.spooled ? listenSpooling : listen, upload);
     const good = direct === upload.direct && proxied === upload.proxied;
     asExpected &&= good;
     rows.push([upload.name, direct, proxied, good ? "ok" : "WRONG"]);
@@ -43,9 +39,23 @@ export async function startDemo(write: (text: string) => void): Promise<Demo> {
     asExpected,
     async stop() {
       proxy.close();
+      spooling.close();
       await glance.stop();
     },
   };
+}
+
+function createProxy(upstreamUrl: string, unknown: "forward" | "spool"): ProxyServer {
+  return createServer(
+    {
+      upstream: { url: upstreamUrl },
+      listen: { address: "127.0.0.1:0" },
+      admin: { address: "127.0.0.1:0" },
+      size: { unknown },
+      spool: { dir: tmpdir() },
+    },
+    { log: createLog("silent") },
+  );
 }
 
 /** Uploads to a new image, and tells what the client read and what then is in Glance. */

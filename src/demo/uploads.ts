@@ -7,6 +7,8 @@ export interface DemoUpload {
   readonly name: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly bodyBytes: number;
+  /** Through a second proxy, whose `size.unknown` is `spool`. */
+  readonly spooled?: true;
   /** What a Glance that knows nothing of the header makes of it. */
   readonly direct: string;
   /** What the proxy makes of it. */
@@ -59,5 +61,13 @@ export const UPLOADS: readonly DemoUpload[] = [
     bodyBytes: SIZE,
     direct: active(SIZE, "not told"),
     proxied: active(SIZE, "not told"),
+  },
+  {
+    name: "size unknown, spooled",
+    headers: {},
+    bodyBytes: SIZE,
+    spooled: true,
+    direct: active(SIZE, "not told"),
+    proxied: active(SIZE, "told"),
   },
 ];

@@ -4,6 +4,7 @@ import type { Operation } from "../glance/request-target.js";
 import type { UpstreamErrorKind } from "../proxy/upstream.js";
 import type { RollbackResult } from "../upload/rollback.js";
 import type { SizeSource } from "../upload/declared-size.js";
+import type { SpoolFull } from "../upload/spool-budget.js";
 import type { ClientKind } from "./client-kind.js";
 import { version } from "../version.js";
 
@@ -52,6 +53,8 @@ export interface Metrics {
   uploadUndeclared(client: ClientKind): void;
   uploadSettled(figures: UploadFigures): void;
   rollback(result: RollbackResult, seconds: number): void;
+  spoolFull(why: SpoolFull): void;
+  watchSpool(spool: { readonly usedBytes: number; readonly uploads: number }): void;
   importRequested(method: string): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
@@ -127,6 +130,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
+  const spoolFull = counter("spool_full_total", "Times that a bound of the spool was reached", ["reason"]);
   const imports = counter("imports_total", "Import requests, by method", ["method"]);
   const requests = counter("requests_total", "Requests answered, uploads included", ["method", "status"]);
   const requestDuration = new Histogram({
@@ -172,6 +176,24 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     rollback(result, seconds) {
       rollbacks.inc({ result });
       rollbackDuration.observe(seconds);
+    },
+    spoolFull(why) {
+      spoolFull.inc({ reason: why });
+    },
+    watchSpool(spool) {
+      for (const [name, help, read] of [
+        ["spool_bytes", "Bytes of image data kept now until their size is known", () => spool.usedBytes],
+        ["spool_uploads", "Uploads of which something is kept now", () => spool.uploads],
+      ] as const) {
+        new Gauge({
+          name: PREFIX + name,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      }
     },
     importRequested(method) {
       imports.inc({ method: IMPORT_METHODS.has(method) ? method : "other" });

@@ -9,12 +9,18 @@ import type { Exchange } from "../proxy/exchange.js";
 import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
-import { relayBody, tooLarge } from "./relay.js";
-import { createRollback, explainRollback, type Rollback } from "./rollback.js";
+import { keepBody } from "./keep-body.js";
+import { relayBody, tooLarge, type RelayEnd } from "./relay.js";
+import { createRollback, explainRollback, type LookUp, type Rollback } from "./rollback.js";
+import type { SpoolFull } from "./spool-budget.js";
+import type { Spool } from "./spool.js";
 import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
 
 /** Seconds after which a client that was turned away for want of a place may come again. */
 const RETRY_AFTER_SECONDS = 10;
+
+/** How long an image is looked up before its body is kept; then Glance is asked by the upload itself. */
+const LOOK_UP_TIMEOUT_MS = 10_000;
 
 export interface UploadTarget {
   readonly operation: Operation;
@@ -27,14 +33,16 @@ export interface UploadHandlerOptions {
   readonly config: Config;
   readonly upstream: Upstream;
   readonly answerer: Answerer;
+  readonly createSpool: () => Spool;
   readonly observers: Observers;
 }
 
 export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promise<void>;
 
 export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
-  const { config, upstream, answerer, observers } = options;
+  const { config, upstream, answerer, createSpool, observers } = options;
   const { size, limits } = config;
+  const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
 
   return async (exchange, target) => {
     const upload = new Upload(
@@ -63,22 +71,16 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     checkLimits(declared);
     const headers = exchange.upstreamHeaders();
 
-    const framing = frame(declared, upload.origin.framingIn);
-    upload.framingOut = framing;
-    const rollback = createRollback(
-      (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs),
-      config.rollback,
-    );
-    const end = await relayBody({
-      source: exchange.request,
-      upload,
-      open: () => upstream.request("PUT", target.path, uploadHeaders(headers, declared, framing)),
-      onContinue: () => exchange.sendContinue(),
-      untilBegun: (over) => (config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve()),
-      maxBytes: limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize,
-      idleMs: limits.idleTimeout,
-      silenceMs: config.upstream.responseTimeout,
-    });
+    const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
+    const rollback = createRollback(lookUp, config.rollback);
+    const spool = await spoolFor(declared, lookUp);
+    let end: RelayEnd;
+    try {
+      const kept = spool && (await keep(exchange, upload, spool));
+      end = await relay(exchange, target, upload, headers, rollback, kept);
+    } finally {
+      await spool?.close();
+    }
 
     if (end.kind === "answered") {
       const status = end.answer.statusCode ?? 0;
@@ -100,6 +102,60 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     refuse(exchange, upload, error);
   }
 
+  /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
+  async function spoolFor(declared: DeclaredSize, lookUp: LookUp): Promise<Spool | undefined> {
+    if (declared.source !== "unknown" || size.unknown !== "spool") return undefined;
+    const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    return seen.kind === "found" && seen.status === "queued" ? createSpool() : undefined;
+  }
+
+  /** @returns what is sent before the rest of the client's body. @throws ProxyError where the upload ends here. */
+  async function keep(exchange: Exchange, upload: Upload, spool: Spool): Promise<AsyncIterable<Buffer>> {
+    exchange.sendContinue();
+    const kept = await keepBody({
+      source: exchange.request,
+      spool,
+      upload,
+      maxBytes,
+      idleMs: limits.idleTimeout,
+    });
+    switch (kept.kind) {
+      case "failed":
+        throw kept.error;
+      case "whole":
+        upload.spooled();
+        return spool.read();
+      case "full":
+        observers.metrics.spoolFull(kept.why);
+        if (config.spool.onFull === "reject") throw spoolFull(kept.why, upload.receivedBytes);
+        return concatenate(spool.read(), kept.next);
+    }
+  }
+
+  function relay(
+    exchange: Exchange,
+    target: UploadTarget,
+    upload: Upload,
+    headers: OutgoingHeaders,
+    rollback: Rollback,
+    kept: AsyncIterable<Buffer> | undefined,
+  ): Promise<RelayEnd> {
+    const { declaredBytes } = upload;
+    const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
+    upload.framingOut = framing;
+    return relayBody({
+      source: exchange.request,
+      upload,
+      kept,
+      open: () => upstream.request("PUT", target.path, uploadHeaders(headers, declaredBytes, framing)),
+      onContinue: () => exchange.sendContinue(),
+      untilBegun: (over) => (config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve()),
+      maxBytes,
+      idleMs: limits.idleTimeout,
+      silenceMs: config.upstream.responseTimeout,
+    });
+  }
+
   function checkLimits(declared: DeclaredSize): void {
     if (limits.maxImageSize > 0 && (declared.bytes ?? 0) > limits.maxImageSize) {
       throw tooLarge(declared.bytes ?? 0, limits.maxImageSize);
@@ -116,10 +172,6 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
       });
     }
-  }
-
-  function frame(declared: DeclaredSize, framingIn: Framing): Framing {
-    return declared.bytes !== undefined && size.reframe ? "content-length" : framingIn;
   }
 
   async function rollBack(rollback: Rollback, upload: Upload): Promise<void> {
@@ -156,15 +208,36 @@ function canAnswer(response: ServerResponse): boolean {
   return !response.headersSent && !response.destroyed && response.socket?.destroyed === false;
 }
 
+async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[]): AsyncGenerator<Buffer> {
+  yield* first;
+  yield* then;
+}
+
+function spoolFull(why: SpoolFull, bytes: number): ProxyError {
+  return why === "per_upload"
+    ? new ProxyError(
+        "too_large",
+        `The image is larger than may be kept to learn its size: announce it. (${bytes} bytes so far)`,
+      )
+    : new ProxyError(
+        "spool_full",
+        "There is no place now to keep the image to learn its size: announce it, or try again later.",
+      );
+}
+
 /** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
-function uploadHeaders(headers: OutgoingHeaders, declared: DeclaredSize, framing: Framing): OutgoingHeaders {
+function uploadHeaders(
+  headers: OutgoingHeaders,
+  declaredBytes: number | undefined,
+  framing: Framing,
+): OutgoingHeaders {
   const { "content-length": length, [SIZE_HEADER]: size, ...rest } = headers;
-  const empty = framing === "content-length" && declared.bytes === 0;
+  const empty = framing === "content-length" && declaredBytes === 0;
   return {
     ...rest,
-    ...(declared.bytes === undefined ? {} : { [SIZE_HEADER]: String(declared.bytes) }),
+    ...(declaredBytes === undefined ? {} : { [SIZE_HEADER]: String(declaredBytes) }),
     ...(framing === "content-length"
-      ? { "content-length": String(declared.bytes) }
+      ? { "content-length": String(declaredBytes) }
       : { "transfer-encoding": "chunked" }),
     ...(empty ? {} : { expect: "100-continue" }),
   };

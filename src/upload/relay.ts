@@ -5,7 +5,7 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { clientTimeout, ProxyError } from "../proxy-error.js";
+import { clientAborted, clientTimeout, ProxyError, toProxyError } from "../proxy-error.js";
 import { invalidStatusLine } from "../proxy/answer-head.js";
 import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
@@ -25,6 +25,8 @@ const CONTINUE_WAIT_MS = 1_000;
 export interface RelayOptions {
   readonly source: IncomingMessage;
   readonly upload: Upload;
+  /** The beginning of the body, where it has been read and counted already; `source` has the rest, if any. */
+  readonly kept?: AsyncIterable<Buffer> | undefined;
   /** Opens the request to Glance, its head complete with framing. */
   readonly open: () => ClientRequest;
   /** Called when the client may send its body. */
@@ -65,6 +67,8 @@ class Relay {
   readonly #silence: Timer;
   readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
+  /** Set while kept pieces wait for Glance to read. */
+  #onWritable: (() => void) | undefined;
   /** Glance has said `100`: it has marked the image, and reads. */
   #begun = false;
   #reading = false;
@@ -88,7 +92,7 @@ class Relay {
     // Whoever stood in front of us may have set it flowing: not a byte may pass before it is counted.
     source.pause();
     source.on("close", this.#onSourceClose);
-    if (source.destroyed) {
+    if (source.destroyed && !source.readableEnded) {
       this.#onSourceClose();
     } else if (upload.framingOut === "content-length" && upload.declaredBytes === 0) {
       // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
@@ -113,15 +117,41 @@ class Relay {
     upstream.on("close", () => this.#fail(toUpstreamError(new Error("closed without an answer"))));
     upstream.on("drain", () => {
       this.#silence.stop();
-      this.#awaitClient();
+      if (this.#onWritable) this.#onWritable();
+      else this.#awaitClient();
     });
   }
 
+  /** Once: on `100`, or when it has been waited for long enough. */
   #readBody(): void {
     if (this.#done || this.#reading) return;
     this.#reading = true;
     this.#continueWait.stop();
     this.#options.onContinue();
+    if (this.#options.kept) void this.#sendKept(this.#options.kept);
+    else this.#readSource();
+  }
+
+  async #sendKept(kept: AsyncIterable<Buffer>): Promise<void> {
+    try {
+      for await (const piece of kept) {
+        if (this.#done) return;
+        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece)) continue;
+        this.#silence.start();
+        await new Promise<void>((resolve) => {
+          this.#onWritable = resolve;
+        });
+        this.#onWritable = undefined;
+      }
+      this.#readSource();
+    } catch (cause) {
+      this.#fail(toProxyError(cause));
+    }
+  }
+
+  #readSource(): void {
+    if (this.#done) return;
+    if (this.#options.source.readableEnded) return this.#onEnd();
     this.#options.source.on("data", this.#onPiece).once("end", this.#onEnd);
     this.#awaitClient();
   }
@@ -174,9 +204,7 @@ class Relay {
   /** The client went away, or its connection broke. Once its body has ended that changes nothing for Glance. */
   readonly #onSourceClose = (): void => {
     // Not by `source.complete`: it may be parsed to its end and yet not have been read, and then never will be.
-    if (!this.#bodyEnded) {
-      this.#fail(new ProxyError("client_aborted", "The client went away before its body had ended."));
-    }
+    if (!this.#bodyEnded && !this.#options.source.readableEnded) this.#fail(clientAborted());
   };
 
   #onAnswer(answer: IncomingMessage): void {
@@ -223,6 +251,7 @@ class Relay {
 
   #finish(): void {
     this.#done = true;
+    this.#onWritable?.();
     this.#idle.stop();
     this.#silence.stop();
     this.#continueWait.stop();

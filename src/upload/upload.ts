@@ -56,6 +56,12 @@ export class Upload {
     if (size.source === "unknown") this.observers.metrics.uploadUndeclared(this.#client);
   }
 
+  /** Its size became known by keeping all of it. */
+  spooled(): void {
+    this.source = "spooled";
+    this.declaredBytes = this.receivedBytes;
+  }
+
   received(bytes: number): void {
     this.receivedBytes += bytes;
     this.discarded(bytes);
@@ -145,6 +151,8 @@ export function outcomeOf(code: ProxyErrorCode): Outcome {
     case "client_timeout":
     case "client_aborted":
       return code;
+    case "spool_full":
+      return "busy";
     case "bad_request":
     case "not_found":
     case "expectation_failed":

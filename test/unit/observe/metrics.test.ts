@@ -13,6 +13,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   upload_duration_seconds: ["operation"],
   upload_size_bytes: ["operation"],
   reframed_uploads_total: ["operation"],
+  spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
   rollbacks_total: ["result"],
   rollback_duration_seconds: [],
@@ -46,6 +47,7 @@ function exercise(metrics: Metrics): void {
   });
   metrics.uploadUndeclared("curl");
   metrics.rollback("queued", 0.1);
+  metrics.spoolFull("total");
   metrics.importRequested("glance-direct");
   metrics.request("GET", 200, 0.1);
   metrics.upstreamError("reset");

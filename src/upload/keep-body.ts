@@ -1,0 +1,58 @@
+/** Reads the client's body into a spool, counted, as far as there is place for it. */
+import type { IncomingMessage } from "node:http";
+import { clientAborted, clientTimeout, type ProxyError } from "../proxy-error.js";
+import { createTimer } from "../timer.js";
+import { tooLarge } from "./relay.js";
+import type { SpoolFull } from "./spool-budget.js";
+import type { Spool } from "./spool.js";
+import type { Upload } from "./upload.js";
+
+export interface KeepOptions {
+  readonly source: IncomingMessage;
+  readonly spool: Spool;
+  readonly upload: Upload;
+  /** Most bytes accepted. */
+  readonly maxBytes: number;
+  /** `limits.idleTimeout`, milliseconds. Time in which the disk is written does not count. */
+  readonly idleMs: number;
+}
+
+export type Kept =
+  /** The client's body has ended, and all of it is in the spool. */
+  | { readonly kind: "whole" }
+  /** A bound was reached; the client is paused. `next` comes between what is kept and what is still to be read. */
+  | { readonly kind: "full"; readonly why: SpoolFull; readonly next: readonly Buffer[] }
+  | { readonly kind: "failed"; readonly error: ProxyError };
+
+/** Resolves once, never rejects. */
+export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
+  return new Promise((resolve) => {
+    const idle = createTimer(idleMs, () => fail(clientTimeout()));
+    const settle = (kept: Kept): void => {
+      idle.stop();
+      source.off("data", onPiece).off("end", onEnd).off("close", onClose);
+      resolve(kept);
+    };
+    const fail = (error: ProxyError): void => {
+      settle({ kind: "failed", error });
+      source.resume();
+    };
+    const onPiece = (piece: Buffer): void => {
+      idle.stop();
+      source.pause();
+      upload.received(piece.length);
+      if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
+      void spool.append(piece).then((full) => {
+        if (full) return settle({ kind: "full", why: full.full, next: full.kept ? [] : [piece] });
+        idle.start();
+        source.resume();
+      });
+    };
+    const onEnd = (): void => settle({ kind: "whole" });
+    const onClose = (): void => fail(clientAborted());
+    if (source.destroyed) return fail(clientAborted());
+    source.on("data", onPiece).once("end", onEnd).once("close", onClose);
+    idle.start();
+    source.resume();
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * Keeps a body of unknown size until its size is known: in memory at first, then in a file that has no name any more, so that
+ * its space is given back however the process ends. Whoever makes one has to `close` it.
+ */
+import { accessSync, constants } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { open, unlink, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError } from "../config/config-error.js";
+import type { SpoolBudget, SpoolFull } from "./spool-budget.js";
+
+/** Bytes read from the file at once. */
+const READ_BYTES = 256 * 1024;
+
+export interface SpoolOptions {
+  /** Where the file is. */
+  readonly dir: string;
+  /** Bytes kept in memory before any go to the file, and between two writes to it. */
+  readonly memory: number;
+  /** Bytes; 0: no limit. */
+  readonly maxPerUpload: number;
+}
+
+export class Spool {
+  #sizeBytes = 0;
+  #reservedBytes = 0;
+  /** What follows the file's content. */
+  #memory: Buffer[] = [];
+  #memoryBytes = 0;
+  #file: FileHandle | undefined;
+  #fileBytes = 0;
+  #closed = false;
+
+  constructor(
+    private readonly options: SpoolOptions,
+    private readonly budget: SpoolBudget,
+  ) {
+    budget.uploadStarted();
+  }
+
+  /**
+   * Takes a piece of the body. Never two at once.
+   *
+   * @returns why there is no place for it, undefined where there was. A piece that is not taken for want of a reservation is
+   *   not kept; one that the disk has no room for is.
+   */
+  async append(piece: Buffer): Promise<{ readonly full: SpoolFull; readonly kept: boolean } | undefined> {
+    const { maxPerUpload, memory } = this.options;
+    if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
+      return { full: "per_upload", kept: false };
+    if (!this.budget.reserve(piece.length)) return { full: "total", kept: false };
+    this.#reservedBytes += piece.length;
+    this.#sizeBytes += piece.length;
+    this.#memory.push(piece);
+    this.#memoryBytes += piece.length;
+    if (this.#memoryBytes <= memory) return undefined;
+    try {
+      await this.#flush();
+      return undefined;
+    } catch {
+      return { full: "disk", kept: true };
+    }
+  }
+
+  /** Everything kept, from the beginning. @throws where the file cannot be read. */
+  async *read(): AsyncGenerator<Buffer, void, undefined> {
+    for (let at = 0; at < this.#fileBytes;) {
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, this.#fileBytes - at));
+      const { bytesRead } = (await this.#file?.read(buffer, 0, buffer.length, at)) ?? { bytesRead: 0 };
+      if (bytesRead === 0) throw new Error(`the spool file ends at ${at} of ${this.#fileBytes} bytes`);
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    yield* this.#memory;
+  }
+
+  /** Gives memory, file and reservation back. May be called at any time, and more than once. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#memory = [];
+    try {
+      await this.#file?.close();
+    } finally {
+      this.budget.release(this.#reservedBytes);
+      this.budget.uploadEnded();
+    }
+  }
+
+  /** On failure what is not in the file whole stays in memory. */
+  async #flush(): Promise<void> {
+    this.#file ??= await openUnnamed(this.options.dir);
+    while (this.#memoryBytes > 0) {
+      const { bytesWritten } = await this.#file.writev(this.#memory, this.#fileBytes);
+      if (bytesWritten === 0) throw new Error("the disk takes no more");
+      this.#fileBytes += bytesWritten;
+      this.#memoryBytes -= bytesWritten;
+      this.#memory = skip(this.#memory, bytesWritten);
+    }
+  }
+}
+
+/** @throws ConfigError where no file could be made in `spool.dir`: better now than at the first upload. */
+export function requireSpoolDir(dir: string): void {
+  try {
+    accessSync(dir, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ConfigError([
+      `spool.dir: ${JSON.stringify(dir)}: cannot be written to (${code}): takes a directory that can`,
+    ]);
+  }
+}
+
+/** Without a name before the first byte is in it: nothing is left behind, and nobody else can open it. */
+async function openUnnamed(dir: string): Promise<FileHandle> {
+  const path = join(dir, `glance-size-proxy-${randomUUID()}`);
+  const file = await open(path, "wx+", 0o600);
+  try {
+    await unlink(path);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function skip(pieces: readonly Buffer[], bytes: number): Buffer[] {
+  const rest: Buffer[] = [];
+  let left = bytes;
+  for (const piece of pieces) {
+    if (left < piece.length) rest.push(piece.subarray(left));
+    left = Math.max(left - piece.length, 0);
+  }
+  return rest;
+}

@@ -1,0 +1,260 @@
+/** `size.unknown: spool`: a body of unknown size is kept until its size is known, and only then sent, with its size. */
+import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startCommand } from "../support/cli.js";
+import { connect } from "../support/raw-http.js";
+import { FILE, SIZE, STAGE, useScene } from "./scene.js";
+
+const KIB = 1024;
+const dir = await mkdtemp(join(tmpdir(), "spool-"));
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const spool = { dir, memory: "256KiB" };
+const scene = useScene({ size: { unknown: "spool" }, spool, limits: { idleTimeout: "500ms" } });
+
+async function expectNothingKept(): Promise<void> {
+  await expect.poll(() => scene.proxy.metric("spool_bytes")).toBe(0);
+  expect(await scene.proxy.metric("spool_uploads")).toBe(0);
+  expect(await readdir(dir)).toEqual([]);
+}
+
+/** Files of this process below `dir` that have no name any more. */
+async function openSpoolFiles(pid: number | "self" = "self"): Promise<string[]> {
+  const descriptors = await readdir(`/proc/${pid}/fd`);
+  const targets = await Promise.all(
+    descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")),
+  );
+  return targets.filter((target) => target.startsWith(dir));
+}
+
+describe.each([FILE, STAGE])("%s", (target) => {
+  test.each([0, 1, 5 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB])(
+    "%i bytes are sent with their size, once it is known",
+    async (bytes) => {
+      const body = Buffer.from(Array.from({ length: bytes }, (_, index) => index % 251));
+      const seen: Buffer[] = [];
+      scene.upstream.onUpload = (incoming, response) => {
+        response.writeContinue();
+        incoming.on("data", (piece: Buffer) => seen.push(piece));
+        incoming.once("end", () => response.writeHead(204).end());
+      };
+      const peer = await scene.startUpload({}, target);
+      for (let at = 0; at < bytes; at += 100_000) peer.sendChunk(body.subarray(at, at + 100_000));
+      await scene.roundTrip();
+      expect(scene.upstream.uploads).toEqual([]);
+      expect(await readdir(dir)).toEqual([]);
+      peer.endChunks();
+      expect((await peer.response()).status).toBe(204);
+      const [upload] = scene.upstream.uploads;
+      expect(upload).toMatchObject({ bytes, complete: true });
+      expect(upload?.headers).toMatchObject({ [SIZE]: String(bytes), "content-length": String(bytes) });
+      expect(Buffer.concat(seen).equals(body)).toBe(true);
+      expect((await scene.proxy.uploads()).finished[0]).toMatchObject({
+        sizeSource: "spooled",
+        outcome: "completed",
+        receivedBytes: bytes,
+        forwardedBytes: bytes,
+        declaredBytes: bytes,
+      });
+      expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(1);
+      await expectNothingKept();
+    },
+  );
+});
+
+test.runIf(process.platform === "linux")(
+  "a small body never touches the disk, a large one has no name there",
+  async () => {
+    const small = await scene.startUpload();
+    small.sendChunk(Buffer.alloc(256 * KIB));
+    await expect.poll(() => scene.proxy.metric("spool_bytes")).toBe(256 * KIB);
+    expect(await openSpoolFiles()).toEqual([]);
+    const large = await scene.startUpload();
+    large.sendChunk(Buffer.alloc(300 * KIB));
+    await expect.poll(() => openSpoolFiles()).toHaveLength(1);
+    expect((await openSpoolFiles())[0]).toMatch(/ \(deleted\)$/);
+    expect(await scene.proxy.metric("spool_uploads")).toBe(2);
+    small.destroy();
+    large.destroy();
+    await expectNothingKept();
+    expect(await openSpoolFiles()).toEqual([]);
+  },
+);
+
+test("a directory that is not there is named at start", async () => {
+  const start = scene.startAnother({ size: { unknown: "spool" }, spool: { dir: "/nowhere" } });
+  await expect(start).rejects.toThrow(/^spool\.dir: "\/nowhere": cannot be written to \(ENOENT\)/);
+});
+
+test("a declared size is not kept", async () => {
+  const peer = await scene.startUpload({ [SIZE]: 10 });
+  peer.sendChunk("hello");
+  await expect.poll(() => scene.upstream.uploads[0]?.bytes).toBe(5);
+  expect(await scene.proxy.metric("spool_uploads")).toBe(0);
+});
+
+describe("a client that", () => {
+  test("goes away leaves nothing, and Glance hears nothing", async () => {
+    const peer = await scene.startUpload();
+    peer.sendChunk(Buffer.alloc(400 * KIB));
+    await expect.poll(() => scene.proxy.metric("spool_bytes")).toBe(400 * KIB);
+    peer.destroy();
+    await expectNothingKept();
+    expect((await scene.proxy.uploads()).finished[0]).toMatchObject({ outcome: "client_aborted" });
+    expect(scene.upstream.uploads).toEqual([]);
+  });
+
+  test("stops sending gets 408, and Glance hears nothing", async () => {
+    const peer = await scene.startUpload();
+    peer.sendChunk("hello");
+    expect((await peer.response()).status).toBe(408);
+    expect(scene.upstream.uploads).toEqual([]);
+    await expectNothingKept();
+  });
+
+  test("leaves once its body is whole changes nothing for Glance", async () => {
+    let answer = (): void => undefined;
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.resume().once("end", () => {
+        answer = () => response.writeHead(204).end();
+      });
+    };
+    const peer = await scene.startUpload();
+    peer.sendChunk("hello").endChunks();
+    await expect
+      .poll(() => scene.upstream.uploads[0]?.complete ?? scene.upstream.uploads[0]?.bytes)
+      .toBeTruthy();
+    peer.destroy();
+    answer();
+    await expect.poll(async () => (await scene.proxy.uploads()).finished.length).toBe(1);
+  });
+});
+
+describe("an upload that Glance would refuse", () => {
+  test.each(["active", "saving", "deactivated"])(
+    "is not kept where the image is %s: Glance answers",
+    async (status) => {
+      scene.upstream.imageStatus = status;
+      scene.upstream.onUpload = (_incoming, response) => {
+        response.writeHead(409, { "content-length": 2 }).end("no");
+      };
+      const peer = await scene.startUpload();
+      peer.sendChunk("hello");
+      const answer = await peer.response();
+      expect(answer.status).toBe(409);
+      expect(answer.text).toBe("no");
+      expect(await scene.proxy.metric('upload_received_bytes_total{operation="file"}')).toBeLessThanOrEqual(
+        5,
+      );
+    },
+  );
+});
+
+describe("spool.maxPerUpload", () => {
+  test("with onFull: forward, what was kept goes first, then the rest, as a body of unknown size", async () => {
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { ...spool, maxPerUpload: "100KiB" },
+    });
+    const body = Buffer.from(Array.from({ length: 700_000 }, (_, index) => index % 251));
+    const seen: Buffer[] = [];
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.on("data", (piece: Buffer) => seen.push(piece));
+      incoming.once("end", () => response.writeHead(204).end());
+    };
+    const peer = await scene.startUpload({}, FILE, proxy.port);
+    for (let at = 0; at < body.length; at += 30_000) peer.sendChunk(body.subarray(at, at + 30_000));
+    peer.endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(Buffer.concat(seen).equals(body)).toBe(true);
+    const [upload] = scene.upstream.uploads;
+    expect(upload?.headers).toMatchObject({ "transfer-encoding": "chunked" });
+    expect(upload?.headers).not.toHaveProperty(SIZE);
+    expect(await proxy.metric('spool_full_total{reason="per_upload"}')).toBe(1);
+    expect((await proxy.uploads()).finished[0]).toMatchObject({
+      sizeSource: "unknown",
+      receivedBytes: 700_000,
+    });
+    await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
+  });
+
+  test("with onFull: forward, a client that leaves in the rest leaves Glance an upload that never ends", async () => {
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { ...spool, maxPerUpload: "1KiB" },
+    });
+    const peer = await scene.startUpload({}, FILE, proxy.port);
+    peer.sendChunk(Buffer.alloc(800)).sendChunk(Buffer.alloc(800));
+    await expect.poll(() => scene.upstream.uploads[0]?.bytes).toBe(1600);
+    peer.destroy();
+    await scene.upstream.uploads[0]?.over;
+    expect(scene.upstream.uploads[0]).toMatchObject({ complete: false });
+    await expect.poll(async () => (await proxy.uploads()).finished[0]?.outcome).toBe("client_aborted");
+  });
+
+  test("with onFull: reject, the client gets 413", async () => {
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { ...spool, maxPerUpload: "100KiB", onFull: "reject" },
+    });
+    const peer = await scene.startUpload({}, FILE, proxy.port);
+    peer.sendChunk(Buffer.alloc(200 * KIB));
+    expect((await peer.response()).status).toBe(413);
+    expect(scene.upstream.uploads).toEqual([]);
+    await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
+  });
+});
+
+describe("spool.maxTotal", () => {
+  test("is never overrun by 50 uploads at once, and 507 tells who finds no place", async () => {
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { ...spool, maxTotal: "1MiB", onFull: "reject" },
+    });
+    const peers = await Promise.all(
+      Array.from({ length: 50 }, () => scene.startUpload({}, FILE, proxy.port)),
+    );
+    let most = 0;
+    for (let round = 0; round < 4; round += 1) {
+      for (const peer of peers) if (peer.ending === undefined) peer.sendChunk(Buffer.alloc(16 * KIB));
+      most = Math.max(most, await proxy.metric("spool_bytes"));
+    }
+    for (const peer of peers) if (peer.ending === undefined) peer.endChunks();
+    const statuses = await Promise.all(peers.map(async (peer) => (await peer.response()).status));
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(1024 * KIB);
+    expect(new Set(statuses)).toEqual(new Set([204, 507]));
+    expect(await proxy.metric('spool_full_total{reason="total"}')).toBe(
+      statuses.filter((status) => status === 507).length,
+    );
+    for (const upload of scene.upstream.uploads)
+      expect(upload).toMatchObject({ bytes: 64 * KIB, complete: true });
+    await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
+  });
+});
+
+describe.runIf(process.platform === "linux")("the process", () => {
+  beforeAll(() => expect(readFile("dist/cli.js")).resolves.toBeDefined());
+
+  test("killed in the middle leaves no file", async () => {
+    const command = await startCommand(scene.upstream.url, {
+      GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
+      GLANCE_SIZE_PROXY_SPOOL__DIR: dir,
+      GLANCE_SIZE_PROXY_SPOOL__MEMORY: "1KiB",
+    });
+    const peer = await connect(command.port);
+    try {
+      peer.sendHead("PUT", FILE, { "Transfer-Encoding": "chunked" }).sendChunk(Buffer.alloc(300 * KIB));
+      await expect.poll(() => openSpoolFiles(command.pid)).toHaveLength(1);
+      await command.stop();
+      expect(await readdir(dir)).toEqual([]);
+    } finally {
+      peer.destroy();
+      await command.stop();
+    }
+  });
+});
