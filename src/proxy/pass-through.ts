@@ -84,6 +84,10 @@ export function createPassThrough(
           outgoing = opened;
           opened.path = upstream.path(path);
           opened.on("drain", awaitClient).once("finish", awaitGlance);
+          // Also where neither Node nor http-proxy says anything else: an answer that switches protocols, for one.
+          opened.once("close", () => {
+            if (!isAnswered) fail(new Error("closed without an answer"));
+          });
         },
         answered(answer) {
           isAnswered = true;

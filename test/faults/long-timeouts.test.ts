@@ -1,0 +1,135 @@
+/** As configured for real, timeouts take minutes or hours: nothing that is over may wait for one. */
+import { describe, expect, test } from "vitest";
+import { ClientUpload, type Reading } from "./client-upload.js";
+import { useFaultScenes } from "./fault-scene.js";
+import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Stage } from "./scripted-glance.js";
+
+/** Far less than any of the timeouts. */
+const SOON_MS = 2_000;
+const SIZE = 60_000;
+const BIG_SIZE = 12 * 1024 * 1024;
+
+const scenes = useFaultScenes({ config: {} });
+
+interface Ending {
+  readonly name: string;
+  readonly method?: "POST";
+  readonly at: Stage;
+  readonly act: Act;
+  readonly size?: number;
+  /** After Glance has acted. */
+  readonly client?: (upload: ClientUpload) => void;
+  readonly reads?: Reading;
+}
+
+const wait: Act = () => undefined;
+const stopReading: Act = (connection) => {
+  connection.socket.pause();
+  connection.send(CONTINUE);
+};
+
+const ENDINGS: readonly Ending[] = [
+  { name: "an upload is whole", at: "whole", act: (connection) => connection.send(NO_CONTENT), reads: 204 },
+  {
+    name: "an upload is refused",
+    at: "body",
+    act: (connection) => connection.send(answerOf(409, "x")),
+    reads: 409,
+  },
+  { name: "an upload is cut by Glance", at: "body", act: ({ socket }) => socket.end(), reads: 502 },
+  {
+    name: "an upload whose Glance reads no more is reset by it",
+    at: "head",
+    act(connection) {
+      stopReading(connection);
+      setTimeout(() => connection.socket.resetAndDestroy(), 200);
+    },
+    size: BIG_SIZE,
+    client: (upload) => void upload.sendAllButTheEnd(),
+    reads: 502,
+  },
+  { name: "the client leaves within its body", at: "body", act: wait, client: ({ peer }) => peer.destroy() },
+  {
+    name: "a request is answered",
+    method: "POST",
+    at: "whole",
+    act: (connection) => connection.send(answerOf(200, "x")),
+    reads: 200,
+  },
+  {
+    name: "a request is answered early",
+    method: "POST",
+    at: "body",
+    act: (connection) => connection.send(answerOf(409, "x")),
+    reads: 409,
+  },
+  {
+    name: "a request is cut by Glance",
+    method: "POST",
+    at: "body",
+    act: ({ socket }) => socket.end(),
+    reads: 502,
+  },
+  {
+    name: "the client leaves within a request",
+    method: "POST",
+    at: "body",
+    act: wait,
+    client: ({ peer }) => peer.destroy(),
+  },
+];
+
+describe("no timer and no socket outlives it when", () => {
+  test.each(ENDINGS.map((ending) => [ending.name, ending] as const))("%s", (_, ending) =>
+    scenes.run(async (scene) => {
+      const { method, at, act, size = SIZE, client, reads } = ending;
+      scene.glance.play({ at, act, size });
+      const peer = await scene.connect();
+      const upload = new ClientUpload(peer, {
+        framing: "chunked with header",
+        target: "/v2/images/one/file",
+        size,
+      });
+      if (method) peer.sendHead(method, "/v2/tasks", upload.headers);
+      else upload.sendHead();
+      if (at === "whole") upload.finish();
+      else upload.sendHalf();
+      await scene.glance.acted();
+      client?.(upload);
+      if (reads !== undefined) expect(await upload.reading()).toBe(reads);
+      await scene.expectConnectionsEnded("both");
+      await scene.glance.readToTheEnd();
+      await scenes.nothingLeft(SOON_MS);
+    }),
+  );
+
+  test("an upload is rolled back, having taken from the client all that it sent meanwhile", () =>
+    scenes.run(async (scene) => {
+      let image = "saving";
+      scene.glance.play({
+        at: "head",
+        act(connection) {
+          stopReading(connection);
+          setTimeout(() => connection.socket.resetAndDestroy(), 200);
+        },
+        size: BIG_SIZE,
+        lookUp: { at: "whole", act: (connection) => showImage(image)(connection) },
+      });
+      const peer = await scene.connect();
+      const upload = new ClientUpload(peer, {
+        framing: "chunked with header",
+        target: "/v2/images/one/file",
+        size: BIG_SIZE,
+      });
+      upload.sendHead().finishInVain();
+      // Glance's end comes while the proxy does not read: the client's bytes have nowhere to go but away.
+      await peer.flushed();
+      expect(peer.unread).toHaveLength(0);
+      image = "queued";
+      expect(await upload.reading()).toBe(502);
+      await scene.expectConnectionsEnded("both");
+      await scenes.nothingLeft(SOON_MS);
+    }));
+});
+
+scenes.expectNothingLeft();
