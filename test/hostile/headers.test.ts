@@ -507,7 +507,10 @@ describe("Glance is sent the one request or nothing:", () => {
     async (_, { bytes, status, sent, closes, unfinished }) => {
       const answer = await sendTwo(bytes(FILE), unfinished);
       expect(answer?.status).toBe(status);
-      if (closes) expect(answer?.headers["connection"]).toBe("close");
+      if (closes) {
+        expect(answer?.headers["connection"]).toBe("close");
+        expect(seen()).not.toContain("GET /second");
+      }
       const [upload] = upstream.uploads;
       if (sent !== undefined) {
         expect(upload).toMatchObject({ bytes: 5, complete: true });
