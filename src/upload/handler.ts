@@ -45,6 +45,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
 
   return async (exchange, target) => {
+    // Whoever stood in front of us may have set the body flowing: not a byte may pass before it is counted.
+    exchange.request.pause();
     const upload = new Upload(
       {
         requestId: exchange.requestId,

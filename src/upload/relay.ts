@@ -89,8 +89,6 @@ class Relay {
 
   start(): void {
     const { source, upload } = this.#options;
-    // Whoever stood in front of us may have set it flowing: not a byte may pass before it is counted.
-    source.pause();
     source.on("close", this.#onSourceClose);
     if (source.destroyed && !source.readableEnded) {
       this.#onSourceClose();
