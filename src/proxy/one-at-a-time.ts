@@ -14,7 +14,8 @@ export function createOneAtATime(): RequestHandler {
     latest.set(socket, response);
     if (!before || before.writableFinished) return next();
     before.once("close", () => {
-      if (!socket.destroyed) next();
+      // Not `destroyed`: a connection that is to close after the answer before is so only a moment later.
+      if (socket.writable) next();
     });
   };
 }
