@@ -1,5 +1,6 @@
 /** The proxy as a server of its own: two listeners, their timeouts, and the way down. */
 import type { ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 import { createAdminApp } from "./admin/app.js";
 import { createReadiness } from "./admin/readiness.js";
 import { createApp } from "./app.js";
@@ -27,7 +28,7 @@ export interface ProxyServer {
   reload(): void;
   /**
    * Stops accepting and lets what is going on finish.
-   * @param timeoutMs then the rest is cut; 0: as long as it takes.
+   * @param timeoutMs then the rest is cut, and has `rollback.timeout` to settle; 0: as long as it takes.
    */
   drain(timeoutMs: number): Promise<void>;
   /** Cuts everything. */
@@ -100,8 +101,9 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
       const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
       await closed;
-      // Connections may be gone before their uploads are settled: Glance still has to put images back.
-      await observers.uploads.whenEmpty();
+      // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
+      const settled = observers.uploads.whenEmpty();
+      await (timeoutMs === 0 ? settled : Promise.race([settled, delay(config.rollback.timeout)]));
       clearInterval(sweep);
       clearTimeout(limit);
       admin.server.close();

@@ -11,6 +11,8 @@ interface Served {
 export interface Connections {
   /** What is being served on a connection now. */
   served(socket: Socket): Served | undefined;
+  /** Whether a connection is open for requests: under TLS, its handshake done. */
+  isOpen(socket: Socket): boolean;
   /** Closes those on which nothing is being served: idle ones, and such as have not sent a whole head. */
   closeUnserved(): void;
 }
@@ -35,6 +37,7 @@ export function trackConnections(server: Server): Connections {
   }
   return {
     served: (socket) => serving.get(socket),
+    isOpen: (socket) => sockets.has(socket),
     closeUnserved() {
       for (const socket of sockets) if (!serving.has(socket)) socket.destroySoon();
     },

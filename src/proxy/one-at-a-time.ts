@@ -6,16 +6,27 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { RequestHandler } from "express";
 
+/** Nothing is written for a request that waits, so nothing else would hold back a client that sends on and on. */
+const MAX_WAITING = 100;
+
 export function createOneAtATime(): RequestHandler {
-  const latest = new WeakMap<Socket, ServerResponse>();
+  const connections = new WeakMap<Socket, { latest: ServerResponse; waiting: number }>();
   return (request, response, next) => {
     const { socket } = request;
-    const before = latest.get(socket);
-    latest.set(socket, response);
-    if (!before || before.writableFinished) return next();
-    before.once("close", () => {
+    const connection = connections.get(socket) ?? { latest: response, waiting: 0 };
+    const before = connection.latest;
+    connection.latest = response;
+    connections.set(socket, connection);
+    const begin = (): void => {
       // Not `destroyed`: a connection that is to close after the answer before is so only a moment later.
       if (socket.writable) next();
+    };
+    if (before === response || before.writableFinished) return begin();
+    connection.waiting += 1;
+    if (connection.waiting > MAX_WAITING) return void socket.destroy();
+    before.once("close", () => {
+      connection.waiting -= 1;
+      begin();
     });
   };
 }

@@ -9,8 +9,8 @@ export function answerParseErrors(server: Server, connections: Connections): voi
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
     const socket = stream as Socket;
     const served = connections.served(socket);
-    if (error.code === "ECONNRESET" || !socket.writable) {
-      socket.destroy();
+    if (error.code === "ECONNRESET" || !socket.writable || !connections.isOpen(socket)) {
+      socket.destroy(); // gone, or stuck in its TLS handshake, where an answer would wait for ever
     } else if (served === undefined) {
       answer(socket, error.code);
     } else if (served.request.complete) {

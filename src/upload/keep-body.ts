@@ -28,7 +28,9 @@ export type Kept =
 export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
   return new Promise((resolve) => {
     const idle = createTimer(idleMs, () => fail(clientTimeout()));
+    let settled = false;
     const settle = (kept: Kept): void => {
+      settled = true;
       idle.stop();
       source.off("data", onPiece).off("end", onEnd).off("close", onClose);
       resolve(kept);
@@ -43,6 +45,7 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       upload.received(piece.length);
       if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
       void spool.append(piece).then((full) => {
+        if (settled) return;
         if (full) return settle({ kind: "full", why: full.full, next: full.kept ? [] : [piece] });
         idle.start();
         source.resume();

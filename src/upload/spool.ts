@@ -9,6 +9,9 @@ import { join } from "node:path";
 import { ConfigError } from "../config/config-error.js";
 import type { SpoolBudget, SpoolFull } from "./spool-budget.js";
 
+/** Pieces of a body kept one by one; a piece of a few bytes costs hundreds. */
+const MAX_PIECES = 256;
+
 /** Bytes read from the file at once. */
 const READ_BYTES = 256 * 1024;
 
@@ -29,6 +32,8 @@ export class Spool {
   #memoryBytes = 0;
   #file: FileHandle | undefined;
   #fileBytes = 0;
+  /** The writing that is going on; never rejects. */
+  #flushing: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(
@@ -53,9 +58,12 @@ export class Spool {
     this.#sizeBytes += piece.length;
     this.#memory.push(piece);
     this.#memoryBytes += piece.length;
+    if (this.#memory.length > MAX_PIECES) this.#memory = [Buffer.concat(this.#memory)];
     if (this.#memoryBytes <= memory) return undefined;
+    const flush = this.#flush();
+    this.#flushing = flush.catch(() => undefined);
     try {
-      await this.#flush();
+      await flush;
       return undefined;
     } catch {
       return { full: "disk", kept: true };
@@ -78,6 +86,7 @@ export class Spool {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#flushing; // or a file that is being opened would stay open
     this.#memory = [];
     try {
       await this.#file?.close();
@@ -90,7 +99,7 @@ export class Spool {
   /** On failure what is not in the file whole stays in memory. */
   async #flush(): Promise<void> {
     this.#file ??= await openUnnamed(this.options.dir);
-    while (this.#memoryBytes > 0) {
+    while (this.#memoryBytes > 0 && !this.#closed) {
       const { bytesWritten } = await this.#file.writev(this.#memory, this.#fileBytes);
       if (bytesWritten === 0) throw new Error("the disk takes no more");
       this.#fileBytes += bytesWritten;

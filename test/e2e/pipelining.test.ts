@@ -53,3 +53,22 @@ test("a client that leaves in the middle of several downloads leaves no connecti
   await expect.poll(() => open).toBe(0);
   expect(scene.upstream.requests.filter(({ target }) => target === FILE)).toHaveLength(1);
 });
+
+test("a request behind one that is refused for its framing is not read", async () => {
+  const peer = await scene.connect();
+  peer.send(
+    `PUT ${FILE} HTTP/1.1\r\nHost: a\r\nContent_Length: 60\r\n\r\nDELETE /v2/images/victim HTTP/1.1\r\nHost: a\r\n\r\n`,
+  );
+  expect((await peer.response()).status).toBe(400);
+  await peer.closed();
+  await scene.roundTrip();
+  expect(scene.upstream.requests.filter(({ method }) => method === "DELETE")).toEqual([]);
+});
+
+test("a client that never waits for answers is cut", async () => {
+  scene.upstream.onOther = () => undefined;
+  const peer = await scene.connect();
+  for (let count = 0; count < 200; count += 1) peer.sendHead("GET", "/v2/images");
+  await peer.closed();
+  await expect.poll(() => scene.upstream.requests.length).toBe(1);
+});

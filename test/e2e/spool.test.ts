@@ -106,6 +106,26 @@ describe("a client that", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
+  test("goes away just when its file is opened leaves none open", async () => {
+    for (let count = 0; count < 30; count += 1) {
+      const peer = await scene.startUpload();
+      peer.sendChunk(Buffer.alloc(300 * KIB));
+      await peer.flushed();
+      peer.destroy();
+    }
+    await expect.poll(async () => (await scene.proxy.uploads()).finished.length).toBe(30);
+    await expectNothingKept();
+    await expect.poll(() => openSpoolFiles()).toEqual([]);
+  });
+
+  test("sends a byte at a time loses none", async () => {
+    const peer = await scene.startUpload();
+    for (let count = 0; count < 1000; count += 1) peer.sendChunk(String(count % 10));
+    peer.endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(scene.upstream.uploads).toMatchObject([{ bytes: 1000, complete: true }]);
+  });
+
   test("stops sending gets 408, and Glance hears nothing", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk("hello");

@@ -82,6 +82,16 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     expect((await peer.response()).text).toContain("Size exceeds: expected 4 bytes, got 5 bytes");
   });
 
+  it("closes a connection whose handshake fails, so that it can be drained", async () => {
+    const upstream = await startUpstream();
+    const { certFile, keyFile } = await authority.issue("proxy.test");
+    const proxy = await start(upstream, { listen: { tls: { certFile, keyFile } } });
+    const peer = await connect(proxy.port);
+    cleanUp.push(() => peer.destroy());
+    await expect(peer.closed(15_000)).resolves.toBeDefined();
+    await proxy.drain();
+  });
+
   it("admits only clients with a certificate where listen.tls.clientCaFile asks for one", async () => {
     const upstream = await startUpstream();
     const { certFile, keyFile } = await authority.issue("proxy.test");
