@@ -15,6 +15,8 @@ export function guardRequest(method: string, httpVersion: string, head: RequestH
   }
   const encodings = head.values("transfer-encoding");
   const chunked = encodings.length > 0;
+  // Newer Nodes refuse this one themselves, with 400.
+  if (encodings.includes("")) throw badFraming("bad_request", "Transfer-Encoding: empty.");
   if (chunked && (encodings.length > 1 || encodings[0]?.toLowerCase() !== "chunked")) {
     throw badFraming("not_implemented", "Transfer-Encoding: only 'chunked' is supported.");
   }

@@ -178,11 +178,15 @@ class Relay {
 
   #write(bytes: Buffer): boolean {
     let writable = true;
+    // Node merges the writes of one turn into one chunk, unless it finds the socket corked (seen on Node 26).
+    const socket = this.#upstream?.socket;
+    socket?.cork();
     for (let start = 0; start < bytes.length; start += MAX_PIECE_BYTES) {
       const piece = bytes.subarray(start, start + MAX_PIECE_BYTES);
       this.#options.upload.forwarded(piece.length);
       writable = this.#upstream?.write(piece) ?? false;
     }
+    socket?.uncork();
     return writable;
   }
 

@@ -30,7 +30,9 @@ describe.runIf(process.platform === "linux")("memory", () => {
     const before = await resident(proxy.pid, "VmRSS");
     await writeFile(`/proc/${proxy.pid}/clear_refs`, "5"); // the peak starts over
     await act();
-    return (await resident(proxy.pid, "VmHWM")) - before;
+    const grown = (await resident(proxy.pid, "VmHWM")) - before;
+    console.info(`the proxy grew by ${Math.round(grown / MIB)} MiB at its peak`);
+    return grown;
   }
 
   it("grows by less than 64 MiB during an upload of 4 GiB", async () => {

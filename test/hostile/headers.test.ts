@@ -155,11 +155,11 @@ const ROWS: readonly Row[] = [
     ),
     status: undefined,
   })),
-  refused("Transfer-Encoding: nothing", 501, ["Transfer-Encoding:", FIVE], HELLO),
+  refused("Transfer-Encoding: nothing", 400, ["Transfer-Encoding:", FIVE], HELLO),
   refused("Transfer-Encoding twice", 400, [CHUNKED, CHUNKED], HELLO),
   refused("Transfer-Encoding: chunked, then gzip", 400, [CHUNKED, "Transfer-Encoding: gzip"], HELLO),
   refused("Transfer-Encoding: gzip, then chunked", 501, ["Transfer-Encoding: gzip", CHUNKED], HELLO),
-  refused("Transfer-Encoding: chunked, then nothing", 501, [CHUNKED, "Transfer-Encoding:"], HELLO),
+  refused("Transfer-Encoding: chunked, then nothing", 400, [CHUNKED, "Transfer-Encoding:"], HELLO),
 
   // Content-Length.
   accepted("Content-Length with blanks around", "length", ["Content-Length: \t  5  "], "hello"),
