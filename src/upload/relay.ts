@@ -13,7 +13,7 @@ import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import type { Upload } from "./upload.js";
 
-/** HAZARD: uWSGI resets the connection on pieces near 1 MiB. */
+/** uWSGI resets the connection on pieces near 1 MiB. */
 const MAX_PIECE_BYTES = 64 * 1024;
 
 /**

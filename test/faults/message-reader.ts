@@ -43,7 +43,7 @@ export class MessageReader {
       } else if (this.#lineEnd > 0) {
         this.#lineEnd -= this.#take(this.#lineEnd).length;
       } else if (this.#rest[0] === 0x30) {
-        // HAZARD: eventlet makes an image active at a lone `0`, without any line end behind it.
+        // Eventlet makes an image active at a lone `0`, without any line end behind it.
         this.complete = true;
       } else {
         const end = this.#rest.indexOf("\r\n");
