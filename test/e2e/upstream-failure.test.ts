@@ -1,8 +1,6 @@
 /** A Glance that cannot be reached, does not answer or does not speak HTTP: told apart, and Glance-shaped. */
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { startHangingListener } from "../support/hanging-listener.js";
 import { request } from "../support/raw-http.js";
 import type { UploadScript } from "../support/recording-upstream.js";
 import { FILE, SIZE, useScene } from "./scene.js";
@@ -15,33 +13,10 @@ afterEach(() => {
   for (const one of clean.splice(0)) one();
 });
 
-/** A port whose connections are never accepted: a listener that hangs, its queue full. */
-async function hangingPort(): Promise<number> {
-  const listener: ChildProcess = spawn(
-    process.execPath,
-    [
-      "-e",
-      `const server = require("net").createServer();
-       server.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
-         require("fs").writeSync(1, String(server.address().port));
-         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-       });`,
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  clean.push(() => listener.kill("SIGKILL"));
-  const [text] = (await once(listener.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
-  const port = Number(text.toString());
-  let open = 0;
-  const fillers = Array.from({ length: 8 }, () =>
-    net
-      .connect(port, "127.0.0.1")
-      .on("error", () => undefined)
-      .on("connect", () => (open += 1)),
-  );
-  clean.push(() => fillers.forEach((filler) => filler.destroy()));
-  await expect.poll(() => open).toBeGreaterThan(0);
-  return port;
+async function hangingUrl(): Promise<string> {
+  const listener = await startHangingListener();
+  clean.push(() => listener.stop());
+  return listener.url;
 }
 
 const requests = [
@@ -69,11 +44,8 @@ describe.each(requests)("%s %s", (method, target) => {
   });
 
   test("gets 504 where the connection does not open in time", async () => {
-    const port = await hangingPort();
-    const alone = await scene.startAnother(
-      { upstream: { connectTimeout: "300ms" } },
-      `http://127.0.0.1:${port}`,
-    );
+    const url = await hangingUrl();
+    const alone = await scene.startAnother({ upstream: { connectTimeout: "300ms" } }, url);
     const answer = await request(alone.port, method, target, options);
     expect(answer.status).toBe(504);
     expect(answer.text).toContain("Glance did not accept the connection in time");

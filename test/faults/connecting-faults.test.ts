@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
 import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
-import { startHangingListener, type HangingListener } from "./hanging-listener.js";
+import { startHangingListener, type HangingListener } from "../support/hanging-listener.js";
 
 let listener: Promise<HangingListener> | undefined;
 afterAll(async () => (await listener)?.stop());

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
-import { eventually } from "./eventually.js";
+import { eventually } from "../faults/eventually.js";
 
 export interface HangingListener {
   readonly url: string;
