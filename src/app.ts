@@ -53,7 +53,7 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
     observers,
   });
   const passThrough = createPassThrough(upstream, answerer, metrics, patience);
-  const importImage = createImportHandler(passThrough, metrics);
+  const importImage = createImportHandler({ config, upstream, passThrough, metrics });
 
   const observe: RequestHandler = (request, response, next) => {
     const startedAt = performance.now();
@@ -81,7 +81,7 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
       case "upload":
         return upload(exchange, target);
       case "import":
-        return importImage(exchange, target.path);
+        return importImage(exchange, target);
       case "other":
         return passThrough(exchange, target.path);
     }

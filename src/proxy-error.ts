@@ -4,6 +4,7 @@ const STATUS = Object.freeze({
   // the client's request as a whole
   bad_request: 400,
   not_found: 404,
+  conflict: 409,
   expectation_failed: 417,
   not_implemented: 501,
   loop: 508,

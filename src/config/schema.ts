@@ -196,6 +196,16 @@ const spool = z.strictObject({
     ),
 });
 
+const imports = z.strictObject({
+  verifyStaged: z
+    .boolean()
+    .prefault(true)
+    .describe(
+      "Before a `glance-direct` import look the image up, and answer 409 while its data is not staged whole: Glance would " +
+        "make an image of the part that is there.",
+    ),
+});
+
 const shutdown = z.strictObject({
   drainTimeout: durationMs
     .prefault(0)
@@ -237,6 +247,7 @@ export const configSchema = z.strictObject({
   limits: limits.prefault({}).describe("What a client may ask for."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
   spool: spool.prefault({}).describe("Keeping bodies of unknown size, where `size.unknown` is `spool`."),
+  import: imports.prefault({}).describe("Imports of staged data."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Whose forwarding headers are believed."),
   cors: cors.prefault({}).describe("Browsers that talk to Glance directly (Horizon's direct upload)."),

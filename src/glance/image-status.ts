@@ -8,6 +8,9 @@ export type ImageLookUp =
   | { readonly kind: "gone"; readonly httpStatus: number }
   | { readonly kind: "failed" };
 
+/** How long an image is looked up before something is begun; then Glance is asked by doing it. Milliseconds. */
+export const LOOK_UP_TIMEOUT_MS = 10_000;
+
 /** An image's record is a few KiB; anything far larger is not one. */
 const MAX_BODY_BYTES = 1024 * 1024;
 

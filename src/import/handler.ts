@@ -1,34 +1,109 @@
-/** `POST /v2/images/{id}/import`: passed on as it is, and counted by the method its body names. */
+/**
+ * `POST /v2/images/{id}/import`: counted by the method its body names, and passed on as it is. What was staged only in part is
+ * not imported: Glance itself would make an image of it.
+ */
 import type { IncomingMessage } from "node:http";
+import type { Config } from "../config/schema.js";
+import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../glance/image-status.js";
 import type { Metrics } from "../observe/metrics.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { PassThrough } from "../proxy/pass-through.js";
+import type { Upstream } from "../proxy/upstream.js";
+import { ProxyError, clientTimeout } from "../proxy-error.js";
+import { createTimer } from "../timer.js";
 
 /** An import request is a few hundred bytes; a larger body is not looked into. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-export function createImportHandler(passThrough: PassThrough, metrics: Metrics): PassThrough {
-  return (exchange: Exchange, path: string) => {
-    const passed = passThrough(exchange, path);
-    // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
-    observeBody(exchange.request, (body) => metrics.importRequested(methodOf(body)));
-    return passed;
+export interface ImportTarget {
+  readonly imageId: string;
+  /** What to send to Glance. */
+  readonly path: string;
+}
+
+export interface ImportHandlerOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly passThrough: PassThrough;
+  readonly metrics: Metrics;
+}
+
+/** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
+export type ImportHandler = (exchange: Exchange, target: ImportTarget) => Promise<void>;
+
+export function createImportHandler(options: ImportHandlerOptions): ImportHandler {
+  const { config, upstream, passThrough, metrics } = options;
+
+  return async (exchange, { imageId, path }) => {
+    exchange.sendContinue();
+    const body = await peekBody(exchange.request, config.limits.idleTimeout);
+    if (body === "gone") return;
+    const method = methodOf(body);
+    metrics.importRequested(method);
+    if (method === "glance-direct" && config.import.verifyStaged) await requireStaged(exchange, imageId);
+    if (exchange.response.destroyed) return;
+    await passThrough(exchange, path);
   };
+
+  async function requireStaged(exchange: Exchange, imageId: string): Promise<void> {
+    const seen = await lookUpImage(upstream, imageId, exchange.upstreamHeaders(), LOOK_UP_TIMEOUT_MS);
+    // Whatever else is seen, or not seen, Glance decides.
+    if (seen.kind === "found" && seen.status === "uploading" && seen.size === null) {
+      throw new ProxyError(
+        "conflict",
+        `The data of image ${imageId} is not staged whole: wait until its upload to stage has ended, then import it.`,
+      );
+    }
+  }
 }
 
-function observeBody(request: IncomingMessage, onEnd: (body: string) => void): void {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  request.on("data", (piece: Buffer) => {
-    bytes += piece.length;
-    if (bytes <= MAX_BODY_BYTES) pieces.push(piece);
+/**
+ * Reads the body and puts it back, for whoever reads the request next.
+ * @returns what could be read of it within {@link MAX_BODY_BYTES}; empty where it is larger; `gone` with the client.
+ * @throws ProxyError `client_timeout`.
+ */
+function peekBody(request: IncomingMessage, idleMs: number): Promise<Buffer | "gone"> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const stop = (): void => {
+      idle.stop();
+      request.off("readable", onReadable).off("end", onEnd).off("close", onClose);
+    };
+    const idle = createTimer(idleMs, () => {
+      stop();
+      reject(clientTimeout());
+    });
+    const onReadable = (): void => {
+      idle.start();
+      for (let piece; (piece = request.read() as Buffer | null) !== null;) {
+        pieces.push(piece);
+        bytes += piece.length;
+      }
+      if (!request.complete && bytes <= MAX_BODY_BYTES) return;
+      stop();
+      const body = Buffer.concat(pieces);
+      // In the same turn as the last read: the end of the body is not yet said, and now comes behind it.
+      if (bytes > 0) request.unshift(body);
+      resolve(bytes <= MAX_BODY_BYTES ? body : Buffer.alloc(0));
+    };
+    const onEnd = (): void => {
+      stop();
+      resolve(Buffer.alloc(0));
+    };
+    const onClose = (): void => {
+      stop();
+      resolve("gone");
+    };
+    if (request.destroyed) return onClose();
+    request.on("readable", onReadable).once("end", onEnd).once("close", onClose);
+    idle.start();
   });
-  request.once("end", () => onEnd(bytes <= MAX_BODY_BYTES ? Buffer.concat(pieces).toString() : ""));
 }
 
-function methodOf(body: string): string {
+function methodOf(body: Buffer): string {
   try {
-    const { method } = JSON.parse(body) as { method?: { name?: unknown } };
+    const { method } = JSON.parse(body.toString()) as { method?: { name?: unknown } };
     return typeof method?.name === "string" ? method.name : "";
   } catch {
     return ""; // Glance will say so

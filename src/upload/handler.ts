@@ -1,7 +1,7 @@
 /** One upload, as its way goes: learn the size, check the limits, relay and count, wait for Glance, answer. */
 import type { ServerResponse } from "node:http";
 import type { Config } from "../config/schema.js";
-import { lookUpImage } from "../glance/image-status.js";
+import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../glance/image-status.js";
 import type { Operation } from "../glance/request-target.js";
 import { ProxyError, toProxyError } from "../proxy-error.js";
 import type { Answerer } from "../proxy/answer.js";
@@ -18,9 +18,6 @@ import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
 
 /** Seconds after which a client that was turned away for want of a place may come again. */
 const RETRY_AFTER_SECONDS = 10;
-
-/** How long an image is looked up before its body is kept; then Glance is asked by the upload itself. */
-const LOOK_UP_TIMEOUT_MS = 10_000;
 
 export interface UploadTarget {
   readonly operation: Operation;

@@ -155,6 +155,7 @@ export function outcomeOf(code: ProxyErrorCode): Outcome {
       return "busy";
     case "bad_request":
     case "not_found":
+    case "conflict":
     case "expectation_failed":
     case "not_implemented":
     case "loop":

@@ -236,22 +236,3 @@ describe("an answer", () => {
     peer.destroy();
   });
 });
-
-describe("an import", () => {
-  test.each([
-    ["glance-direct", '{"method":{"name":"glance-direct"}}'],
-    ["web-download", '{"method":{"name":"web-download","uri":"http://x"}}'],
-    ["other", '{"method":{"name":"of my own"}}'],
-    ["other", "not json"],
-  ])("by %s is counted and arrives as it is", async (method, body) => {
-    const answer = await request(scene.proxy.port, "POST", "/v2/images/one/import", { body });
-    expect(answer.status).toBe(200);
-    expect(scene.upstream.requests.at(-1)).toMatchObject({
-      method: "POST",
-      target: "/v2/images/one/import",
-      bytes: Buffer.byteLength(body),
-      complete: true,
-    });
-    expect(await scene.proxy.metric(`imports_total{method="${method}"}`)).toBe(1);
-  });
-});

@@ -2,9 +2,10 @@
 import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startCommand } from "../support/cli.js";
-import { connect } from "../support/raw-http.js";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { startCommand, type RunningCommand } from "../support/cli.js";
+import { connect, request } from "../support/raw-http.js";
+import { describeWith } from "../support/requirements.js";
 import { FILE, SIZE, STAGE, useScene } from "./scene.js";
 
 const KIB = 1024;
@@ -276,5 +277,63 @@ describe.runIf(process.platform === "linux")("the process", () => {
       peer.destroy();
       await command.stop();
     }
+  });
+});
+
+describeWith(["tmpfs"], "a full disk", () => {
+  let command: RunningCommand;
+  afterEach(() => command.stop());
+
+  /** With a disk of 1 MiB. */
+  async function start(onFull: "forward" | "reject"): Promise<void> {
+    const mount = `mount -t tmpfs -o size=1m none '${dir}' && exec "$@"`;
+    command = await startCommand(
+      scene.upstream.url,
+      {
+        GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
+        GLANCE_SIZE_PROXY_SPOOL__DIR: dir,
+        GLANCE_SIZE_PROXY_SPOOL__MEMORY: "1KiB",
+        GLANCE_SIZE_PROXY_SPOOL__ON_FULL: onFull,
+      },
+      ["/usr/bin/unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"],
+    );
+  }
+
+  async function upload(bytes: number): Promise<{ status: number; whole: boolean }> {
+    const body = Buffer.from(Array.from({ length: bytes }, (_, index) => index % 251));
+    const seen: Buffer[] = [];
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.on("data", (piece: Buffer) => seen.push(piece));
+      incoming.once("end", () => response.writeHead(204).end());
+    };
+    const peer = await scene.startUpload({}, FILE, command.port);
+    for (let at = 0; at < bytes; at += 50_000) peer.sendChunk(body.subarray(at, at + 50_000));
+    peer.endChunks();
+    const { status } = await peer.response();
+    return { status, whole: Buffer.concat(seen).equals(body) };
+  }
+
+  async function metrics(): Promise<string> {
+    return (await request(command.adminPort, "GET", "/metrics")).text;
+  }
+
+  test("with onFull: forward, nothing of the body is lost, and its place is given back", async () => {
+    await start("forward");
+    expect(await upload(3_000_000)).toEqual({ status: 204, whole: true });
+    expect(scene.upstream.uploads[0]?.headers).toMatchObject({ "transfer-encoding": "chunked" });
+    expect(await metrics()).toContain('spool_full_total{reason="disk"} 1');
+    expect(await upload(900_000)).toEqual({ status: 204, whole: true });
+    expect(scene.upstream.uploads[1]?.headers).toMatchObject({ "content-length": "900000" });
+    expect(await metrics()).toMatch(/spool_bytes 0$/m);
+  });
+
+  test("with onFull: reject, the client gets 507, Glance hears nothing, and the place is given back", async () => {
+    await start("reject");
+    expect(await upload(3_000_000)).toEqual({ status: 507, whole: false });
+    expect(scene.upstream.uploads).toEqual([]);
+    expect(await metrics()).toContain('spool_full_total{reason="disk"} 1');
+    expect(await upload(900_000)).toEqual({ status: 204, whole: true });
+    expect(await metrics()).toMatch(/spool_bytes 0$/m);
   });
 });

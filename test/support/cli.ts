@@ -13,16 +13,25 @@ export interface RunningCommand {
   stop(): Promise<void>;
 }
 
-/** Starts `glance-size-proxy` on free ports and waits until it says that it listens. */
+/**
+ * Starts `glance-size-proxy` on free ports and waits until it says that it listens.
+ * @param launcher a command that replaces itself by the one behind it, such as `["/usr/bin/env"]`.
+ */
 export async function startCommand(
   upstreamUrl: string,
   env: Record<string, string> = {},
+  launcher: readonly string[] = [],
 ): Promise<RunningCommand> {
-  const child = spawn(
+  const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const [file = "", ...args] = [
+    ...launcher,
     process.execPath,
-    ["dist/cli.js", "--upstream", upstreamUrl, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
-    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } },
-  );
+    ...["dist/cli.js", "--upstream", upstreamUrl, ...addresses],
+  ];
+  const child = spawn(file, args, {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
+  });
   const lines: string[] = [];
   const reader = createInterface({ input: child.stdout });
   reader.on("line", (line) => lines.push(line));

@@ -28,8 +28,9 @@ export interface RecordingUpstream {
   onUpload: UploadScript;
   /** What `GET /v2/images/{id}` says. */
   imageStatus: string;
+  imageSize: number | null;
   /** Called before it says so. */
-  onLookUp: () => void;
+  onLookUp: (request: IncomingMessage) => void;
   /** For every request that is neither. */
   onOther: UploadScript;
   stop(): Promise<void>;
@@ -62,6 +63,7 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     },
     onUpload: accept,
     imageStatus: "queued",
+    imageSize: null,
     onLookUp: () => undefined,
     onOther: (request, response) => {
       request.resume().once("end", () => response.end(`${request.method} ${request.url}`));
@@ -76,9 +78,9 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     record(request, requests);
     if (request.method === "PUT") upstream.onUpload(request, response);
     else if (request.method === "GET" && /^\/v2\/images\/[^/]+$/.test(request.url ?? "")) {
-      upstream.onLookUp();
+      upstream.onLookUp(request);
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ status: upstream.imageStatus, size: null }));
+      response.end(JSON.stringify({ status: upstream.imageStatus, size: upstream.imageSize }));
     } else upstream.onOther(request, response);
   };
   server.on("request", onRequest);

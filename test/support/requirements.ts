@@ -6,7 +6,7 @@ import { accessSync, constants } from "node:fs";
 import { type RunnerTask, describe, it } from "vitest";
 
 export type Requirement =
-  "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool" | "openssl";
+  "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool" | "openssl" | "tmpfs";
 
 interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
@@ -36,6 +36,8 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
   },
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
+  // In a namespace of its own: no rights are needed, and nothing stays mounted.
+  tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
 };
 

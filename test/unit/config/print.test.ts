@@ -27,6 +27,7 @@ const everything: ConfigInput = {
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
   rollback: { verify: false, timeout: "90s", interval: "1ms" },
   spool: { dir: "/spool", memory: "2MiB", maxPerUpload: "3GiB", maxTotal: "4GiB", onFull: "reject" },
+  import: { verifyStaged: false },
   shutdown: { drainTimeout: "1d" },
   forwarded: { trust: ["10.0.0.0/8", "::1"] },
   cors: { allowedOrigins: ["https://horizon.example"] },

@@ -1,0 +1,144 @@
+/** Imports: counted, passed on as they are, and not before what they import is there. */
+import { expect, describe, test } from "vitest";
+import { request } from "../support/raw-http.js";
+import { CHUNKED, useScene } from "./scene.js";
+
+const IMPORT = "/v2/images/one/import";
+const DIRECT = '{"method":{"name":"glance-direct"}}';
+
+const scene = useScene({ limits: { idleTimeout: "500ms" } });
+
+function importsUpstream() {
+  return scene.upstream.requests.filter(({ method }) => method === "POST");
+}
+
+describe.each([
+  ["Content-Length", (body: string) => ({ body })],
+  [
+    "chunked",
+    (body: string) => ({
+      headers: CHUNKED,
+      body: `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    }),
+  ],
+])("with %s", (_framing, framed) => {
+  test.each([
+    ["glance-direct", DIRECT],
+    ["web-download", '{"method":{"name":"web-download","uri":"http://x"}}'],
+    ["other", '{"method":{"name":"of my own"}}'],
+    ["other", '{"method":{"name":5}}'],
+    ["other", "not json"],
+    ["other", `{"method":{"name":"glance-direct"},"more":"${"x".repeat(65_536)}"}`],
+    ["other", "x".repeat(1_000_000)],
+  ])("an import by %s is counted and arrives as it is", async (method, body) => {
+    let seen = "";
+    scene.upstream.onOther = (incoming, response) => {
+      incoming.setEncoding("utf8").on("data", (piece: string) => (seen += piece));
+      incoming.once("end", () => response.writeHead(202).end());
+    };
+    const answer = await request(scene.proxy.port, "POST", IMPORT, framed(body));
+    expect(answer.status).toBe(202);
+    expect(seen === body).toBe(true);
+    expect(importsUpstream()).toMatchObject([{ target: IMPORT, bytes: body.length, complete: true }]);
+    expect(await scene.proxy.metric(`imports_total{method="${method}"}`)).toBe(1);
+  });
+});
+
+test.each([{}, { "Content-Length": 0 }])("one without a body arrives without one (%j)", async (headers) => {
+  const peer = await scene.connect();
+  peer.sendHead("POST", IMPORT, headers);
+  expect((await peer.response()).status).toBe(200);
+  expect(importsUpstream()).toMatchObject([{ bytes: 0, complete: true }]);
+});
+
+describe("by glance-direct", () => {
+  test("of an image that is uploading and has no size gets 409, and Glance hears nothing of it", async () => {
+    scene.upstream.imageStatus = "uploading";
+    const answer = await request(scene.proxy.port, "POST", IMPORT, {
+      headers: { Accept: "application/json" },
+      body: DIRECT,
+    });
+    expect(answer.status).toBe(409);
+    expect(answer.text).toContain(
+      "The data of image one is not staged whole: wait until its upload to stage",
+    );
+    expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
+    expect(importsUpstream()).toEqual([]);
+    expect(await scene.proxy.metric('imports_total{method="glance-direct"}')).toBe(1);
+  });
+
+  test("the image is looked up with the client's own credentials", async () => {
+    const headers = { "X-Auth-Token": "of-this-client" };
+    await request(scene.proxy.port, "POST", IMPORT, { headers, body: DIRECT });
+    const [lookUp, passed] = scene.upstream.requests;
+    expect(lookUp).toMatchObject({ method: "GET", target: "/v2/images/one" });
+    expect(lookUp?.headers["x-auth-token"]).toBe("of-this-client");
+    expect(passed).toMatchObject({ method: "POST" });
+  });
+
+  test.each([
+    ["uploading", 5],
+    ["uploading", 0],
+    ["queued", null],
+    ["active", 5],
+  ])("of an image that is %s with size %j is passed on", async (status, size) => {
+    scene.upstream.imageStatus = status;
+    scene.upstream.imageSize = size;
+    const answer = await request(scene.proxy.port, "POST", IMPORT, { body: DIRECT });
+    expect(answer.status).toBe(200);
+  });
+
+  test("is passed on where the look-up fails", async () => {
+    scene.upstream.imageStatus = "uploading";
+    scene.upstream.onLookUp = (incoming) => incoming.socket.destroy();
+    const answer = await request(scene.proxy.port, "POST", IMPORT, { body: DIRECT });
+    expect(answer.status).toBe(200);
+  });
+
+  test("is passed on without a look-up where import.verifyStaged is false", async () => {
+    scene.upstream.imageStatus = "uploading";
+    const proxy = await scene.startAnother({ import: { verifyStaged: false } });
+    expect((await request(proxy.port, "POST", IMPORT, { body: DIRECT })).status).toBe(200);
+    expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["POST"]);
+  });
+});
+
+test("by another method no image is looked up", async () => {
+  await request(scene.proxy.port, "POST", IMPORT, { body: '{"method":{"name":"copy-image"}}' });
+  expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["POST"]);
+});
+
+describe("a client that", () => {
+  test("waits for 100 gets it", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length, Expect: "100-continue" });
+    expect((await peer.interim()).status).toBe(100);
+    peer.send(DIRECT);
+    expect((await peer.response()).status).toBe(200);
+    expect(peer.interims).toHaveLength(1);
+  });
+
+  test("stops in the middle of the body gets 408", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT.slice(0, 10));
+    expect((await peer.response()).status).toBe(408);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+
+  test("goes away in the middle of the body leaves nothing behind", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT.slice(0, 10));
+    await peer.flushed();
+    peer.destroy();
+    await expect.poll(() => scene.proxy.metric('requests_total{method="POST",status="499"}')).toBe(1);
+    expect(scene.upstream.requests).toEqual([]);
+  });
+
+  test("sends the next request behind it gets both answers", async () => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT);
+    peer.sendHead("GET", "/v2/schemas/image");
+    expect((await peer.response()).text).toBe(`POST ${IMPORT}`);
+    expect((await peer.response()).text).toBe("GET /v2/schemas/image");
+  });
+});
