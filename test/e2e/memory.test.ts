@@ -12,7 +12,9 @@ const IMAGE_BYTES = 4096 * MIB;
 const ALLOWED_BYTES = 64 * MIB;
 const PIECE = Buffer.alloc(MIB);
 
-describe.runIf(process.platform === "linux")("memory", () => {
+// How much garbage lies about depends on when the collector gets to run: a busy machine may have another try. What is
+// kept would be kept each time.
+describe.runIf(process.platform === "linux")("memory", { retry: 2 }, () => {
   let upstream: RecordingUpstream;
   let proxy: RunningCommand;
   beforeAll(async () => {

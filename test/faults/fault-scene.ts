@@ -10,9 +10,9 @@ import { startScriptedGlance, type ScriptedGlance } from "./scripted-glance.js";
 
 /** Short, so that whatever is bounded ends within a test; each is waited for, none is measured. */
 export const SHORT: TestProxyConfig = {
-  upstream: { connectTimeout: "300ms", responseTimeout: "500ms" },
-  limits: { idleTimeout: "300ms" },
-  rollback: { timeout: "400ms", interval: "20ms" },
+  upstream: { connectTimeout: "600ms", responseTimeout: "1s" },
+  limits: { idleTimeout: "600ms" },
+  rollback: { timeout: "1200ms", interval: "20ms" },
 };
 
 /** A proxy with a Glance of its own behind it; one combination at a time has it. */
@@ -25,6 +25,7 @@ export interface FaultScene {
   expectConnectionsEnded(side: "glance" | "both"): Promise<void>;
   /** Throws unless the proxy notices that its clients have gone. */
   expectClientsGone(): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface SettledUpload {
@@ -88,6 +89,11 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
           "the proxy to end its clients' connections",
         );
       },
+      async close() {
+        for (const peer of peers.splice(0)) peer.destroy();
+        proxy.stop();
+        await glance.stop();
+      },
     };
     all.push(scene);
     return scene;
@@ -95,11 +101,16 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
 
   async function run(act: (scene: FaultScene) => Promise<void>): Promise<void> {
     const scene = idle.pop() ?? (await open());
-    await act(scene);
-    await scene.expectConnectionsEnded("both");
-    await scene.glance.readToTheEnd();
-    // A scene that has failed is not used again: what is left in it would make others fail.
-    idle.push(scene);
+    try {
+      await act(scene);
+      await scene.expectConnectionsEnded("both");
+      await scene.glance.readToTheEnd();
+      idle.push(scene);
+    } catch (error) {
+      // Not used again: what is left in it would make others fail.
+      await scene.close();
+      throw error;
+    }
   }
 
   beforeAll(async () => {
@@ -114,10 +125,7 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
     idle.push(first);
   });
   afterAll(async () => {
-    for (const { proxy, glance } of all) {
-      proxy.stop();
-      await glance.stop();
-    }
+    for (const scene of all) await scene.close();
   });
 
   return {

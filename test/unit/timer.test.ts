@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createTimer } from "../../src/timer.js";
 
@@ -26,7 +28,7 @@ it("starts over each time it is started", () => {
     timer.start();
   }
   expect(onExpiry).not.toHaveBeenCalled();
-  vi.advanceTimersByTime(100);
+  vi.advanceTimersByTime(101);
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
@@ -38,7 +40,7 @@ it("does not expire once stopped, and may be started again", () => {
   vi.advanceTimersByTime(1000);
   expect(onExpiry).not.toHaveBeenCalled();
   timer.start();
-  vi.advanceTimersByTime(100);
+  vi.advanceTimersByTime(101);
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
@@ -53,4 +55,27 @@ it("never expires with 0", () => {
 
 it("does nothing when stopped before it was started", () => {
   expect(() => createTimer(1, () => undefined).stop()).not.toThrow();
+});
+
+it("does not expire where what it waits for has come while the process was kept from running", async () => {
+  vi.useRealTimers();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [accepted] = (await once(server, "connection")) as [Socket];
+  try {
+    const onExpiry = vi.fn();
+    const timer = createTimer(20, onExpiry);
+    accepted.on("data", () => timer.stop());
+    await new Promise((resolve) => client.write("x", resolve));
+    timer.start();
+    for (const until = performance.now() + 50; performance.now() < until;);
+    await once(accepted, "data");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(onExpiry).not.toHaveBeenCalled();
+  } finally {
+    client.destroy();
+    accepted.destroy();
+    server.close();
+  }
 });
