@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { createAdminApp } from "./admin/app.js";
-import { createReadiness } from "./admin/readiness.js";
+import { createReadiness, glanceAnswers } from "./admin/readiness.js";
 import { createApp } from "./app.js";
 import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
@@ -64,6 +64,7 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
   server.on("request", app).on("checkContinue", app).on("checkExpectation", app);
   const connections = trackConnections(server);
   answerParseErrors(server, connections);
+  metrics.watchUpstream(() => glanceAnswers(upstream));
   metrics.watchCertificates({
     listen: () => expiryOf(listener.credentials()),
     upstream: () => expiryOf(upstream.credentials()),

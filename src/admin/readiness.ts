@@ -17,7 +17,7 @@ export function createReadiness(upstream: Upstream): Readiness {
   return {
     async check() {
       if (draining) return "draining";
-      return (await answers(upstream)) ? "ready" : "glance_unreachable";
+      return (await glanceAnswers(upstream)) ? "ready" : "glance_unreachable";
     },
     startDraining() {
       draining = true;
@@ -26,7 +26,7 @@ export function createReadiness(upstream: Upstream): Readiness {
 }
 
 /** Any HTTP answer will do: what Glance thinks of its stores or of Keystone is not the proxy's readiness. */
-function answers(upstream: Upstream): Promise<boolean> {
+export function glanceAnswers(upstream: Upstream): Promise<boolean> {
   return new Promise((resolve) => {
     const request = upstream.request("GET", "/versions", {
       host: upstream.authority,

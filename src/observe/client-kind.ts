@@ -10,6 +10,8 @@ const PATTERNS = [
 
 export type ClientKind = (typeof PATTERNS)[number][0] | "other";
 
+export const CLIENT_KINDS: readonly ClientKind[] = [...PATTERNS.map(([kind]) => kind), "other"];
+
 export function clientKind(userAgent: string | undefined): ClientKind {
   return PATTERNS.find(([, pattern]) => pattern.test(userAgent ?? ""))?.[0] ?? "other";
 }

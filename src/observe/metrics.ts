@@ -1,11 +1,11 @@
 /** Every metric, its name, labels and meaning. Labels come from closed sets: never an id, a project or a path. */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type Aggregator } from "prom-client";
 import type { Operation } from "../glance/request-target.js";
-import type { UpstreamErrorKind } from "../proxy/upstream.js";
-import type { RollbackResult } from "../upload/rollback.js";
+import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../proxy/upstream.js";
+import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
 import type { SizeSource } from "../upload/declared-size.js";
-import type { SpoolFull } from "../upload/spool-budget.js";
-import type { ClientKind } from "./client-kind.js";
+import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool-budget.js";
+import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import { version } from "../version.js";
 
 const PREFIX = "glance_size_proxy_";
@@ -28,7 +28,7 @@ export const OUTCOMES = [
 export type Outcome = (typeof OUTCOMES)[number];
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-const IMPORT_METHODS = new Set(["glance-direct", "web-download", "glance-download", "copy-image"]);
+const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "copy-image"];
 
 /** Bytes since the start, by operation; plain numbers, because they are added to with every piece of every body. */
 export interface ByteTotals {
@@ -54,10 +54,17 @@ export interface Metrics {
   uploadSettled(figures: UploadFigures): void;
   rollback(result: RollbackResult, seconds: number): void;
   spoolFull(why: SpoolFull): void;
-  watchSpool(spool: { readonly usedBytes: number; readonly uploads: number }): void;
+  /** @param spool its `maxBytes` are 0 without a limit. */
+  watchSpool(spool: {
+    readonly usedBytes: number;
+    readonly uploads: number;
+    readonly maxBytes: number;
+  }): void;
   importRequested(method: string): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
+  /** @param answers asks Glance, once a scrape; settles well within the time that a scrape may take. */
+  watchUpstream(answers: () => Promise<boolean>): void;
   /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
   watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
 }
@@ -69,6 +76,24 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
   function counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
     return new Counter<Label>({ name: PREFIX + name, help, labelNames, registers });
+  }
+  /** Each value is there from the start: of a counter whose first sample is 1, Prometheus sees no increase. */
+  function counterBy(name: string, help: string, label: string, values: readonly string[]) {
+    const made = counter(name, help, [label]);
+    for (const value of values) made.inc({ [label]: value }, 0);
+    return made;
+  }
+  /** @param aggregator what several processes' values make together. */
+  function gauge(name: string, help: string, aggregator: Aggregator, read: () => number | Promise<number>) {
+    new Gauge({
+      name: PREFIX + name,
+      help,
+      aggregator,
+      registers,
+      async collect() {
+        this.set(await read());
+      },
+    });
   }
   function byteCounter(name: string, help: string, totals: Record<Operation, number>) {
     new Counter({
@@ -95,6 +120,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     name: `${PREFIX}uploads_in_flight`,
     help: "Uploads going on now",
     labelNames: ["operation"],
+    aggregator: "sum",
     registers,
   });
   const duration = new Histogram({
@@ -111,27 +137,40 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     buckets: [20, 24, 26, 28, 30, 32, 34, 36, 38, 40].map((power) => 2 ** power),
     registers,
   });
-  const reframed = counter(
+  const reframed = counterBy(
     "reframed_uploads_total",
     "Uploads that came chunked and were sent on with Content-Length",
-    ["operation"],
+    "operation",
+    ["file", "stage"],
   );
-  const undeclared = counter(
+  const undeclared = counterBy(
     "undeclared_uploads_total",
     "Uploads whose size nobody announced, by kind of client",
-    ["client"],
+    "client",
+    CLIENT_KINDS,
   );
-  const rollbacks = counter("rollbacks_total", "Aborted uploads, by what was then seen of the image", [
+  const rollbacks = counterBy(
+    "rollbacks_total",
+    "Aborted uploads, by what was then seen of the image",
     "result",
-  ]);
+    ROLLBACK_RESULTS,
+  );
   const rollbackDuration = new Histogram({
     name: `${PREFIX}rollback_duration_seconds`,
     help: "Time from the abort of an upload until Glance had put the image back",
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
-  const spoolFull = counter("spool_full_total", "Times that a bound of the spool was reached", ["reason"]);
-  const imports = counter("imports_total", "Import requests, by method", ["method"]);
+  const spoolFull = counterBy(
+    "spool_full_total",
+    "Times that a bound of the spool was reached",
+    "reason",
+    SPOOL_BOUNDS,
+  );
+  const imports = counterBy("imports_total", "Import requests, by method", "method", [
+    ...IMPORT_METHODS,
+    "other",
+  ]);
   const requests = counter("requests_total", "Requests answered, uploads included", ["method", "status"]);
   const requestDuration = new Histogram({
     name: `${PREFIX}request_duration_seconds`,
@@ -140,13 +179,17 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600],
     registers,
   });
-  const upstreamErrors = counter("upstream_errors_total", "Failures between the proxy and Glance, by kind", [
+  const upstreamErrors = counterBy(
+    "upstream_errors_total",
+    "Failures between the proxy and Glance, by kind",
     "kind",
-  ]);
+    UPSTREAM_ERROR_KINDS,
+  );
   new Gauge({
     name: `${PREFIX}build_info`,
     help: "Always 1; the label tells the version",
     labelNames: ["version"],
+    aggregator: "first",
     registers,
   }).set({ version }, 1);
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
@@ -181,22 +224,20 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       spoolFull.inc({ reason: why });
     },
     watchSpool(spool) {
-      for (const [name, help, read] of [
-        ["spool_bytes", "Bytes of image data kept now until their size is known", () => spool.usedBytes],
-        ["spool_uploads", "Uploads of which something is kept now", () => spool.uploads],
-      ] as const) {
-        new Gauge({
-          name: PREFIX + name,
-          help,
-          registers,
-          collect() {
-            this.set(read());
-          },
-        });
+      gauge(
+        "spool_bytes",
+        "Bytes of image data kept now until their size is known",
+        "sum",
+        () => spool.usedBytes,
+      );
+      gauge("spool_uploads", "Uploads of which something is kept now", "sum", () => spool.uploads);
+      // Absent without a limit: what is nearly full is bytes / limit, and that then has no value.
+      if (spool.maxBytes > 0) {
+        gauge("spool_limit_bytes", "Most bytes that the spool may keep", "first", () => spool.maxBytes);
       }
     },
     importRequested(method) {
-      imports.inc({ method: IMPORT_METHODS.has(method) ? method : "other" });
+      imports.inc({ method: IMPORT_METHODS.includes(method) ? method : "other" });
     },
     request(method, status, seconds) {
       const known = METHODS.has(method) ? method : "other";
@@ -206,11 +247,18 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     upstreamError(kind) {
       upstreamErrors.inc({ kind });
     },
+    watchUpstream(answers) {
+      // Of several processes the worst: each has connections of its own.
+      gauge("upstream_up", "Whether Glance answered the proxy at this scrape: 1 or 0", "min", async () =>
+        (await answers()) ? 1 : 0,
+      );
+    },
     watchCertificates(expiries) {
       new Gauge({
         name: `${PREFIX}tls_certificate_expiry_timestamp_seconds`,
         help: "When the certificate shown to clients (listen) or to Glance (upstream) ends, in seconds since 1970",
         labelNames: ["side"],
+        aggregator: "min", // of processes with different ones, that which ends first
         registers,
         collect() {
           this.reset();

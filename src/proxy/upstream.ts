@@ -109,9 +109,18 @@ export function onceConnected(connection: Duplex | Socket, act: () => void): voi
   connection.once(connection instanceof TLSSocket ? "secureConnect" : "connect", act);
 }
 
+export const UPSTREAM_ERROR_KINDS = [
+  "connect",
+  "connect_timeout",
+  "timeout",
+  "reset",
+  "protocol",
+  "early_success",
+  "truncated",
+] as const;
+
 /** What happened between the proxy and Glance; a label of the metrics. */
-export type UpstreamErrorKind =
-  "connect" | "connect_timeout" | "timeout" | "reset" | "protocol" | "early_success" | "truncated";
+export type UpstreamErrorKind = (typeof UPSTREAM_ERROR_KINDS)[number];
 
 const KINDS: Partial<Record<ProxyErrorCode, UpstreamErrorKind>> = {
   upstream_unreachable: "connect",

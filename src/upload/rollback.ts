@@ -2,8 +2,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../glance/image-status.js";
 
+export const ROLLBACK_RESULTS = ["queued", "timeout", "active", "unknown"] as const;
+
 /** `queued`: no longer `saving` or `uploading`; `timeout`: still so; `active`: Glance holds it as whole; `unknown`: not to be seen. */
-export type RollbackResult = "queued" | "timeout" | "active" | "unknown";
+export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
 
 export interface RollbackOptions {
   /** Milliseconds. */

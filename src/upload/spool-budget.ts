@@ -1,9 +1,13 @@
 /** What all spooled bodies together may take. Space is reserved before it is used, so that no number of uploads overruns it. */
 
+export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
+
 /** Which bound was reached; a label of the metrics. */
-export type SpoolFull = "per_upload" | "total" | "disk";
+export type SpoolFull = (typeof SPOOL_BOUNDS)[number];
 
 export interface SpoolBudget {
+  /** `spool.maxTotal`; 0: no limit. */
+  readonly maxBytes: number;
   /** Bytes reserved now. */
   readonly usedBytes: number;
   /** Bodies kept now. */
@@ -20,6 +24,7 @@ export function createSpoolBudget(maxBytes: number): SpoolBudget {
   let usedBytes = 0;
   let uploads = 0;
   return {
+    maxBytes,
     get usedBytes() {
       return usedBytes;
     },

@@ -77,6 +77,8 @@ describe("/livez and /readyz", () => {
     const ready = await request(alone.adminPort, "GET", "/readyz");
     expect(ready.status).toBe(503);
     expect(ready.json()).toEqual({ status: "glance_unreachable" });
+    expect(await alone.metric("upstream_up")).toBe(0);
+    expect(await scene.proxy.metric("upstream_up")).toBe(1);
     expect((await request(alone.adminPort, "GET", "/livez")).status).toBe(200);
   });
 

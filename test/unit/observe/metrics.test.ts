@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { AggregatorRegistry, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { createMetrics, OUTCOMES, type Metrics } from "../../../src/observe/metrics.js";
 
@@ -13,6 +13,9 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   upload_duration_seconds: ["operation"],
   upload_size_bytes: ["operation"],
   reframed_uploads_total: ["operation"],
+  spool_bytes: [],
+  spool_uploads: [],
+  spool_limit_bytes: [],
   spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
   rollbacks_total: ["result"],
@@ -21,6 +24,8 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   requests_total: ["method", "status"],
   request_duration_seconds: ["method"],
   upstream_errors_total: ["kind"],
+  upstream_up: [],
+  tls_certificate_expiry_timestamp_seconds: ["side"],
   build_info: ["version"],
 };
 
@@ -32,6 +37,8 @@ const FIGURES = {
   durationSeconds: 1,
   reframed: false,
 } as const;
+
+const SPOOL = { usedBytes: 5, uploads: 1, maxBytes: 10 } as const;
 
 /** Everything that can be counted, counted once. */
 function exercise(metrics: Metrics): void {
@@ -51,6 +58,9 @@ function exercise(metrics: Metrics): void {
   metrics.importRequested("glance-direct");
   metrics.request("GET", 200, 0.1);
   metrics.upstreamError("reset");
+  metrics.watchSpool(SPOOL);
+  metrics.watchUpstream(() => Promise.resolve(true));
+  metrics.watchCertificates({ listen: () => 1000, upstream: () => undefined });
 }
 
 async function sample(metrics: Metrics, name: string, labels: Record<string, string> = {}) {
@@ -114,7 +124,47 @@ describe("the metrics", () => {
     expect(await sample(metrics, "upload_size_bytes", { operation: "file" })).toBe(1);
     expect(await sample(metrics, "undeclared_uploads_total", { client: "curl" })).toBe(1);
     expect(await sample(metrics, "reframed_uploads_total", { operation: "stage" })).toBe(1);
-    expect(await sample(metrics, "reframed_uploads_total", { operation: "file" })).toBeUndefined();
+    expect(await sample(metrics, "reframed_uploads_total", { operation: "file" })).toBe(0);
+  });
+
+  // Of a counter whose first sample is a 1, Prometheus sees no increase, and the alert on it stays silent.
+  it.each([
+    ["rollbacks_total", "result", ["queued", "timeout", "active", "unknown"]],
+    ["spool_full_total", "reason", ["per_upload", "total", "disk"]],
+    [
+      "upstream_errors_total",
+      "kind",
+      ["connect", "connect_timeout", "timeout", "reset", "protocol", "early_success", "truncated"],
+    ],
+    [
+      "undeclared_uploads_total",
+      "client",
+      ["glanceclient", "openstacksdk", "gophercloud", "curl", "browser", "other"],
+    ],
+    ["imports_total", "method", ["glance-direct", "web-download", "glance-download", "copy-image", "other"]],
+    ["reframed_uploads_total", "operation", ["file", "stage"]],
+  ])("have %s at 0 from the start, for each %s", async (name, label, values) => {
+    const metric = await createMetrics()
+      .registry.getSingleMetric(PREFIX + name)
+      ?.get();
+    expect(metric?.values).toEqual(values.map((value) => ({ value: 0, labels: { [label]: value } })));
+  });
+
+  it("have a limit of the spool only where there is one", async () => {
+    const [limited, unlimited] = [createMetrics(), createMetrics()];
+    limited.watchSpool(SPOOL);
+    unlimited.watchSpool({ ...SPOOL, maxBytes: 0 });
+    expect(await sample(limited, "spool_limit_bytes")).toBe(10);
+    expect(await sample(unlimited, "spool_limit_bytes")).toBeUndefined();
+  });
+
+  it("ask for Glance at each scrape", async () => {
+    const metrics = createMetrics();
+    let up = true;
+    metrics.watchUpstream(() => Promise.resolve(up));
+    expect(await sample(metrics, "upstream_up")).toBe(1);
+    up = false;
+    expect(await sample(metrics, "upstream_up")).toBe(0);
   });
 
   it("know these outcomes and no others", () => {
@@ -170,6 +220,34 @@ describe("two proxies in one process", () => {
     one.request("GET", 200, 1);
     expect(await sample(one, "requests_total", { method: "GET" })).toBe(1);
     expect(await sample(other, "requests_total", { method: "GET" })).toBeUndefined();
+  });
+
+  it("may be put together: counts are summed, what is no count is not", async () => {
+    const parts = [createMetrics(), createMetrics()];
+    for (const [index, metrics] of parts.entries()) {
+      metrics.uploadStarted("file");
+      metrics.watchSpool(SPOOL);
+      metrics.watchUpstream(() => Promise.resolve(index === 0));
+      metrics.watchCertificates({ listen: () => 1000 + index, upstream: () => undefined });
+    }
+    const together = AggregatorRegistry.aggregate(
+      await Promise.all(parts.map(({ registry }) => registry.getMetricsAsJSON())),
+    );
+    const gauges: Record<string, number | undefined> = {};
+    for (const { name, type, values } of await together.getMetricsAsJSON()) {
+      const own = name.slice(PREFIX.length);
+      // The enumeration's member is the text "gauge" at run time.
+      if (String(type) === "gauge" && !/^(process|nodejs)_/.test(own)) gauges[own] = values[0]?.value;
+    }
+    expect(gauges).toEqual({
+      uploads_in_flight: 2,
+      spool_bytes: 10,
+      spool_uploads: 2,
+      spool_limit_bytes: 10,
+      upstream_up: 0,
+      tls_certificate_expiry_timestamp_seconds: 1000,
+      build_info: 1,
+    });
   });
 
   it("may register where they are told to", () => {
