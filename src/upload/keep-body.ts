@@ -29,6 +29,8 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
   return new Promise((resolve) => {
     const idle = createTimer(idleMs, () => fail(clientTimeout()));
     let settled = false;
+    /** Resolves when the last piece read is in the spool, or has ended the keeping. */
+    let taken = Promise.resolve();
     const settle = (kept: Kept): void => {
       settled = true;
       idle.stop();
@@ -44,14 +46,20 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       source.pause();
       upload.received(piece.length);
       if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
-      void spool.append(piece).then((full) => {
+      taken = spool.append(piece).then((full) => {
         if (settled) return;
         if (full) return settle({ kind: "full", why: full.full, next: full.kept ? [] : [piece] });
         idle.start();
         source.resume();
       });
     };
-    const onEnd = (): void => settle({ kind: "whole" });
+    // Node says that the body has ended although it is paused, and so before its last piece may be taken.
+    const onEnd = (): void => {
+      source.off("close", onClose);
+      void taken.then(() => {
+        if (!settled) settle({ kind: "whole" });
+      });
+    };
     const onClose = (): void => fail(clientAborted());
     if (source.destroyed) return fail(clientAborted());
     source.on("data", onPiece).once("end", onEnd).once("close", onClose);

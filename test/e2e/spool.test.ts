@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startCommand, type RunningCommand } from "../support/cli.js";
-import { connect, request } from "../support/raw-http.js";
+import { connect, request, requestHead } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE, SIZE, STAGE, useScene } from "./scene.js";
 
@@ -200,6 +200,24 @@ describe("spool.maxPerUpload", () => {
       sizeSource: "unknown",
       receivedBytes: 700_000,
     });
+    await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
+  });
+
+  test.each([
+    ["forward", 204, [{ bytes: 1025, complete: true }]],
+    ["reject", 413, []],
+  ] as const)("with onFull: %s, the bound may lie in the very last piece", async (onFull, status, uploads) => {
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { ...spool, maxPerUpload: "1KiB", onFull },
+    });
+    // All at once, so that the body has ended for Node when its pieces are read.
+    const head = requestHead("PUT", FILE, { "Transfer-Encoding": "chunked" });
+    const peer = await scene.connect(proxy.port);
+    peer.send(`${head}400\r\n${"x".repeat(1024)}\r\n1\r\ny\r\n0\r\n\r\n`);
+    expect((await peer.response()).status).toBe(status);
+    expect(scene.upstream.uploads).toMatchObject(uploads);
+    expect(await proxy.metric('spool_full_total{reason="per_upload"}')).toBe(1);
     await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
   });
 
