@@ -15,6 +15,7 @@ import { guardRequest } from "./proxy/request-guard.js";
 import type { Upstream } from "./proxy/upstream.js";
 import { createSpoolBudget } from "./upload/spool-budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool.js";
+import type { Quotas } from "./quota.js";
 import { createUploadHandler } from "./upload/handler.js";
 import { describeError, type Observers } from "./upload/upload.js";
 
@@ -22,14 +23,22 @@ export interface AppOptions {
   readonly config: Config;
   readonly upstream: Upstream;
   readonly observers: Observers;
+  readonly quotas: Quotas;
+  /** By which a request that comes back is known; the processes of one proxy have the same. */
+  readonly instance: string;
+}
+
+/** A new name for {@link AppOptions.instance}. */
+export function nameInstance(): string {
+  return `glance-size-proxy-${randomUUID().slice(0, 8)}`;
 }
 
 /** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({ config, upstream, observers }: AppOptions): Express {
+export function createApp({ config, upstream, observers, quotas, instance }: AppOptions): Express {
   const { metrics, log } = observers;
   const exchanges = new WeakMap<object, Exchange>();
   const forwarder = createHeaderForwarder(
-    `glance-size-proxy-${randomUUID().slice(0, 8)}`,
+    instance,
     config.forwarded.trust,
     createOnce((header) =>
       log.warn({ header }, "header dropped: WSGI cannot tell its underscore from a hyphen"),
@@ -43,12 +52,13 @@ export function createApp({ config, upstream, observers }: AppOptions): Express 
     patience,
   });
   if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
-  const budget = createSpoolBudget(config.spool.maxTotal);
+  const budget = createSpoolBudget(quotas.spool);
   metrics.watchSpool(budget);
   const upload = createUploadHandler({
     config,
     upstream,
     answerer,
+    places: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
     observers,
   });

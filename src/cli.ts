@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-/** The command: arguments, start, signals. The only place that ends the process. */
+/** The command: arguments, start, signals. It ends the process; a worker's end is its own. */
 import events from "node:events";
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "./config/config-error.js";
 import { loadConfig, type ConfigFlags } from "./config/load.js";
@@ -14,6 +15,7 @@ import { createUploadsRegistry } from "./observe/uploads-registry.js";
 import { ListenError } from "./listener.js";
 import { createServer } from "./server.js";
 import { version } from "./version.js";
+import { createCluster } from "./workers/primary.js";
 
 /** What cannot be started as it was asked for. */
 const EXIT_USAGE = 2;
@@ -64,7 +66,11 @@ program
 
 async function serve(config: Config): Promise<void> {
   const log = createLog(config.log.level);
-  const server = createServer(config, { log, metrics: createMetrics(), uploads: createUploadsRegistry() });
+  const count = config.workers === "auto" ? availableParallelism() : config.workers;
+  const server =
+    count === 1
+      ? createServer(config, { log, metrics: createMetrics(), uploads: createUploadsRegistry() })
+      : createCluster(config, count, log);
   const addresses = await server.start();
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {

@@ -1,19 +1,20 @@
 /** The public API: the proxy as Express middleware, and as a server. */
 import type { RequestHandler } from "express";
 import type { Registry } from "prom-client";
-import { createApp } from "./app.js";
+import { createApp, nameInstance } from "./app.js";
 import { parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
 import { createLog, type Log } from "./observe/log.js";
 import { createMetrics } from "./observe/metrics.js";
-import { createUploadsRegistry, type UploadView } from "./observe/uploads-registry.js";
+import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
+import { createQuotas } from "./quota.js";
 import { createUpstream } from "./proxy/upstream.js";
 import { createServer as createProxyServer, type ProxyServer } from "./server.js";
 import type { Observers } from "./upload/upload.js";
 
 export { ConfigError } from "./config/config-error.js";
 export { version } from "./version.js";
-export type { ConfigInput, Log, ProxyServer, UploadView };
+export type { ConfigInput, Log, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {
   /** Where to log. Default: JSON lines on standard output, from `log.level` on. */
@@ -26,7 +27,7 @@ export interface GlanceSizeProxy extends RequestHandler {
   /** The metrics, for a `/metrics` route of yours. */
   readonly registry: Registry;
   /** The uploads in flight, and the last that finished. */
-  uploads(): { readonly inFlight: readonly UploadView[]; readonly finished: readonly UploadView[] };
+  uploads(): UploadsSnapshot;
 }
 
 /**
@@ -35,8 +36,8 @@ export interface GlanceSizeProxy extends RequestHandler {
  * uploads after 300 s; `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; and
  * a `maxHeaderSize` large enough for Keystone's tokens.
  *
- * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `admin` and
- *   `shutdown` mean nothing here.
+ * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `admin`,
+ *   `shutdown` and `workers` mean nothing here.
  * @throws ConfigError naming every key that is wrong.
  */
 export function createGlanceSizeProxy(
@@ -45,7 +46,13 @@ export function createGlanceSizeProxy(
 ): GlanceSizeProxy {
   const parsed = parseConfig(config);
   const observers = createObservers(parsed.log.level, options);
-  const app = createApp({ config: parsed, upstream: createUpstream(parsed.upstream), observers });
+  const app = createApp({
+    config: parsed,
+    upstream: createUpstream(parsed.upstream),
+    observers,
+    quotas: createQuotas(parsed),
+    instance: nameInstance(),
+  });
   const handler: RequestHandler = (request, response, next) => {
     app(request, response, next);
   };
@@ -56,7 +63,7 @@ export function createGlanceSizeProxy(
 }
 
 /**
- * The proxy with its two listeners, as the command runs it.
+ * The proxy with its two listeners, as the command runs it, in this process: `workers` means nothing here.
  *
  * @throws ConfigError naming every key that is wrong.
  */

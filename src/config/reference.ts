@@ -42,7 +42,13 @@ function yamlLines(section: Section, indent: string): string[] {
     const value = child.default ?? child.example;
     const text = value === undefined ? `${name}:\n` : stringify({ [name]: value });
     const written = text.trimEnd().split("\n");
-    return [...comment, ...wrap(sentence(child.takes), `${indent}#`), ...written.map((line) => lead + line)];
+    const apart = indent === "" ? [""] : [];
+    return [
+      ...apart,
+      ...comment,
+      ...wrap(sentence(child.takes), `${indent}#`),
+      ...written.map((line) => lead + line),
+    ];
   });
 }
 
@@ -124,8 +130,9 @@ function keyText(key: Key): string {
 }
 
 function sectionText(section: Section): string[] {
-  const title = section.name === "" ? [] : [`## ${section.name}\n\n${section.meaning}\n`];
-  return [...title, ...keysOf(section).map(keyText), ...sectionsOf(section).flatMap(sectionText)];
+  const title =
+    section.name === "" ? "## Keys without a section\n" : `## ${section.name}\n\n${section.meaning}\n`;
+  return [title, ...keysOf(section).map(keyText), ...sectionsOf(section).flatMap(sectionText)];
 }
 
 /** `docs/configuration.md`: how values are given, then every key. */

@@ -232,6 +232,15 @@ const cors = z.strictObject({
     ),
 });
 
+const workers = z
+  .union([z.literal("auto"), z.int().min(1)])
+  .meta({ takes: "auto or a whole number from 1" })
+  .prefault(1)
+  .describe(
+    "Processes that carry requests; `auto`: one a core. With more than one, another process is above them, which serves " +
+      "the admin address and adds up what they do; every limit holds for all of them together.",
+  );
+
 const log = z.strictObject({
   level: z
     .enum(["debug", "info", "warn", "error", "silent"])
@@ -251,6 +260,7 @@ export const configSchema = z.strictObject({
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Whose forwarding headers are believed."),
   cors: cors.prefault({}).describe("Browsers that talk to Glance directly (Horizon's direct upload)."),
+  workers,
   log: log.prefault({}).describe("Logging to standard output."),
 });
 

@@ -21,14 +21,19 @@ export interface UploadView {
   readonly outcome?: Outcome;
 }
 
+export interface UploadsSnapshot {
+  readonly inFlight: readonly UploadView[];
+  /** The newest first. */
+  readonly finished: readonly UploadView[];
+}
+
 export interface UploadsRegistry {
-  readonly inFlightCount: number;
   add(upload: { view(): UploadView }): void;
   /** Moves an upload to the finished ones. */
   finish(upload: { view(): UploadView }): void;
   /** Resolves when none is in flight. */
   whenEmpty(): Promise<void>;
-  snapshot(): { inFlight: UploadView[]; finished: UploadView[] };
+  snapshot(): UploadsSnapshot;
 }
 
 /** @param keep how many finished uploads are remembered, newest first. */
@@ -37,9 +42,6 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const finished: UploadView[] = [];
   let waiting: (() => void)[] = [];
   return {
-    get inFlightCount() {
-      return inFlight.size;
-    },
     add(upload) {
       inFlight.add(upload);
     },

@@ -8,6 +8,7 @@ import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
+import type { Quota } from "../quota.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { keepBody } from "./keep-body.js";
 import { relayBody, tooLarge, type RelayEnd } from "./relay.js";
@@ -30,6 +31,8 @@ export interface UploadHandlerOptions {
   readonly config: Config;
   readonly upstream: Upstream;
   readonly answerer: Answerer;
+  /** `limits.maxConcurrentUploads` */
+  readonly places: Quota;
   readonly createSpool: () => Spool;
   readonly observers: Observers;
 }
@@ -37,7 +40,7 @@ export interface UploadHandlerOptions {
 export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promise<void>;
 
 export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
-  const { config, upstream, answerer, createSpool, observers } = options;
+  const { config, upstream, answerer, places, createSpool, observers } = options;
   const { size, limits } = config;
   const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
 
@@ -68,8 +71,25 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload.declare(declared);
     requireAgreement(sizes);
     checkLimits(declared);
-    const headers = exchange.upstreamHeaders();
+    if (!(await places.reserve(1))) {
+      throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
+        headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
+      });
+    }
+    try {
+      await send(exchange, target, upload, declared);
+    } finally {
+      places.release(1);
+    }
+  }
 
+  async function send(
+    exchange: Exchange,
+    target: UploadTarget,
+    upload: Upload,
+    declared: DeclaredSize,
+  ): Promise<void> {
+    const headers = exchange.upstreamHeaders();
     const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
     const rollback = createRollback(lookUp, config.rollback);
     const spool = await spoolFor(declared, lookUp);
@@ -164,12 +184,6 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         "length_required",
         `The size of the image has to be announced, by ${SIZE_HEADER} or Content-Length.`,
       );
-    }
-    // The upload asking is itself in flight already.
-    if (limits.maxConcurrentUploads > 0 && observers.uploads.inFlightCount > limits.maxConcurrentUploads) {
-      throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
-        headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
-      });
     }
   }
 

@@ -1,4 +1,5 @@
-/** What all spooled bodies together may take. Space is reserved before it is used, so that no number of uploads overruns it. */
+/** What all spooled bodies of this process take. */
+import type { Quota } from "../quota.js";
 
 export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
 
@@ -6,38 +7,39 @@ export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
 export type SpoolFull = (typeof SPOOL_BOUNDS)[number];
 
 export interface SpoolBudget {
-  /** `spool.maxTotal`; 0: no limit. */
-  readonly maxBytes: number;
   /** Bytes reserved now. */
   readonly usedBytes: number;
   /** Bodies kept now. */
   readonly uploads: number;
+  /** Most bytes of all processes together; 0: no limit. */
+  readonly maxBytes: number;
   /** @returns whether that many bytes more are to be had; then they are taken. */
-  reserve(bytes: number): boolean;
+  reserve(bytes: number): Promise<boolean>;
   release(bytes: number): void;
   uploadStarted(): void;
   uploadEnded(): void;
 }
 
-/** @param maxBytes `spool.maxTotal`; 0: no limit. */
-export function createSpoolBudget(maxBytes: number): SpoolBudget {
+/** @param quota `spool.maxTotal`. */
+export function createSpoolBudget(quota: Quota): SpoolBudget {
   let usedBytes = 0;
   let uploads = 0;
   return {
-    maxBytes,
     get usedBytes() {
       return usedBytes;
     },
     get uploads() {
       return uploads;
     },
-    reserve(bytes) {
-      if (maxBytes > 0 && usedBytes + bytes > maxBytes) return false;
+    maxBytes: quota.max,
+    async reserve(bytes) {
+      if (!(await quota.reserve(bytes))) return false;
       usedBytes += bytes;
       return true;
     },
     release(bytes) {
       usedBytes -= bytes;
+      quota.release(bytes);
     },
     uploadStarted() {
       uploads += 1;

@@ -53,7 +53,11 @@ export class Spool {
     const { maxPerUpload, memory } = this.options;
     if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
       return { full: "per_upload", kept: false };
-    if (!this.budget.reserve(piece.length)) return { full: "total", kept: false };
+    if (!(await this.budget.reserve(piece.length))) return { full: "total", kept: false };
+    if (this.#closed) {
+      this.budget.release(piece.length);
+      return undefined;
+    }
     this.#reservedBytes += piece.length;
     this.#sizeBytes += piece.length;
     this.#memory.push(piece);

@@ -147,7 +147,7 @@ describe("what cannot be started ends with code 2 and a line for each fault:", (
   });
 });
 
-describe("a running proxy", () => {
+describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
   const scene = useScene();
   const running: RunningCommand[] = [];
   afterEach(async () => {
@@ -155,7 +155,10 @@ describe("a running proxy", () => {
   });
 
   async function start(env: Record<string, string> = {}): Promise<RunningCommand> {
-    const command = await startCommand(scene.upstream.url, env);
+    const command = await startCommand(scene.upstream.url, {
+      ...env,
+      GLANCE_SIZE_PROXY_WORKERS: String(workers),
+    });
     running.push(command);
     return command;
   }

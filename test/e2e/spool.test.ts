@@ -206,20 +206,23 @@ describe("spool.maxPerUpload", () => {
   test.each([
     ["forward", 204, [{ bytes: 1025, complete: true }]],
     ["reject", 413, []],
-  ] as const)("with onFull: %s, the bound may lie in the very last piece", async (onFull, status, uploads) => {
-    const proxy = await scene.startAnother({
-      size: { unknown: "spool" },
-      spool: { ...spool, maxPerUpload: "1KiB", onFull },
-    });
-    // All at once, so that the body has ended for Node when its pieces are read.
-    const head = requestHead("PUT", FILE, { "Transfer-Encoding": "chunked" });
-    const peer = await scene.connect(proxy.port);
-    peer.send(`${head}400\r\n${"x".repeat(1024)}\r\n1\r\ny\r\n0\r\n\r\n`);
-    expect((await peer.response()).status).toBe(status);
-    expect(scene.upstream.uploads).toMatchObject(uploads);
-    expect(await proxy.metric('spool_full_total{reason="per_upload"}')).toBe(1);
-    await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
-  });
+  ] as const)(
+    "with onFull: %s, the bound may lie in the very last piece",
+    async (onFull, status, uploads) => {
+      const proxy = await scene.startAnother({
+        size: { unknown: "spool" },
+        spool: { ...spool, maxPerUpload: "1KiB", onFull },
+      });
+      // All at once, so that the body has ended for Node when its pieces are read.
+      const head = requestHead("PUT", FILE, { "Transfer-Encoding": "chunked" });
+      const peer = await scene.connect(proxy.port);
+      peer.send(`${head}400\r\n${"x".repeat(1024)}\r\n1\r\ny\r\n0\r\n\r\n`);
+      expect((await peer.response()).status).toBe(status);
+      expect(scene.upstream.uploads).toMatchObject(uploads);
+      expect(await proxy.metric('spool_full_total{reason="per_upload"}')).toBe(1);
+      await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
+    },
+  );
 
   test("with onFull: forward, a client that leaves in the rest leaves Glance an upload that never ends", async () => {
     const proxy = await scene.startAnother({

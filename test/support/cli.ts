@@ -2,8 +2,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { readAdmin, type AdminReader } from "./admin.js";
 
-export interface RunningCommand {
+export interface RunningCommand extends AdminReader {
   readonly child: ChildProcess;
   readonly pid: number;
   readonly port: number;
@@ -46,12 +47,14 @@ export async function startCommand(
     const line = lines.find((one) => one.includes('"listening"'));
     if (line !== undefined) listening = JSON.parse(line) as { listen: string; admin: string };
   }
+  const adminPort = Number(new URL(listening.admin).port);
   return {
     child,
     pid: child.pid ?? 0,
     port: Number(new URL(listening.listen).port),
-    adminPort: Number(new URL(listening.admin).port),
+    adminPort,
     lines,
+    ...readAdmin(adminPort),
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, "exit");

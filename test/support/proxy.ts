@@ -1,20 +1,16 @@
 /** The proxy in this process, on free ports, with everything it logs kept. */
 import { createLog } from "../../src/observe/log.js";
 import { createServer, type ConfigInput } from "../../src/index.js";
-import type { UploadView } from "../../src/observe/uploads-registry.js";
-import { request } from "./raw-http.js";
+import { readAdmin, type AdminReader } from "./admin.js";
 
 type Partially<T> = { [Key in keyof T]?: T[Key] | undefined };
 
-export interface TestProxy {
+export interface TestProxy extends AdminReader {
   readonly port: number;
   readonly adminPort: number;
   readonly url: string;
   /** Each line logged so far, parsed. */
   readonly logged: Record<string, unknown>[];
-  /** One sample of `/metrics`, its name without the prefix but with its labels in order; 0 where absent. */
-  metric(sample: string): Promise<number>;
-  uploads(): Promise<{ inFlight: UploadView[]; finished: UploadView[] }>;
   drain(timeoutMs?: number): Promise<void>;
   reload(): void;
   stop(): void;
@@ -46,15 +42,7 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
     adminPort,
     url: listen,
     logged,
-    async metric(sample) {
-      const { text } = await request(adminPort, "GET", "/metrics");
-      const line = text.split("\n").find((one) => one.startsWith(`glance_size_proxy_${sample} `));
-      return Number(line?.split(" ").at(-1) ?? 0);
-    },
-    async uploads() {
-      const answer = await request(adminPort, "GET", "/uploads");
-      return answer.json() as { inFlight: UploadView[]; finished: UploadView[] };
-    },
+    ...readAdmin(adminPort),
     drain: (timeoutMs = 0) => server.drain(timeoutMs),
     reload: () => server.reload(),
     stop: () => server.close(),

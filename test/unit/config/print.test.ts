@@ -31,6 +31,7 @@ const everything: ConfigInput = {
   shutdown: { drainTimeout: "1d" },
   forwarded: { trust: ["10.0.0.0/8", "::1"] },
   cors: { allowedOrigins: ["https://horizon.example"] },
+  workers: 3,
   log: { level: "silent" },
 };
 

@@ -1,0 +1,99 @@
+/** The side that clients see: their listener, its timeouts, and the way down. */
+import type { ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { createApp, type AppOptions } from "./app.js";
+import { createListener } from "./listener.js";
+import { trackConnections } from "./proxy/connections.js";
+import { answerParseErrors } from "./proxy/parse-error.js";
+import { expiryOf } from "./tls/credentials.js";
+
+/** A client may take that long to send a request's head. */
+const HEADERS_TIMEOUT_MS = 60_000;
+/** How often that is looked after, by Node and, while draining, by us. */
+const SWEEP_INTERVAL_MS = 1_000;
+/** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** Bytes read ahead of each connection. */
+const READ_AHEAD_BYTES = 256 * 1024;
+
+export interface ClientSide {
+  /** Resolves to its URL. @throws ListenError where the address cannot be had. */
+  listen(): Promise<string>;
+  /** Reads the TLS files again, for new connections; where they cannot be used it says so and keeps the old ones. */
+  reload(): void;
+  /**
+   * Stops accepting and lets what is going on finish.
+   * @param timeoutMs then the rest is cut, and has `rollback.timeout` to settle; 0: as long as it takes.
+   */
+  drain(timeoutMs: number): Promise<void>;
+  /** Cuts everything. */
+  close(): void;
+}
+
+/** @throws ConfigError where a file or directory cannot be used. */
+export function createClientSide(options: AppOptions): ClientSide {
+  const { config, upstream, observers } = options;
+  const listener = createListener(
+    "listen.address",
+    config.listen.address,
+    {
+      maxHeaderSize: config.limits.maxHeaderSize,
+      // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
+      requestTimeout: 0,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: SWEEP_INTERVAL_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      highWaterMark: READ_AHEAD_BYTES,
+      // Refused by our own guard instead, which answers as Glance does.
+      requireHostHeader: false,
+    },
+    config.listen.tls,
+  );
+  const { server } = listener;
+  const app = createApp(options);
+  // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
+  server.on("request", app).on("checkContinue", app).on("checkExpectation", app);
+  const connections = trackConnections(server);
+  answerParseErrors(server, connections);
+  observers.metrics.watchCertificates({
+    listen: () => expiryOf(listener.credentials()),
+    upstream: () => expiryOf(upstream.credentials()),
+  });
+
+  return {
+    listen: () => listener.listen(),
+
+    reload() {
+      for (const [side, part] of Object.entries({ listen: listener, upstream })) {
+        try {
+          part.reload();
+          observers.log.info({ side }, "TLS files read again");
+        } catch (error) {
+          const reason = (error as Error).message;
+          observers.log.error({ side, reason }, "TLS files not usable, the old ones stay");
+        }
+      }
+    },
+
+    async drain(timeoutMs) {
+      const closed = new Promise((resolve) => server.close(resolve));
+      // From here on Node no longer watches over slow heads, and keeps connections alive after their last answer.
+      server.prependListener("request", (_request, response: ServerResponse) => {
+        response.shouldKeepAlive = false;
+      });
+      const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
+      const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
+      await closed;
+      // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
+      const settled = observers.uploads.whenEmpty();
+      await (timeoutMs === 0 ? settled : Promise.race([settled, delay(config.rollback.timeout)]));
+      clearInterval(sweep);
+      clearTimeout(limit);
+    },
+
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}

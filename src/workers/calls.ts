@@ -1,0 +1,45 @@
+/** What the primary process and its workers ask of each other. */
+import type { MetricObject } from "prom-client";
+import type { ConfigInput } from "../config/schema.js";
+import type { UploadView } from "../observe/uploads-registry.js";
+import type { Quotas } from "../quota.js";
+
+/** Of a worker, told once. */
+export interface WorkerOptions {
+  /** The effective configuration, as one would write it. */
+  readonly config: ConfigInput;
+  readonly instance: string;
+}
+
+/** An upload's number is its worker's: request ids are the clients'. */
+export type NumberedUpload = readonly [number: number, view: UploadView];
+
+export interface WorkerReport {
+  readonly metrics: MetricObject[];
+  readonly inFlight: readonly NumberedUpload[];
+}
+
+/** What a worker does for its primary. */
+export interface WorkerCalls {
+  report(): Promise<WorkerReport>;
+  reload(): void;
+  /** The worker ends afterwards. */
+  drain(timeoutMs: number): void;
+}
+
+/** Where a worker listens, or why it cannot. */
+export type WorkerStart = { readonly listen: string } | { readonly fault: string };
+
+/** What the primary does for its workers. */
+export interface PrimaryCalls {
+  /** The first that is heard of a worker. */
+  options(): WorkerOptions;
+  started(start: WorkerStart): void;
+  /** @returns how much of that is now the worker's. */
+  reserve(what: keyof Quotas, amount: number): number;
+  release(what: keyof Quotas, amount: number): void;
+  uploadStarted(...upload: NumberedUpload): void;
+  uploadFinished(...upload: NumberedUpload): void;
+  /** The last that is heard of a worker; it ends when it knows that it was heard. */
+  drained(report: WorkerReport): void;
+}

@@ -1,0 +1,48 @@
+/** A worker's part of a quota that its primary keeps for all. */
+import type { Quota } from "../quota.js";
+
+export interface QuotaLessor {
+  /** @returns how much of that is now ours. */
+  reserve(amount: number): Promise<number>;
+  release(amount: number): void;
+}
+
+/**
+ * Asks for a block at a time, so that not each piece of a body costs a message; as much may stay here unused.
+ *
+ * @param max of all workers together; 0: no limit, and nobody is asked.
+ * @param block 0: never more than is needed.
+ */
+export function createLeasedQuota(max: number, block: number, lessor: QuotaLessor): Quota {
+  if (max === 0) return { max, reserve: () => true, release: () => undefined };
+  let leased = 0;
+  let used = 0;
+  const take = (amount: number): boolean => {
+    if (used + amount > leased) return false;
+    used += amount;
+    return true;
+  };
+  return {
+    max,
+    async reserve(amount) {
+      if (take(amount)) return true;
+      const granted = await lessor.reserve(Math.max(used + amount - leased, block));
+      leased += granted;
+      if (take(amount)) return true;
+      giveBack();
+      return false;
+    },
+    release(amount) {
+      used -= amount;
+      giveBack();
+    },
+  };
+
+  /** What was granted but did not suffice may be just what another worker needs. */
+  function giveBack(): void {
+    const surplus = leased - used - (used === 0 ? 0 : block);
+    if (surplus <= 0) return;
+    leased -= surplus;
+    lessor.release(surplus);
+  }
+}

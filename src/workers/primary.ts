@@ -1,0 +1,149 @@
+/**
+ * The proxy as several processes: workers carry requests, and this one starts them, replaces those that die, and serves the
+ * operators with the sum of them. It sees no request itself.
+ */
+import cluster from "node:cluster";
+import { fileURLToPath } from "node:url";
+import { AggregatorRegistry, type MetricObject } from "prom-client";
+import { z } from "zod";
+import { createAdminApp } from "../admin/app.js";
+import { createReadiness, glanceAnswers } from "../admin/readiness.js";
+import { nameInstance } from "../app.js";
+import { configSchema, type Config } from "../config/schema.js";
+import { createListener, ListenError } from "../listener.js";
+import type { Log } from "../observe/log.js";
+import { createMetrics } from "../observe/metrics.js";
+import { createUploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
+import { createUpstream } from "../proxy/upstream.js";
+import { createQuotas } from "../quota.js";
+import type { ProxyServer } from "../server.js";
+import { createWorkerHandle, type WorkerHandle } from "./worker-handle.js";
+
+/** How old a dead worker's figures may be; more of what it did is not known. */
+const REFRESH_INTERVAL_MS = 1_000;
+
+/** A worker that lived shorter is not replaced at once: what killed it may kill the next. */
+const SHORT_LIFE_MS = 5_000;
+const RESTART_DELAY_MS = 1_000;
+
+/** @throws ConfigError where a TLS file cannot be used. */
+export function createCluster(config: Config, count: number, log: Log): ProxyServer {
+  cluster.setupPrimary({
+    exec: fileURLToPath(new URL("./worker.js", import.meta.url)),
+    args: [],
+    serialization: "advanced",
+  });
+  const options = { config: z.encode(configSchema, config), instance: nameInstance() };
+  const upstream = createUpstream(config.upstream);
+  const quotas = createQuotas(config);
+  const readiness = createReadiness(upstream);
+  /** What this process sees itself: Glance, and the uploads of workers that died. */
+  const metrics = createMetrics();
+  metrics.watchUpstream(() => glanceAnswers(upstream));
+  const ended = createUploadsRegistry();
+  const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
+  const workers = new Set<WorkerHandle>();
+  /** What workers that are gone have counted: counters never go back. */
+  let counted: readonly MetricObject[] = [];
+  let ending = false;
+
+  const admin = createListener("admin.address", config.admin.address);
+  const refresh = async (): Promise<void> => {
+    await Promise.all([...workers].map((worker) => worker.refresh()));
+  };
+  const app = createAdminApp({
+    readiness,
+    async scrape() {
+      const [own] = await Promise.all([metrics.registry.getMetricsAsJSON(), refresh()]);
+      return sum([own, counted, ...[...workers].map((worker) => worker.metrics)]).metrics();
+    },
+    async uploads() {
+      await refresh();
+      const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
+      return { inFlight, finished: ended.snapshot().finished };
+    },
+  });
+  admin.server.on("request", app);
+  const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
+
+  async function startWorker(): Promise<string> {
+    const worker = createWorkerHandle(cluster.fork(), options, quotas, remember);
+    workers.add(worker);
+    void worker.gone.then((how) => bury(worker, how));
+    return worker.listening;
+  }
+
+  async function bury(worker: WorkerHandle, how: string): Promise<void> {
+    workers.delete(worker);
+    const counters = worker.metrics.filter(({ type }) => String(type) !== "gauge");
+    counted = await sum([counted, counters]).getMetricsAsJSON();
+    for (const upload of worker.inFlight.values()) settle(upload);
+    if (ending) return;
+    log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died, and is replaced");
+    const delayMs = Date.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0;
+    setTimeout(() => {
+      if (!ending) startWorker().catch((error: unknown) => log.error({ reason: String(error) }, "no worker"));
+    }, delayMs);
+  }
+
+  /** Counts and logs an upload whose worker died: nobody else is left to do so. */
+  function settle(upload: UploadView): void {
+    const { operation, sizeSource: source, receivedBytes } = upload;
+    const durationSeconds = (Date.now() - Date.parse(upload.startedAt)) / 1000;
+    const outcome = "upstream_error";
+    metrics.uploadStarted(operation);
+    metrics.uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: false });
+    const view = { ...upload, durationSeconds, outcome } as const;
+    remember(view);
+    log.info({ ...view, reason: "The worker that carried it died." }, "upload");
+  }
+
+  function end(): void {
+    ending = true;
+    clearInterval(refreshing);
+  }
+
+  const close = (): void => {
+    end();
+    for (const worker of workers) worker.kill();
+    admin.server.close();
+    admin.server.closeAllConnections();
+  };
+
+  return {
+    async start() {
+      try {
+        const [listen = ""] = await Promise.all(Array.from({ length: count }, startWorker));
+        return { listen, admin: await admin.listen() };
+      } catch (error) {
+        close();
+        throw error instanceof ListenError ? error : new ListenError((error as Error).message);
+      }
+    },
+
+    reload() {
+      try {
+        upstream.reload();
+      } catch {
+        // Each worker says so.
+      }
+      for (const worker of workers) worker.reload();
+    },
+
+    async drain(timeoutMs) {
+      readiness.startDraining();
+      ending = true;
+      for (const worker of workers) worker.drain(timeoutMs);
+      await Promise.all([...workers].map((worker) => worker.gone));
+      close();
+    },
+
+    close,
+  };
+}
+
+function sum(
+  processes: readonly (readonly MetricObject[])[],
+): ReturnType<typeof AggregatorRegistry.aggregate> {
+  return AggregatorRegistry.aggregate(processes.map((metrics) => [...metrics]));
+}

@@ -1,0 +1,109 @@
+/** One worker, as its primary knows it. */
+import type { Serializable } from "node:child_process";
+import type { Worker } from "node:cluster";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { createBirpc, type BirpcReturn } from "birpc";
+import type { MetricObject } from "prom-client";
+import type { UploadView } from "../observe/uploads-registry.js";
+import type { LocalQuota, Quotas } from "../quota.js";
+import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
+
+/** A worker that does not report in time is shown as it was last seen. */
+const REPORT_TIMEOUT_MS = 2_000;
+
+export interface WorkerHandle {
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly inFlight: ReadonlyMap<number, UploadView>;
+  /** As last reported. */
+  readonly metrics: readonly MetricObject[];
+  /** Where it listens. Rejects where it cannot, or dies before it does. */
+  readonly listening: Promise<string>;
+  /** Brings the figures up to date. Never throws. */
+  refresh(): Promise<void>;
+  reload(): void;
+  drain(timeoutMs: number): void;
+  kill(): void;
+  /** Resolves when the process is gone, and what it had reserved is given back. */
+  readonly gone: Promise<string>;
+}
+
+/** @param onFinished is told of each upload that ends. */
+export function createWorkerHandle(
+  child: Worker,
+  options: WorkerOptions,
+  quotas: Record<keyof Quotas, LocalQuota>,
+  onFinished: (upload: UploadView) => void,
+): WorkerHandle {
+  const inFlight = new Map<number, UploadView>();
+  const reserved = { uploads: 0, spool: 0 };
+  let metrics: readonly MetricObject[] = [];
+
+  const take = (report: WorkerReport): void => {
+    metrics = report.metrics;
+    for (const [number, upload] of report.inFlight) if (inFlight.has(number)) inFlight.set(number, upload);
+  };
+  let onStarted: (start: WorkerStart) => void;
+  const started = new Promise<WorkerStart>((resolve) => {
+    onStarted = resolve;
+  });
+  const calls: PrimaryCalls = {
+    options: () => options,
+    started: (start) => onStarted(start),
+    reserve(what, amount) {
+      const granted = quotas[what].reserveUpTo(amount);
+      reserved[what] += granted;
+      return granted;
+    },
+    release(what, amount) {
+      reserved[what] -= amount;
+      quotas[what].release(amount);
+    },
+    uploadStarted: (number, upload) => void inFlight.set(number, upload),
+    uploadFinished(number, upload) {
+      inFlight.delete(number);
+      onFinished(upload);
+    },
+    drained: take,
+  };
+  const worker: BirpcReturn<WorkerCalls, PrimaryCalls> = createBirpc(calls, {
+    // To a worker that is going the message is lost, and its `gone` says so.
+    post: (message: Serializable) => void child.send(message, () => undefined),
+    on: (listener) => child.on("message", listener),
+    eventNames: ["reload", "drain"],
+    timeout: -1,
+  });
+  // Only when its channel is closed has everything been heard that it said.
+  const gone = Promise.all([once(child, "exit"), once(child, "disconnect")]).then(([[code, signal]]) => {
+    const how = String(signal ?? code);
+    worker.$close(new Error(`the worker ended with ${how}`));
+    for (const what of ["uploads", "spool"] as const) quotas[what].release(reserved[what]);
+    return how;
+  });
+
+  const died = gone.then((how): WorkerStart => ({ fault: `the worker ended with ${how}` }));
+  const listening = Promise.race([started, died]).then((start) => {
+    if ("fault" in start) throw new Error(start.fault);
+    return start.listen;
+  });
+
+  return {
+    pid: child.process.pid ?? 0,
+    startedAt: Date.now(),
+    inFlight,
+    get metrics() {
+      return metrics;
+    },
+    listening,
+    async refresh() {
+      const late = delay(REPORT_TIMEOUT_MS, undefined, { ref: false });
+      const report = await Promise.race([worker.report(), late]).catch(() => undefined);
+      if (report) take(report);
+    },
+    reload: () => void worker.reload(),
+    drain: (timeoutMs) => void worker.drain(timeoutMs),
+    kill: () => void child.process.kill("SIGKILL"),
+    gone,
+  };
+}
