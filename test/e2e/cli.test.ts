@@ -25,8 +25,7 @@ beforeAll(() => {
     cwd: ROOT,
     encoding: "utf8",
   });
-  expect(stderr).toBe("");
-  expect(status).toBe(0);
+  expect(status, stderr).toBe(0);
 });
 afterAll(() => {
   rmSync(files, { recursive: true });
