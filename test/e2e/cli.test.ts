@@ -196,7 +196,12 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
       await expect
         .poll(async () => (await fetch(`http://127.0.0.1:${command.adminPort}/readyz`)).status)
         .toBe(503);
-      await expect(connect(command.port)).rejects.toThrow();
+      const refused = async () => {
+        const late = await connect(command.port).catch(() => undefined);
+        late?.destroy();
+        return late === undefined;
+      };
+      await expect.poll(refused).toBe(true);
       peer.sendChunk("lo").endChunks();
       expect((await peer.response()).status).toBe(204);
       expect(await exit).toEqual([0, null]);
