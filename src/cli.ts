@@ -3,12 +3,13 @@
 import events from "node:events";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
 import { loadConfig, type ConfigFlags } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import type { Config } from "./config/schema.js";
 import { startDemo } from "./demo/demo.js";
+import { runDoctor } from "./doctor/doctor.js";
 import { createLog } from "./observe/log.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
@@ -62,6 +63,35 @@ program
     }
     await demo.stop();
     process.exitCode = demo.asExpected ? 0 : 1;
+  });
+
+program
+  .command("doctor")
+  .description(
+    "look at a Glance: is it there, what does it know of sizes, does it roll back; exit code 1 on a problem",
+  )
+  .option("--upstream <url>", "the Glance to look at")
+  .option("--config <file>", "a YAML file with `upstream`, for TLS towards Glance")
+  .addOption(
+    new Option("--token <token>", "a token that may make images: three are made, and deleted").env(
+      "OS_TOKEN",
+    ),
+  )
+  .option("--json", "print JSON instead of a table")
+  .action(async (_options: unknown, command: Command) => {
+    // `--upstream` and `--config` are the command's own options, too, and may stand on either side of `doctor`.
+    const {
+      token,
+      json = false,
+      ...flags
+    } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true }>();
+    const { upstream } = loadConfig({
+      flags,
+      env: process.env,
+      readFile: (path) => readFileSync(path, "utf8"),
+    });
+    const healthy = await runDoctor({ upstream, token, json }, (text) => process.stdout.write(text));
+    process.exitCode = healthy ? 0 : 1;
   });
 
 async function serve(config: Config): Promise<void> {

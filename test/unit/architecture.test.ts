@@ -9,7 +9,7 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((
 const source = new Map(files.map((file) => [file, readFileSync(`src/${file}`, "utf8")]));
 const tree = /```\nsrc\/\n([\s\S]*?)```/.exec(readFileSync("docs/architecture.md", "utf8"))?.[1] ?? "";
 /** Directories that the tree names as a whole. */
-const asAWhole = /^(config|observe|admin|demo)\//;
+const asAWhole = /^(config|observe|admin|doctor|demo)\//;
 
 function filesWith(pattern: RegExp): string[] {
   return files.filter((file) => pattern.test(source.get(file) ?? ""));
