@@ -23,17 +23,19 @@ export interface TrafficOptions {
   /** How many at once. */
   readonly concurrency: number;
   readonly bodyBytes: number;
+  /** They take turns, so that their shares are known. Default: all. */
+  readonly kinds?: readonly Kind[];
 }
 
 const PIECE_BYTES = 16 * 1024;
 
-/** Kinds take turns, so that their shares are known. */
 export async function sendTraffic(options: TrafficOptions): Promise<Sent[]> {
+  const { kinds = KINDS } = options;
   const sent: Sent[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
     while (next < options.count) {
-      const kind = KINDS[next % KINDS.length] ?? "exact";
+      const kind = kinds[next % kinds.length] ?? "exact";
       next += 1;
       sent.push(await sendOne(kind, options));
     }

@@ -69,6 +69,7 @@ export async function startRecordingUpstream(server: Server = createServer()): P
       request.resume().once("end", () => response.end(`${request.method} ${request.url}`));
     },
     async stop() {
+      if (!server.listening) return;
       server.close();
       server.closeAllConnections();
       await once(server, "close");

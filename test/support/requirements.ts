@@ -6,7 +6,16 @@ import { accessSync, constants } from "node:fs";
 import { type RunnerTask, describe, it } from "vitest";
 
 export type Requirement =
-  "glance-api" | "uwsgi" | "glance" | "openstack" | "requests" | "curl" | "promtool" | "openssl" | "tmpfs";
+  | "glance-api"
+  | "uwsgi"
+  | "glance"
+  | "openstack"
+  | "requests"
+  | "curl"
+  | "openssl"
+  | "promtool"
+  | "prometheus"
+  | "tmpfs";
 
 interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
@@ -38,6 +47,7 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
+  prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
 };
 
