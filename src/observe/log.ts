@@ -1,6 +1,7 @@
-/** Structured log, one JSON object a line on standard output. Callers name each field; no header is ever logged whole. */
+/** Structured log on standard output: one JSON object a line, or, on a terminal, one readable line. No header is ever logged whole. */
 import { pino } from "pino";
 
+/** Callers name each field. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -10,13 +11,37 @@ export interface Log {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** @param destination standard output by default. */
-export function createLog(level: LogLevel, destination?: { write(line: string): void }): Log {
+export interface LogDestination {
+  write(line: string): unknown;
+}
+
+/** @param destination takes JSON lines; standard output by default. */
+export function createLog(level: LogLevel, destination?: LogDestination): Log {
   const options = {
     level,
     base: null,
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
-  return destination ? pino(options, destination) : pino(options);
+  const to = destination ?? (process.stdout.isTTY ? forPeople(process.stdout) : undefined);
+  return to ? pino(options, { write: (line) => void to.write(line) }) : pino(options);
+}
+
+/** `10:15:00.123 INFO  upload  outcome=completed receivedBytes=5` */
+export function forPeople(terminal: LogDestination): LogDestination {
+  return {
+    write(line) {
+      const { level, time, msg, ...fields } = JSON.parse(line) as Record<string, string>;
+      const shown = Object.entries(fields).map(([name, value]) => `${name}=${plain(value)}`);
+      const head = `${time?.slice(11, 23)} ${level?.toUpperCase().padEnd(5)} ${msg}`;
+      return terminal.write([head, shown.join(" ")].filter((part) => part !== "").join("  ") + "\n");
+    },
+  };
+}
+
+/** As JSON wherever a plain word would not do: what a client sent may not steer the terminal. */
+function plain(value: unknown): string {
+  if (typeof value === "string" && /^[\w.:/@+-]+$/.test(value)) return value;
+  // JSON leaves these as they are.
+  return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (byte) => `\\u00${byte.charCodeAt(0).toString(16)}`);
 }

@@ -15,6 +15,7 @@ export type Requirement =
   | "openssl"
   | "promtool"
   | "prometheus"
+  | "script"
   | "tmpfs";
 
 interface Provided {
@@ -48,6 +49,7 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
   prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
+  script: { paths: ["/usr/bin/script"], debianPackages: "bsdutils" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
 };
 
