@@ -1,9 +1,9 @@
 /** Constant memory however large the image: the peak of the proxy's own process, as the kernel counts it. */
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startCommand, type RunningCommand } from "../support/cli.js";
+import { peakBytes, residentBytes, restartPeak } from "../support/process-memory.js";
 import { requestHead } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 
@@ -29,10 +29,10 @@ describe.runIf(process.platform === "linux")("memory", { retry: 2 }, () => {
 
   /** Peak resident bytes during `act`, above what was resident before. */
   async function growth(act: () => Promise<void>): Promise<number> {
-    const before = await resident(proxy.pid, "VmRSS");
-    await writeFile(`/proc/${proxy.pid}/clear_refs`, "5"); // the peak starts over
+    const before = await residentBytes(proxy.pid);
+    await restartPeak(proxy.pid);
     await act();
-    const grown = (await resident(proxy.pid, "VmHWM")) - before;
+    const grown = (await peakBytes(proxy.pid)) - before;
     console.info(`the proxy grew by ${Math.round(grown / MIB)} MiB at its peak`);
     return grown;
   }
@@ -104,10 +104,4 @@ async function upload(port: number, bytes: number): Promise<void> {
   }
   expect(String((await answered)[0])).toMatch(/^HTTP\/1.1 204 /);
   socket.destroy();
-}
-
-async function resident(pid: number, field: "VmRSS" | "VmHWM"): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  const kib = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
-  return Number(kib) * 1024;
 }

@@ -1,10 +1,11 @@
 /** Many uploads at once, on the command in a process of its own: everything adds up, and nothing stays behind. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { showImage } from "../support/glance-client.js";
+import { residentBytes } from "../support/process-memory.js";
 import { request, requestHead } from "../support/raw-http.js";
 import { startRealGlance, type Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
@@ -100,11 +101,6 @@ async function descriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
-async function resident(pid: number): Promise<number> {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(kib) * 1024;
-}
-
 describe.runIf(process.platform === "linux")("load", () => {
   it("carries 500 uploads at once, exact, long, short and vanishing, and everything adds up", async () => {
     const glance = await startStandIn();
@@ -131,7 +127,7 @@ describe.runIf(process.platform === "linux")("load", () => {
     const round = async (): Promise<number> => {
       await sendTraffic({ ...options, count: 1000 });
       await settled(proxy, (count += 1000));
-      return resident(proxy.pid);
+      return residentBytes(proxy.pid);
     };
     // The first rounds fill caches and let the collector find its pace.
     await round();
@@ -194,7 +190,7 @@ describe.runIf(process.platform === "linux")("load", () => {
         { timeout: 60_000, interval: 500 },
       )
       .toBe(true);
-    expect(await resident(proxy.pid)).toBeLessThan(300 * MIB);
+    expect(await residentBytes(proxy.pid)).toBeLessThan(300 * MIB);
   }, 120_000);
 });
 

@@ -1,6 +1,6 @@
 /**
  * A real Glance of this machine (Debian's packages), in a fresh directory of its own, without Keystone: sqlite,
- * file store, glance-direct. Several can run at once.
+ * file store unless another is asked for, glance-direct. Several can run at once.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,6 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { isProvided } from "./requirements.js";
 import { request } from "./raw-http.js";
 import { run } from "./run.js";
 
@@ -26,15 +25,26 @@ export interface Glance {
 }
 
 export interface RealGlance extends Glance {
+  /** Of the process that was started, which hands requests to a child of its own. */
+  readonly pid: number;
   readonly directory: string;
   /** Everything that Glance has written so far. */
   log(): Promise<string>;
+}
+
+export interface GlanceStore {
+  /** As in `enabled_backends`, such as `s3`; the store and its section get the same name. */
+  readonly type: string;
+  /** Lines of the store's section, such as `s3_store_bucket = glance`. */
+  readonly options: readonly string[];
 }
 
 export interface RealGlanceOptions {
   readonly server: GlanceServer;
   /** Further lines of the section `[DEFAULT]`, such as `image_size_cap = 1000`. */
   readonly defaults?: readonly string[];
+  /** In place of the file store; `hasData` then knows nothing of what is stored. */
+  readonly store?: GlanceStore;
   /** Default 60 s. */
   readonly startTimeoutMs?: number;
 }
@@ -42,10 +52,6 @@ export interface RealGlanceOptions {
 const POLL_MS = 50;
 const STOP_PATIENCE_MS = 2_000;
 const PASTE_INI = "/etc/glance/glance-api-paste.ini";
-
-export function isRealGlanceInstalled(server: GlanceServer): boolean {
-  return isProvided("glance-api") && (server === "eventlet" || isProvided("uwsgi"));
-}
 
 /** Starts one and waits until it answers. */
 export async function startRealGlance(options: RealGlanceOptions): Promise<RealGlance> {
@@ -58,7 +64,7 @@ export async function startRealGlance(options: RealGlanceOptions): Promise<RealG
   };
   try {
     const port = await freePort();
-    const configFile = await configure(directory, port, options.defaults ?? []);
+    const configFile = await configure(directory, port, options);
     const database = join(directory, "glance.sqlite");
     if (databaseTemplate === undefined) {
       databaseTemplate = createDatabase(configFile, database);
@@ -83,6 +89,7 @@ export async function startRealGlance(options: RealGlanceOptions): Promise<RealG
     await log.close();
     await untilReady(child, port, options.startTimeoutMs ?? 60_000);
     return {
+      pid: child.pid ?? 0,
       port,
       url: `http://127.0.0.1:${port}`,
       directory,
@@ -113,7 +120,9 @@ async function createDatabase(configFile: string, database: string): Promise<Buf
   return readFile(database);
 }
 
-async function configure(directory: string, port: number, defaults: readonly string[]): Promise<string> {
+async function configure(directory: string, port: number, options: RealGlanceOptions): Promise<string> {
+  const fileStore = { type: "file", options: [`filesystem_store_datadir = ${join(directory, "store")}`] };
+  const { defaults = [], store = fileStore } = options;
   for (const name of ["store", "staging", "tasks", "lock"]) await mkdir(join(directory, name));
   const pasteIni = join(directory, "glance-api-paste.ini");
   await writeFile(pasteIni, withIdentity(await readFile(PASTE_INI, "utf8")));
@@ -125,16 +134,16 @@ async function configure(directory: string, port: number, defaults: readonly str
 bind_host = 127.0.0.1
 bind_port = ${port}
 workers = 1
-enabled_backends = file:file
+enabled_backends = ${store.type}:${store.type}
 enabled_import_methods = [glance-direct,web-download]
 ${defaults.join("\n")}
 [database]
 connection = sqlite:///${join(directory, "glance.sqlite")}?timeout=30
 sqlite_synchronous = false
 [glance_store]
-default_backend = file
-[file]
-filesystem_store_datadir = ${join(directory, "store")}
+default_backend = ${store.type}
+[${store.type}]
+${store.options.join("\n")}
 [os_glance_staging_store]
 filesystem_store_datadir = ${join(directory, "staging")}
 [os_glance_tasks_store]
