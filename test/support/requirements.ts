@@ -5,26 +5,13 @@
 import { accessSync, constants } from "node:fs";
 import { type RunnerTask, describe, it } from "vitest";
 
-export type Requirement =
-  | "glance-api"
-  | "uwsgi"
-  | "glance"
-  | "openstack"
-  | "requests"
-  | "curl"
-  | "openssl"
-  | "promtool"
-  | "prometheus"
-  | "script"
-  | "tmpfs";
-
 interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
   readonly paths: readonly string[];
   readonly debianPackages: string;
 }
 
-const PROVIDED: Readonly<Record<Requirement, Provided>> = {
+const PROVIDED = {
   "glance-api": {
     paths: ["/usr/bin/glance-api", "/usr/bin/glance-manage", "/etc/glance/glance-api-paste.ini"],
     debianPackages: "glance-api",
@@ -38,6 +25,7 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
     ],
     debianPackages: "glance-api uwsgi-core uwsgi-plugin-python3",
   },
+  boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },
   openstack: { paths: ["/usr/bin/openstack"], debianPackages: "python3-openstackclient" },
   requests: {
@@ -45,13 +33,16 @@ const PROVIDED: Readonly<Record<Requirement, Provided>> = {
     debianPackages: "python3-requests",
   },
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
+  nginx: { paths: ["/usr/sbin/nginx"], debianPackages: "nginx-light" },
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
   prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
   script: { paths: ["/usr/bin/script"], debianPackages: "bsdutils" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
-};
+} as const satisfies Readonly<Record<string, Provided>>;
+
+export type Requirement = keyof typeof PROVIDED;
 
 export function isProvided(requirement: Requirement): boolean {
   return PROVIDED[requirement].paths.every((path) => {
@@ -64,15 +55,21 @@ export function isProvided(requirement: Requirement): boolean {
   });
 }
 
+/** What is missing and the command that installs it; undefined where nothing is. */
+export function explainMissing(requirements: readonly Requirement[]): string | undefined {
+  const missing = requirements.filter((requirement) => !isProvided(requirement));
+  if (missing.length === 0) return undefined;
+  const packages = new Set(missing.flatMap((one) => PROVIDED[one].debianPackages.split(" ")));
+  return `needs ${missing.join(", ")}: apt-get install --no-install-recommends ${[...packages].join(" ")}`;
+}
+
 /** `describe` for a suite that needs `requirements`. */
 export function describeWith(requirements: readonly Requirement[], name: string, suite: () => void): void {
-  const missing = requirements.filter((requirement) => !isProvided(requirement));
-  if (missing.length === 0) {
+  const needs = explainMissing(requirements);
+  if (needs === undefined) {
     describe(name, suite);
     return;
   }
-  const install = [...new Set(missing.flatMap((one) => PROVIDED[one].debianPackages.split(" ")))].join(" ");
-  const needs = `needs ${missing.join(", ")}: apt-get install --no-install-recommends ${install}`;
   if (process.env["CI"] === "true") {
     describe(name, () => {
       it("has what it needs", () => {

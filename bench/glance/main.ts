@@ -1,0 +1,98 @@
+/**
+ * `npm run bench:glance`: uploads to a legacy Glance on S3, direct, through the proxy and through nginx. Exit code 0 where
+ * every expectation holds, 1 where one does not, 2 where nothing could be measured.
+ */
+import { parseArgs } from "node:util";
+import { sizeBytes } from "../../src/config/values.js";
+import { explainMissing, isProvided } from "../../test/support/requirements.js";
+import { run } from "../../test/support/run.js";
+import { printSeconds, printSize } from "../format.js";
+import { describeMachine, noiseWarning } from "../machine.js";
+import { nginxVersion } from "../nginx.js";
+import { writeSection } from "../readme.js";
+import { textTable } from "../table.js";
+import { PIECE_BYTES } from "../upload.js";
+import { judge } from "./expectations.js";
+import { expectationList, fullTable, readmeTable } from "./report.js";
+import { measureAll, type Results } from "./rounds.js";
+
+const COMMAND = "npm run bench:glance";
+const USAGE = `${COMMAND} [-- OPTIONS]
+
+Without options: every size in three rounds, and the section in README.md is written.
+
+  --sizes 64MiB,1GiB  these sizes only (whole MiB)
+  --rounds N          in so many rounds
+  --readme FILE       write the section of this file
+`;
+
+async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      sizes: { type: "string", default: "64MiB,256MiB,1GiB" },
+      rounds: { type: "string", default: "3" },
+      readme: { type: "string" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) return void process.stdout.write(USAGE);
+  const sizes = readSizes(values.sizes);
+  const rounds = readRounds(values.rounds);
+  const readme = args.length === 0 ? "README.md" : values.readme;
+  const missing = explainMissing(["glance-api", "boto3"]);
+  if (missing !== undefined) throw new Error(missing);
+  const withoutNginx = explainMissing(["nginx"]);
+  if (withoutNginx !== undefined) process.stderr.write(`nginx is left out, it ${withoutNginx}\n`);
+  const noise = noiseWarning();
+
+  const results = new Map<number, Results>();
+  for (const size of sizes) {
+    const cells = await measureAll(size, rounds, ({ way, body }, { seconds }) => {
+      process.stderr.write(`${printSize(size)}, ${way}, ${body}: ${printSeconds(seconds)}\n`);
+    });
+    results.set(size, cells);
+  }
+
+  const expectations = judge(results);
+  const command = [COMMAND, ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
+  const conditions =
+    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: ${await describeRun()}` +
+    `${noise === undefined ? "" : `; ${noise}`}. Times are the fastest of ${rounds} (of 1 where Glance does not learn ` +
+    "a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
+  const judged = expectationList(expectations);
+  process.stdout.write(`\n${textTable(fullTable(results))}\n\n${conditions}\n\n${judged}\n`);
+  if (readme !== undefined)
+    await writeSection(readme, "bench:glance", [readmeTable(results), conditions, judged].join("\n\n"));
+  process.exitCode = expectations.some(({ holds }) => holds === false) ? 1 : 0;
+}
+
+/** The smallest first. */
+function readSizes(text: string): number[] {
+  const sizes = text.split(",").map((one) => {
+    const { data = 0 } = sizeBytes.safeDecode(one);
+    if (data === 0 || data % PIECE_BYTES !== 0)
+      throw new Error(`--sizes: ${JSON.stringify(one)}: takes whole MiB, such as 64MiB,1GiB`);
+    return data;
+  });
+  return [...new Set(sizes)].sort((left, right) => left - right);
+}
+
+function readRounds(text: string): number {
+  if (!/^[1-9]\d*$/.test(text))
+    throw new Error(`--rounds: ${JSON.stringify(text)}: takes a number from 1 on`);
+  return Number(text);
+}
+
+async function describeRun(): Promise<string> {
+  const glance = (await run("/usr/bin/glance-api", ["--version"])).stdout.trim();
+  const nginx = isProvided("nginx") ? `nginx ${await nginxVersion()}` : "no nginx";
+  return `Glance ${glance} under eventlet with its S3 driver, Node ${process.versions.node}, ${nginx}, ${describeMachine()}`;
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,62 @@
+/** Every cell, in rounds, so that what else happens on the machine meets them all. */
+import { CELLS, type Cell } from "./cells.js";
+import { measure, type Measured } from "./measure.js";
+import { startScene } from "./scene.js";
+
+const MIB = 2 ** 20;
+/** Beyond it, an upload whose size Glance does not learn takes minutes. */
+const ONCE_ABOVE_BYTES = 512 * MIB;
+
+/** Of all runs the fastest, for what disturbs only adds; and of all peaks the highest. */
+export interface Figures extends Measured {
+  /** How long each run took. */
+  readonly runs: readonly number[];
+}
+
+/** Without the cells whose way is not installed. */
+export type Results = ReadonlyMap<Cell, Figures>;
+/** The smallest first. */
+export type ResultsBySize = ReadonlyMap<number, Results>;
+
+export async function measureAll(
+  sizeBytes: number,
+  rounds: number,
+  onMeasured: (cell: Cell, measured: Measured) => void,
+): Promise<Results> {
+  // A new one for each size: what Glance keeps of earlier uploads would count as memory of the next.
+  const scene = await startScene();
+  const measured = new Map<Cell, Measured[]>();
+  try {
+    // What is loaded, compiled or connected once is so before anything is measured.
+    for (const cell of CELLS) await measure(scene, cell, MIB);
+    for (let round = 0; round < rounds; round += 1) {
+      for (const cell of CELLS) {
+        if (round > 0 && !cell.sized && sizeBytes > ONCE_ABOVE_BYTES) continue;
+        const one = await measure(scene, cell, sizeBytes);
+        if (one === undefined) continue;
+        measured.set(cell, [...(measured.get(cell) ?? []), one]);
+        onMeasured(cell, one);
+      }
+    }
+  } finally {
+    await scene.stop();
+  }
+  return new Map([...measured].map(([cell, all]) => [cell, summarise(all)]));
+}
+
+function summarise(all: readonly Measured[]): Figures {
+  const runs = all.map(({ seconds }) => seconds);
+  const proxies = all.flatMap(({ proxy }) => proxy ?? []);
+  return {
+    runs,
+    seconds: Math.min(...runs),
+    glanceBytes: Math.max(...all.map(({ glanceBytes }) => glanceBytes)),
+    proxy:
+      proxies.length === 0
+        ? undefined
+        : {
+            memoryBytes: Math.max(...proxies.map(({ memoryBytes }) => memoryBytes)),
+            diskBytes: Math.max(...proxies.map(({ diskBytes }) => diskBytes)),
+          },
+  };
+}

@@ -1,0 +1,14 @@
+/** Sections of Markdown files that a program writes, so that no figure is typed by hand. */
+import { readFile, writeFile } from "node:fs/promises";
+import { format, resolveConfig } from "prettier";
+
+/** Replaces what stands between `<!-- name -->` and `<!-- /name -->`. @throws where the file has no such section. */
+export async function writeSection(file: string, name: string, content: string): Promise<void> {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const text = await readFile(file, "utf8");
+  const [before, rest, ...more] = text.split(begin);
+  const after = rest?.split(end)[1];
+  if (after === undefined || more.length > 0) throw new Error(`${file} has to have one ${begin} ... ${end}`);
+  const written = `${before}${begin}\n\n${content}\n\n${end}${after}`;
+  await writeFile(file, await format(written, { ...(await resolveConfig(file)), parser: "markdown" }));
+}
