@@ -40,7 +40,7 @@ const PROVIDED = {
   prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
   script: { paths: ["/usr/bin/script"], debianPackages: "bsdutils" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
-} as const satisfies Readonly<Record<string, Provided>>;
+} satisfies Readonly<Record<string, Provided>>;
 
 export type Requirement = keyof typeof PROVIDED;
 
