@@ -40,7 +40,7 @@ export function readmeTable(results: ResultsBySize): string {
     "body",
     ...[...results.keys()].map(printSize),
     `Glance's memory, ${at}`,
-    `proxy's memory, disk, ${at}`,
+    `its own memory, disk, ${at}`,
   ];
   const rows = CELLS.map((cell) => {
     const proxy = cells.get(cell)?.proxy;
