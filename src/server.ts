@@ -5,6 +5,7 @@ import { nameInstance } from "./app.js";
 import { createClientSide, type ClientSide } from "./client-side.js";
 import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
+import { readUploadMetrics, sumUploads } from "./observe/upload-totals.js";
 import { createQuotas } from "./quota.js";
 import { createUpstream } from "./proxy/upstream.js";
 import type { Observers } from "./upload/upload.js";
@@ -16,7 +17,7 @@ export interface ProxyServer extends Omit<ClientSide, "listen"> {
 
 /** @throws ConfigError where a file or directory cannot be used. */
 export function createServer(config: Config, observers: Observers): ProxyServer {
-  const { metrics, uploads } = observers;
+  const { metrics, uploads, log } = observers;
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
   const clients = createClientSide({ config, upstream, observers, quotas, instance: nameInstance() });
@@ -29,6 +30,9 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       readiness,
       scrape: () => metrics.registry.metrics(),
       uploads: () => Promise.resolve(uploads.snapshot()),
+      totals: async () => sumUploads(await readUploadMetrics(metrics.registry)),
+      workers: () => 1,
+      log,
     }),
   );
   const closeAdmin = (): void => {

@@ -1,18 +1,20 @@
-/** What operators see: metrics, health and uploads in flight. Its own address, which clients do not reach. */
+/** What operators see: the live page, metrics, health and uploads. Its own address, which clients do not reach. */
 import express, { type Express } from "express";
 import { Registry } from "prom-client";
-import type { UploadsSnapshot } from "../observe/uploads-registry.js";
-import type { Readiness } from "./readiness.js";
+import type { Log } from "../observe/log.js";
+import { createEvents } from "./events.js";
+import { createOverview, type OverviewSources } from "./overview.js";
+import { restrictBrowsers, servePage } from "./serve-page.js";
 
-export interface AdminOptions {
-  readonly readiness: Readiness;
+export interface AdminOptions extends OverviewSources {
   /** All metrics, as Prometheus reads them. */
   readonly scrape: () => Promise<string>;
-  readonly uploads: () => Promise<UploadsSnapshot>;
+  readonly log: Log;
 }
 
-export function createAdminApp({ readiness, scrape, uploads }: AdminOptions): Express {
-  const app = express().disable("x-powered-by");
+export function createAdminApp(options: AdminOptions): Express {
+  const { readiness, scrape, uploads, log } = options;
+  const app = express().disable("x-powered-by").use(restrictBrowsers);
   app.get("/metrics", async (_request, response) => {
     response.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await scrape());
   });
@@ -26,5 +28,6 @@ export function createAdminApp({ readiness, scrape, uploads }: AdminOptions): Ex
   app.get("/uploads", async (_request, response) => {
     response.json(await uploads());
   });
-  return app;
+  app.get("/events", createEvents({ overview: createOverview(options), log }));
+  return app.use(servePage());
 }

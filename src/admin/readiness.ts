@@ -5,19 +5,38 @@ export type ReadinessState = "ready" | "draining" | "glance_unreachable";
 
 export interface Readiness {
   check(): Promise<ReadinessState>;
+  /** The same for whoever asks every second: Glance is not asked each time, nor waited for. */
+  recent(): Promise<ReadinessState>;
   /** From now on `draining`. */
   startDraining(): void;
 }
 
 /** Shorter than the timeouts of usual probes, so that the probe sees the reason and not a timeout of its own. */
 const PROBE_TIMEOUT_MS = 2_000;
+/** `recent` asks Glance no more often. */
+const PROBE_INTERVAL_MS = 3_000;
+/** What was heard longer ago says nothing any more: nobody has asked for a while. Above interval and timeout together. */
+const STALE_MS = 10_000;
 
 export function createReadiness(upstream: Upstream): Readiness {
   let draining = false;
+  let heard = { reachable: false, at: -Infinity };
+  let asking: Promise<void> | undefined;
+
+  const ask = async (): Promise<void> => {
+    heard = { reachable: await glanceAnswers(upstream), at: performance.now() };
+    asking = undefined;
+  };
+  const state = (reachable: boolean): ReadinessState =>
+    draining ? "draining" : reachable ? "ready" : "glance_unreachable";
+
   return {
-    async check() {
-      if (draining) return "draining";
-      return (await glanceAnswers(upstream)) ? "ready" : "glance_unreachable";
+    check: async () => state(draining || (await glanceAnswers(upstream))),
+    async recent() {
+      const age = performance.now() - heard.at;
+      if (!draining && age > PROBE_INTERVAL_MS) asking ??= ask();
+      if (!draining && age > STALE_MS) await asking;
+      return state(heard.reachable);
     },
     startDraining() {
       draining = true;

@@ -1,5 +1,14 @@
 /** Every metric, its name, labels and meaning. Labels come from closed sets: never an id, a project or a path. */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics, type Aggregator } from "prom-client";
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  collectDefaultMetrics,
+  type Aggregator,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from "prom-client";
 import type { Operation } from "../glance/request-target.js";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../proxy/upstream.js";
 import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
@@ -8,7 +17,7 @@ import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool-budget.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import { version } from "../version.js";
 
-const PREFIX = "glance_size_proxy_";
+export const PREFIX = "glance_size_proxy_";
 
 export const OUTCOMES = [
   "completed",
@@ -35,6 +44,9 @@ export interface ByteTotals {
   received: Record<Operation, number>;
   forwarded: Record<Operation, number>;
 }
+
+/** A metric with its samples, as processes tell it each other. */
+export type MetricSamples = MetricObjectWithValues<MetricValue<string>>;
 
 export interface UploadFigures {
   readonly operation: Operation;

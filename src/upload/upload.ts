@@ -25,6 +25,9 @@ export interface Observers {
   readonly uploads: UploadsRegistry;
 }
 
+/** An image's id has 36 characters. A longer one is the client's invention, and lists stay small whatever it invents. */
+const MOST_ID_LENGTH = 64;
+
 export class Upload {
   source: SizeSource = "unknown";
   declaredBytes: number | undefined;
@@ -81,7 +84,7 @@ export class Upload {
     const { requestId, imageId, operation } = this.origin;
     return {
       requestId,
-      imageId,
+      imageId: imageId.slice(0, MOST_ID_LENGTH),
       operation,
       client: this.#client,
       sizeSource: this.source,

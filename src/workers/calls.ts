@@ -1,6 +1,6 @@
 /** What the primary process and its workers ask of each other. */
-import type { MetricObject } from "prom-client";
 import type { ConfigInput } from "../config/schema.js";
+import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../quota.js";
 
@@ -15,7 +15,7 @@ export interface WorkerOptions {
 export type NumberedUpload = readonly [number: number, view: UploadView];
 
 export interface WorkerReport {
-  readonly metrics: MetricObject[];
+  readonly metrics: MetricSamples[];
   readonly inFlight: readonly NumberedUpload[];
 }
 

@@ -4,7 +4,7 @@
  */
 import cluster from "node:cluster";
 import { fileURLToPath } from "node:url";
-import { AggregatorRegistry, type MetricObject } from "prom-client";
+import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
 import { createAdminApp } from "../admin/app.js";
 import { createReadiness, glanceAnswers } from "../admin/readiness.js";
@@ -12,7 +12,8 @@ import { nameInstance } from "../app.js";
 import { configSchema, type Config } from "../config/schema.js";
 import { createListener, ListenError } from "../listener.js";
 import type { Log } from "../observe/log.js";
-import { createMetrics } from "../observe/metrics.js";
+import { createMetrics, type MetricSamples } from "../observe/metrics.js";
+import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
 import { createUploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import { createUpstream } from "../proxy/upstream.js";
 import { createQuotas } from "../quota.js";
@@ -44,7 +45,7 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
   const workers = new Set<WorkerHandle>();
   /** What workers that are gone have counted: counters never go back. */
-  let counted: readonly MetricObject[] = [];
+  let counted: readonly MetricSamples[] = [];
   let ending = false;
 
   const admin = createListener("admin.address", config.admin.address);
@@ -62,6 +63,12 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
       const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
       return { inFlight, finished: ended.snapshot().finished };
     },
+    async totals() {
+      const own = await readUploadMetrics(metrics.registry);
+      return sumUploads([...own, ...counted, ...[...workers].flatMap((worker) => worker.metrics)]);
+    },
+    workers: () => workers.size,
+    log,
   });
   admin.server.on("request", app);
   const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
@@ -143,7 +150,7 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
 }
 
 function sum(
-  processes: readonly (readonly MetricObject[])[],
+  processes: readonly (readonly MetricSamples[])[],
 ): ReturnType<typeof AggregatorRegistry.aggregate> {
   return AggregatorRegistry.aggregate(processes.map((metrics) => [...metrics]));
 }

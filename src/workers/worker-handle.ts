@@ -4,7 +4,7 @@ import type { Worker } from "node:cluster";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBirpc, type BirpcReturn } from "birpc";
-import type { MetricObject } from "prom-client";
+import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { LocalQuota, Quotas } from "../quota.js";
 import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
@@ -17,7 +17,7 @@ export interface WorkerHandle {
   readonly startedAt: number;
   readonly inFlight: ReadonlyMap<number, UploadView>;
   /** As last reported. */
-  readonly metrics: readonly MetricObject[];
+  readonly metrics: readonly MetricSamples[];
   /** Where it listens. Rejects where it cannot, or dies before it does. */
   readonly listening: Promise<string>;
   /** Brings the figures up to date. Never throws. */
@@ -38,7 +38,7 @@ export function createWorkerHandle(
 ): WorkerHandle {
   const inFlight = new Map<number, UploadView>();
   const reserved = { uploads: 0, spool: 0 };
-  let metrics: readonly MetricObject[] = [];
+  let metrics: readonly MetricSamples[] = [];
 
   const take = (report: WorkerReport): void => {
     metrics = report.metrics;

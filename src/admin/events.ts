@@ -1,0 +1,68 @@
+/** The stream behind the live page: an overview each second while somebody watches, no work while nobody does. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { RequestHandler, Response } from "express";
+import type { Log } from "../observe/log.js";
+import type { Overview } from "./overview.js";
+
+const INTERVAL_MS = 1_000;
+const MOST_WATCHERS = 100;
+
+/** What an event carries: `finished` only where it is not what this watcher was last sent. */
+export type OverviewEvent = Omit<Overview, "finished"> & Partial<Pick<Overview, "finished">>;
+
+export interface EventsOptions {
+  readonly overview: () => Promise<Overview>;
+  readonly log: Log;
+}
+
+/** Server-sent events. A stream ends with its connection: when the watcher leaves or the server closes. */
+export function createEvents({ overview, log }: EventsOptions): RequestHandler {
+  /** With the finished uploads that each was last sent. */
+  const watchers = new Map<Response, string | undefined>();
+  let latest: { readonly current: string; readonly finished: string } | undefined;
+  let running = false;
+
+  function send(watcher: Response): void {
+    // One that does not keep up misses events; the next it gets is whole.
+    if (latest === undefined || watcher.writableNeedDrain) return;
+    const { current, finished } = latest;
+    const news = watchers.get(watcher) === finished ? "" : `,"finished":${finished}`;
+    watcher.write(`data: ${current.slice(0, -1)}${news}}\n\n`);
+    watchers.set(watcher, finished);
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    try {
+      while (watchers.size > 0) {
+        const { finished, ...current } = await overview();
+        latest = { current: JSON.stringify(current), finished: JSON.stringify(finished) };
+        for (const watcher of watchers.keys()) send(watcher);
+        await delay(INTERVAL_MS, undefined, { ref: false });
+      }
+    } catch (error) {
+      log.error({ reason: (error as Error).message }, "no overview for the live page");
+      for (const watcher of watchers.keys()) watcher.destroy();
+    } finally {
+      running = false;
+      latest = undefined;
+    }
+  }
+
+  return (_request, response) => {
+    if (watchers.size >= MOST_WATCHERS) {
+      response.status(503).json({ error: `${MOST_WATCHERS} watch already` });
+      return;
+    }
+    response.writeHead(200, {
+      "Content-Type": "text/event-stream",
+      "Cache-Control": "no-store",
+      "X-Accel-Buffering": "no", // or nginx keeps events until they fill a buffer
+    });
+    response.flushHeaders();
+    watchers.set(response, undefined);
+    response.once("close", () => watchers.delete(response));
+    if (running) send(response);
+    else void run();
+  };
+}

@@ -1,0 +1,36 @@
+/** All that the live page shows, of one process or of several. */
+import type { UploadTotals } from "../observe/upload-totals.js";
+import type { UploadsSnapshot } from "../observe/uploads-registry.js";
+import { version } from "../version.js";
+import type { Readiness, ReadinessState } from "./readiness.js";
+
+export interface Overview extends UploadsSnapshot {
+  readonly version: string;
+  /** ISO 8601, as all times. */
+  readonly startedAt: string;
+  /** When this was so; rates are differences over it, whatever the clock of who looks. */
+  readonly now: string;
+  readonly state: ReadinessState;
+  /** Processes that take requests. */
+  readonly workers: number;
+  /** Since the start. */
+  readonly totals: UploadTotals;
+}
+
+export interface OverviewSources {
+  readonly readiness: Readiness;
+  readonly uploads: () => Promise<UploadsSnapshot>;
+  readonly totals: () => Promise<UploadTotals>;
+  readonly workers: () => number;
+}
+
+export function createOverview(sources: OverviewSources): () => Promise<Overview> {
+  const startedAt = new Date().toISOString();
+  return async () => {
+    const state = await sources.readiness.recent();
+    const uploads = await sources.uploads();
+    const totals = await sources.totals();
+    const now = new Date().toISOString();
+    return { version, startedAt, now, state, workers: sources.workers(), ...uploads, totals };
+  };
+}

@@ -1,0 +1,217 @@
+/** The stream that the live page listens to, as it goes over the wire. */
+import { once } from "node:events";
+import { createServer, get, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import express from "express";
+import { afterEach, describe, expect, test } from "vitest";
+import { createEvents, type OverviewEvent } from "../../src/admin/events.js";
+import type { Overview } from "../../src/admin/overview.js";
+import { createLog } from "../../src/observe/log.js";
+import { request } from "../support/raw-http.js";
+import { overviewAt, uploadWith } from "../unit/admin/page/overviews.js";
+import { FILE, SIZE, useScene } from "./scene.js";
+
+/** Above the second between two events. */
+const A_WHILE_MS = 1_500;
+
+const cleanUp: (() => void)[] = [];
+afterEach(() => {
+  for (const act of cleanUp.splice(0)) act();
+});
+
+interface Stream {
+  readonly response: IncomingMessage;
+  /** All so far. */
+  readonly events: OverviewEvent[];
+  /** Resolves when there are so many. */
+  has(count: number): Promise<OverviewEvent[]>;
+}
+
+async function watch(port: number): Promise<Stream> {
+  const outgoing = get({ port, host: "127.0.0.1", path: "/events", agent: false });
+  cleanUp.push(() => outgoing.destroy());
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  const events: OverviewEvent[] = [];
+  let text = "";
+  response.setEncoding("utf8").on("error", () => undefined); // cut, by the proxy or at the end of the test
+  response.on("data", (piece: string) => {
+    const messages = (text + piece).split("\n\n");
+    text = messages.pop() ?? "";
+    for (const message of messages) {
+      expect(message).toMatch(/^data: [^\n]*$/);
+      events.push(JSON.parse(message.slice("data: ".length)) as OverviewEvent);
+    }
+  });
+  return {
+    response,
+    events,
+    async has(count) {
+      await expect.poll(() => events.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(count);
+      return events;
+    },
+  };
+}
+
+describe("the proxy", () => {
+  const scene = useScene();
+  const probes = (): number => scene.upstream.requests.filter(({ target }) => target === "/versions").length;
+
+  test("tells at once, and then each second, what goes on", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5, "User-Agent": "curl/8.1" });
+    peer.sendChunk("hel");
+    const upload = await scene.uploadUpstream();
+    await expect.poll(() => upload.bytes).toBe(3);
+    const stream = await watch(scene.proxy.adminPort);
+    expect(stream.response.headers).toMatchObject({
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+    });
+    const [first] = await stream.has(1);
+    expect(first).toMatchObject({
+      state: "ready",
+      workers: 1,
+      inFlight: [{ imageId: "one", client: "curl", declaredBytes: 5, receivedBytes: 3 }],
+      finished: [],
+      totals: { receivedBytes: 3, forwardedBytes: 3, outcomes: { completed: 0, busy: 0 } },
+    });
+    peer.sendChunk("lo").endChunks();
+    await peer.response();
+    const after = stream.events.length;
+    const event = (await stream.has(after + 1)).at(-1);
+    expect(event).toMatchObject({
+      inFlight: [],
+      finished: [{ imageId: "one", outcome: "completed" }],
+      totals: { receivedBytes: 5, outcomes: { completed: 1 } },
+    });
+    expect(Date.parse(event?.now ?? "") - Date.parse(first?.now ?? "")).toBeGreaterThan(900);
+  });
+
+  test("sends the uploads that ended only where they are news", async () => {
+    await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
+    const stream = await watch(scene.proxy.adminPort);
+    const [first, second] = await stream.has(2);
+    expect(first?.finished).toHaveLength(1);
+    expect(second).not.toHaveProperty("finished");
+    // Whoever comes later is told all the same.
+    const [firstOfLater] = await (await watch(scene.proxy.adminPort)).has(1);
+    expect(firstOfLater?.finished).toHaveLength(1);
+    await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
+    const after = stream.events.length;
+    expect((await stream.has(after + 1)).at(-1)?.finished).toHaveLength(2);
+  });
+
+  test("bothers Glance every few seconds, however many watch, and not at all where nobody does", async () => {
+    await request(scene.proxy.port, "GET", "/v2/images");
+    expect(probes()).toBe(0);
+    const streams = [await watch(scene.proxy.adminPort), await watch(scene.proxy.adminPort)];
+    const times = (await streams[0]?.has(5))?.map(({ now }) => Date.parse(now)) ?? [];
+    const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000;
+    expect(probes()).toBeGreaterThan(1);
+    expect(probes()).toBeLessThanOrEqual(1 + seconds / 3);
+  });
+
+  test("says that Glance is down, and that it is back", async () => {
+    const away = await scene.startAnother({}, "http://127.0.0.1:1");
+    expect((await (await watch(away.adminPort)).has(1))[0]?.state).toBe("glance_unreachable");
+
+    const stream = await watch(scene.proxy.adminPort);
+    expect((await stream.has(1))[0]?.state).toBe("ready");
+    const state = () => stream.events.at(-1)?.state;
+    scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
+    await expect.poll(state, { timeout: 20_000 }).toBe("glance_unreachable");
+    scene.upstream.onOther = (_incoming, response) => void response.end();
+    await expect.poll(state, { timeout: 20_000 }).toBe("ready");
+  });
+
+  test("says that it is draining, and ends the stream when that is over", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await scene.uploadUpstream();
+    const stream = await watch(scene.proxy.adminPort);
+    await stream.has(1);
+    const drained = scene.proxy.drain();
+    await expect.poll(() => stream.events.at(-1)?.state, { timeout: 20_000 }).toBe("draining");
+    peer.sendChunk("hello").endChunks();
+    await peer.response();
+    await drained;
+    await expect.poll(() => stream.response.destroyed).toBe(true);
+  });
+
+  test("shows no more of an image's id than an image's id has", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 5 }, `/v2/images/${"x".repeat(2000)}/file`);
+    await scene.uploadUpstream();
+    const [first] = await (await watch(scene.proxy.adminPort)).has(1);
+    expect(first?.inFlight).toMatchObject([{ imageId: "x".repeat(64) }]);
+    peer.destroy();
+  });
+});
+
+describe("the stream", () => {
+  /** A server that has nothing but the stream, of what `tell` makes up. */
+  async function serve(tell: () => Overview) {
+    const served = { port: 0, told: 0, logged: [] as string[] };
+    const log = createLog("info", { write: (line) => void served.logged.push(line) });
+    const overview = (): Promise<Overview> => {
+      served.told += 1;
+      return Promise.resolve().then(tell);
+    };
+    const server = createServer(express().get("/events", createEvents({ overview, log })));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    cleanUp.push(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    return Object.assign(served, { port: (server.address() as AddressInfo).port });
+  }
+
+  test("costs one overview a second for all who watch, and none for nobody", async () => {
+    const served = await serve(() => overviewAt(0));
+    const streams = await Promise.all([1, 2, 3].map(() => watch(served.port)));
+    for (const stream of streams) await stream.has(3);
+    // The last one may still be on its way.
+    expect(served.told).toBeLessThanOrEqual(1 + Math.max(...streams.map(({ events }) => events.length)));
+    for (const { response } of streams) response.destroy();
+    await delay(A_WHILE_MS);
+    const told = served.told;
+    await delay(A_WHILE_MS);
+    expect(served.told).toBe(told);
+    // And begins again for the next.
+    await (await watch(served.port)).has(2);
+  });
+
+  test("skips events for one that does not keep up, and what it gets is whole", async () => {
+    // More than the kernel takes off our hands.
+    const inFlight = Array.from({ length: 40_000 }, (_, index) => uploadWith({ imageId: `image ${index}` }));
+    let seconds = 0;
+    const served = await serve(() => overviewAt((seconds += 1), { inFlight, finished: [uploadWith({})] }));
+    const slow = await watch(served.port);
+    await slow.has(1);
+    slow.response.pause();
+    const quick = await watch(served.port);
+    await quick.has(4);
+    slow.response.resume();
+    await slow.has(3);
+    const times = slow.events.map(({ now }) => new Date(now).getSeconds());
+    expect(slow.events.every((event) => event.inFlight.length === 40_000)).toBe(true);
+    expect(times.some((time, index) => index > 0 && time > (times[index - 1] ?? 0) + 1)).toBe(true);
+  });
+
+  test("has room for 100", async () => {
+    const served = await serve(() => overviewAt(0));
+    const streams = await Promise.all(Array.from({ length: 100 }, () => watch(served.port)));
+    expect(streams.map(({ response }) => response.statusCode)).toEqual(streams.map(() => 200));
+    expect((await request(served.port, "GET", "/events")).status).toBe(503);
+    streams[0]?.response.destroy();
+    await expect.poll(async () => (await watch(served.port)).response.statusCode).toBe(200);
+  });
+
+  test("ends where there is nothing to tell, and says so in the log", async () => {
+    const served = await serve(() => {
+      throw new Error("a worker does not answer");
+    });
+    const stream = await watch(served.port);
+    await expect.poll(() => stream.response.destroyed).toBe(true);
+    expect(served.logged.join()).toContain("a worker does not answer");
+  });
+});
