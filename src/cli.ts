@@ -36,7 +36,10 @@ const program = new Command("glance-size-proxy")
     "--listen <host:port>",
     "where clients reach the proxy (default 0.0.0.0:9292; port 0 takes a free one)",
   )
-  .option("--admin-listen <host:port>", "where metrics and health are served (default 127.0.0.1:9190)")
+  .option(
+    "--admin-listen <host:port>",
+    "where the live page, metrics and health are served (default 127.0.0.1:9190)",
+  )
   .option("--config <file>", "a YAML file; config/default.yaml holds every key with its default and meaning")
   .option("--check-config", "print the effective configuration and exit")
   .addHelpText(

@@ -34,7 +34,7 @@ export async function startDemo(write: (text: string) => void): Promise<Demo> {
     rows.push([upload.name, direct, proxied, good ? "ok" : "WRONG"]);
   }
   write(table(rows));
-  write(`\nuploads: ${admin}/uploads    metrics: ${admin}/metrics\n`);
+  write(`\nLive page: ${admin}/\nMetrics:   ${admin}/metrics\n`);
   return {
     asExpected,
     async stop() {

@@ -218,8 +218,59 @@ describe("the log", () => {
   });
 });
 
+describe("/", () => {
+  test("is the live page, asked for again each time", async () => {
+    const page = await admin("/");
+    expect(page.headers).toMatchObject({
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "public, max-age=0",
+    });
+    expect(page.text).toContain("<title>glance-size-proxy</title>");
+  });
+
+  test("has assets of its own alone, which never change under their name", async () => {
+    const links = [...(await admin("/")).text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+      ([, link]) => link ?? "",
+    );
+    const assets = links.filter((link) => link.startsWith("./assets/"));
+    expect(links.filter((link) => !assets.includes(link)).sort()).toEqual(["metrics", "uploads"]);
+    expect(assets.map((asset) => asset.split(".").at(-1)).sort()).toEqual(["css", "js", "svg"]);
+    for (const asset of assets) {
+      const answer = await admin(asset.slice(1));
+      expect(answer.status).toBe(200);
+      expect(answer.headers["cache-control"]).toBe("public, max-age=31536000, immutable");
+    }
+  });
+
+  test("names the licences of what it is made with", async () => {
+    const { text } = await admin("/licences.txt");
+    for (const library of ["preact", "uplot"]) expect(text).toContain(library);
+  });
+
+  test.each(["/", "/uploads", "/metrics", "/nowhere"])(
+    "browsers are told to be strict with %s",
+    async (path) => {
+      const { headers } = await admin(path);
+      expect(headers["content-security-policy"]).toMatch(/^default-src 'none'/);
+      expect(headers["content-security-policy"]).not.toContain("unsafe");
+      expect(headers).toMatchObject({
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+      });
+    },
+  );
+
+  test.each(["/assets/", "/assets/../../cli.js", "/..%2fcli.js", "/assets"])(
+    "%s is not there",
+    async (path) => {
+      expect((await admin(path)).status).toBeGreaterThanOrEqual(400);
+    },
+  );
+});
+
 test("clients find nothing of it on theirs", async () => {
-  for (const path of ["/metrics", "/livez", "/readyz", "/uploads"]) {
+  for (const path of ["/", "/events", "/metrics", "/livez", "/readyz", "/uploads"]) {
     expect((await request(scene.proxy.port, "GET", path)).text).toBe(`GET ${path}`);
   }
 });

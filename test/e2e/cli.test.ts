@@ -19,14 +19,6 @@ const UPSTREAM = "http://127.0.0.1:1";
 const ENVIRONMENT = { PATH: process.env["PATH"] ?? "" };
 
 const files = mkdtempSync(join(tmpdir(), "glance-size-proxy-"));
-beforeAll(() => {
-  // As `npm test` does it; with nothing changed this takes a moment only.
-  const { status, stderr } = spawnSync(process.execPath, ["scripts/prepare.mjs"], {
-    cwd: ROOT,
-    encoding: "utf8",
-  });
-  expect(status, stderr).toBe(0);
-});
 afterAll(() => {
   rmSync(files, { recursive: true });
 });

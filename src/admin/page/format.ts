@@ -1,0 +1,80 @@
+/** Figures and words as the page shows them. Pure. */
+import type { Outcome } from "../../observe/metrics.js";
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const ALL_DIGITS = new Intl.NumberFormat("en");
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+
+/** Three significant digits: `1.21 GiB`. */
+export function formatBytes(bytes: number): string {
+  let unit = 0;
+  // 999.5 would be shown as 1,000.
+  while (bytes >= 999.5 && unit < UNITS.length - 1) {
+    bytes /= 1024;
+    unit += 1;
+  }
+  return `${Number(unit === 0 ? bytes.toFixed() : bytes.toPrecision(3))} ${UNITS[unit]}`;
+}
+
+export function formatRate(bytesPerSecond: number): string {
+  return `${formatBytes(bytesPerSecond)}/s`;
+}
+
+export function formatCount(count: number): string {
+  return ALL_DIGITS.format(count);
+}
+
+/** To the byte where the two differ, as one too many or too few is what matters then. */
+export function formatSize(bytes: number, declaredBytes: number | undefined): string {
+  if (declaredBytes === undefined || declaredBytes === bytes) return formatBytes(bytes);
+  return `${formatCount(bytes)} of ${formatCount(declaredBytes)} B`;
+}
+
+/** The two largest units: `3 h 20 min`. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+  const whole = Math.round(seconds);
+  const units = [
+    [Math.floor(whole / 86_400), "d"],
+    [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"],
+    [whole % 60, "s"],
+  ] as const;
+  const largest = units.findIndex(([count]) => count > 0);
+  return units
+    .slice(largest, largest + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(" ");
+}
+
+/** Beyond some weeks the figure is no forecast. */
+export function formatTimeLeft(seconds: number): string {
+  return seconds > 100 * 86_400 ? "over 100 d" : formatDuration(seconds);
+}
+
+/** Where the reader is: `23:59:59`. */
+export function formatClock(msSince1970: number): string {
+  return CLOCK.format(msSince1970);
+}
+
+/** `completed`: all is well; `refused`: the proxy or Glance said no; `failed`: it was cut. */
+export type OutcomeKind = "completed" | "refused" | "failed";
+
+export function outcomeKind(outcome: Outcome): OutcomeKind {
+  switch (outcome) {
+    case "completed":
+      return "completed";
+    case "client_aborted":
+    case "client_timeout":
+    case "upstream_error":
+      return "failed";
+    default:
+      return "refused";
+  }
+}
+
+/** The name that metrics and logs have for it, as words. */
+export function words(name: string): string {
+  return name.replaceAll("_", " ");
+}

@@ -1,0 +1,50 @@
+/** The one state that the page is in, and what it means for who looks. Pure. */
+import type { Overview } from "../overview.js";
+import { formatClock } from "./format.js";
+
+/** Whether the proxy is heard. */
+export type Connection = "connecting" | "live" | "lost";
+
+export interface State {
+  readonly tone: "quiet" | "good" | "warning" | "bad";
+  readonly name: string;
+  /** Absent where all is well. */
+  readonly explanation?: string;
+}
+
+export function stateOf(connection: Connection, overview: Overview | undefined): State {
+  if (connection === "lost") return lost(overview);
+  switch (overview?.state) {
+    case undefined:
+      return { tone: "quiet", name: "Connecting" };
+    case "ready":
+      return { tone: "good", name: "Glance ready" };
+    case "glance_unreachable":
+      return {
+        tone: "bad",
+        name: "Glance unreachable",
+        explanation:
+          "Glance does not answer the proxy. Until it does, uploads and everything else fail with 502 or 504.",
+      };
+    case "draining":
+      return {
+        tone: "warning",
+        name: "Draining",
+        explanation:
+          "The proxy is shutting down: it takes no new connections, and ends when the uploads in flight have.",
+      };
+  }
+}
+
+function lost(overview: Overview | undefined): State {
+  const since = overview && formatClock(Date.parse(overview.now));
+  return {
+    tone: "bad",
+    name: "Stream lost, reconnecting",
+    explanation: [
+      "Nothing is heard from the proxy's admin address.",
+      ...(since === undefined ? [] : [`What is shown was so at ${since}.`]),
+      ...(overview?.state === "draining" ? ["It was draining: it may have ended as asked."] : []),
+    ].join(" "),
+  };
+}

@@ -1,0 +1,61 @@
+/** The figures at the top: what goes on now, and what became of everything since the start. */
+import type { Outcome } from "../../observe/metrics.js";
+import { formatBytes, formatCount, formatRate, outcomeKind, words, type OutcomeKind } from "./format.js";
+import type { Picture } from "./picture.js";
+
+export function Totals({ picture: { overview, moving, throughput } }: { picture: Picture }) {
+  const { receivedBytes, forwardedBytes, outcomes } = overview.totals;
+  const unknown = moving.filter(({ declaredBytes }) => declaredBytes === undefined).length;
+  return (
+    <dl class="totals" aria-label="Totals">
+      <Figure
+        name="In flight"
+        value={formatCount(moving.length)}
+        more={unknown > 0 && `${unknown} of unknown size`}
+      />
+      <Figure
+        name="From clients"
+        value={rate(throughput.received)}
+        more={`${formatBytes(receivedBytes)} in all`}
+      />
+      <Figure
+        name="To Glance"
+        value={rate(throughput.forwarded)}
+        more={`${formatBytes(forwardedBytes)} in all`}
+      />
+      {(["completed", "refused", "failed"] as const).map((kind) => (
+        <Ended key={kind} kind={kind} outcomes={outcomes} />
+      ))}
+    </dl>
+  );
+}
+
+function Ended({ kind, outcomes }: { kind: OutcomeKind; outcomes: Readonly<Record<Outcome, number>> }) {
+  const seen = Object.entries(outcomes)
+    .filter(([outcome, count]) => count > 0 && outcomeKind(outcome as Outcome) === kind)
+    .sort(([, one], [, other]) => other - one);
+  const sum = seen.reduce((total, [, count]) => total + count, 0);
+  const breakdown = seen.map(([outcome, count]) => `${formatCount(count)} ${words(outcome)}`).join(", ");
+  return (
+    <Figure
+      name={words(kind).replace(/^./, (first) => first.toUpperCase())}
+      value={formatCount(sum)}
+      more={kind !== "completed" && breakdown}
+      class={sum > 0 ? `is-${kind}` : ""}
+    />
+  );
+}
+
+function Figure(props: { name: string; value: string; more: string | false; class?: string }) {
+  return (
+    <div class={props.class}>
+      <dt>{props.name}</dt>
+      <dd>{props.value}</dd>
+      {props.more && <dd class="more">{props.more}</dd>}
+    </div>
+  );
+}
+
+function rate(values: readonly (number | null)[]): string {
+  return formatRate(values.at(-1) ?? 0);
+}
