@@ -30,7 +30,7 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
       ...(config as ConfigInput),
       upstream: { url: upstreamUrl, ...config.upstream } as ConfigInput["upstream"],
       listen: { address: "127.0.0.1:0", ...config.listen },
-      admin: { address: "127.0.0.1:0" },
+      admin: { address: "127.0.0.1:0", ...config.admin },
     },
     { log },
   );

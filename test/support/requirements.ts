@@ -34,6 +34,7 @@ const PROVIDED = {
   },
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
   nginx: { paths: ["/usr/sbin/nginx"], debianPackages: "nginx-light" },
+  chromium: { paths: ["/usr/bin/chromium"], debianPackages: "chromium" },
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },

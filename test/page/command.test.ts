@@ -1,0 +1,65 @@
+/** The live page of the command as it is built: of several workers, and of the demonstration. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { expect, test } from "vitest";
+import { startCommand } from "../support/cli.js";
+import { describeWith } from "../support/requirements.js";
+import { SIZE, useScene } from "../e2e/scene.js";
+import { SOON, useBrowser } from "./live-page.js";
+
+describeWith(["chromium"], "the live page", () => {
+  const scene = useScene();
+  const browser = useBrowser();
+
+  test("of several workers shows what all of them carry, and that one died", async () => {
+    const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
+    try {
+      const { page } = await browser.open(command.adminPort);
+      const soon = (selector: string) =>
+        expect.poll(async () => (await page.locator(selector).allInnerTexts()).join(" | "), SOON);
+      await soon(".about").toContain("2 workers");
+      // Connections go to the workers in turn.
+      const peers = await Promise.all(
+        [1, 2, 3, 4].map((number) =>
+          scene.startUpload({ [SIZE]: 10 }, `/v2/images/image-${number}/file`, command.port),
+        ),
+      );
+      for (const peer of peers) peer.sendChunk("hello");
+      await expect
+        .poll(() => page.locator("progress[value='50']").evaluateAll((bars) => bars.length), SOON)
+        .toBe(4);
+      const { pid } = command;
+      const [victim] = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").map(Number);
+      process.kill(victim ?? 0, "SIGKILL");
+      await soon(".verdict").toBe("upstream error | upstream error");
+      for (const peer of peers) peer.sendChunk("world").endChunks();
+      await soon(".verdict").toBe("completed | completed | upstream error | upstream error");
+      await soon(".totals .is-completed").toMatch(/^Completed\s+2$/);
+      await soon(".totals .is-failed").toMatch(/^Failed\s+2\s+2 upstream error$/);
+      await soon(".about").toContain("2 workers");
+    } finally {
+      await command.stop();
+    }
+  });
+
+  test("of the demonstration stays up at the address that it prints, with the outcomes", async () => {
+    const demo = spawn(process.execPath, ["dist/cli.js", "demo"], { stdio: ["ignore", "pipe", "inherit"] });
+    try {
+      let port = "";
+      for await (const line of createInterface({ input: demo.stdout })) {
+        port = /^Live page: http:\/\/127\.0\.0\.1:(\d+)\/$/.exec(line)?.[1] ?? port;
+        if (line.startsWith("Ctrl-C")) break;
+      }
+      const { page } = await browser.open(Number(port));
+      await expect
+        .poll(() => page.locator(".verdict").allInnerTexts(), SOON)
+        .toEqual(["completed", "invalid size", "completed", "size mismatch", "size exceeded", "completed"]);
+    } finally {
+      const exited = once(demo, "exit");
+      demo.kill("SIGKILL");
+      await exited;
+    }
+  });
+});

@@ -1,0 +1,91 @@
+/** The live page in a real browser, which tells everything that it asks for and complains of. */
+import { createRequire } from "node:module";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
+
+/** So many milliseconds for what the page shows by itself: an event comes each second. */
+export const SOON = { timeout: 20_000 };
+export const PHONE = { width: 375, height: 812 };
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+export interface LivePage {
+  readonly page: Page;
+  /** Complaints of the browser so far; a test that provokes some takes them out. */
+  readonly complaints: string[];
+}
+
+export interface PageScene {
+  open(adminPort: number, options?: BrowserContextOptions): Promise<LivePage>;
+}
+
+/**
+ * Call it at the top of a suite, after `useScene`, so that pages go before their proxy. A page that asked for more than its
+ * own address, or of which the browser complained, fails its test.
+ */
+export function useBrowser(): PageScene {
+  let browser: Browser;
+  let opened: (LivePage & { readonly origin: string; readonly asked: Set<string> })[] = [];
+  beforeAll(async () => {
+    browser = await chromium.launch({
+      executablePath: "/usr/bin/chromium",
+      args: [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    });
+  });
+  afterAll(() => browser.close());
+  afterEach(async () => {
+    const pages = opened;
+    opened = [];
+    await Promise.all(pages.map(({ page }) => page.context().close()));
+    for (const { asked, origin, complaints } of pages) {
+      // Soft, or the proxy would not be ended.
+      expect.soft([...asked]).toEqual([origin]);
+      expect.soft(complaints).toEqual([]);
+    }
+  });
+  return {
+    async open(adminPort, options = {}) {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+      await context.addInitScript({ path: AXE });
+      const page = await context.newPage();
+      const origin = `http://127.0.0.1:${adminPort}`;
+      const opening = { page, origin, complaints: [] as string[], asked: new Set<string>() };
+      opened.push(opening);
+      page.on("request", (request) => opening.asked.add(new URL(request.url()).origin));
+      page.on("pageerror", (error) => opening.complaints.push(String(error)));
+      page.on("console", (message) => {
+        if (["error", "warning"].includes(message.type())) opening.complaints.push(message.text());
+      });
+      await page.goto(origin);
+      return opening;
+    },
+  };
+}
+
+/** What axe finds that keeps people out: nothing, or each rule with the elements that break it. */
+export async function findBarriers(page: Page): Promise<string[]> {
+  const { violations } = await page.evaluate(() => (globalThis as unknown as Axe).axe.run());
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+}
+
+interface Axe {
+  readonly axe: {
+    run(): Promise<{
+      readonly violations: readonly {
+        readonly id: string;
+        readonly impact: string;
+        readonly nodes: readonly { readonly html: string }[];
+      }[];
+    }>;
+  };
+}

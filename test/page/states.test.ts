@@ -1,0 +1,92 @@
+/** What the live page says when nothing goes on, and when something is wrong. */
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { startCommand } from "../support/cli.js";
+import { request } from "../support/raw-http.js";
+import { describeWith } from "../support/requirements.js";
+import { FILE, SIZE, useScene } from "../e2e/scene.js";
+import { SOON, useBrowser } from "./live-page.js";
+
+describeWith(["chromium"], "the live page", () => {
+  const scene = useScene();
+  const browser = useBrowser();
+
+  const state = (page: Page) => expect.poll(() => page.getByRole("status").innerText(), SOON);
+  const notice = (page: Page) => expect.poll(() => page.locator(".notice").allInnerTexts(), SOON);
+
+  test("says that nothing is going on", async () => {
+    const { page } = await browser.open(scene.proxy.adminPort);
+    await state(page).toBe("Glance ready");
+    await notice(page).toEqual([]);
+    expect(await page.locator(".empty").allInnerTexts()).toEqual([
+      "Nothing is going on: no upload is in flight.",
+      "No upload has ended since the proxy was started.",
+    ]);
+  });
+
+  test("says that Glance is down, and that it is back", async () => {
+    scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
+    const { page } = await browser.open(scene.proxy.adminPort);
+    await state(page).toBe("Glance unreachable");
+    await notice(page).toEqual([expect.stringContaining("Glance does not answer")]);
+    scene.upstream.onOther = (_incoming, response) => void response.end();
+    await state(page).toBe("Glance ready");
+    await notice(page).toEqual([]);
+  });
+
+  test("says that the proxy is draining, and shows what it waits for", async () => {
+    const { page, complaints } = await browser.open(scene.proxy.adminPort);
+    await state(page).toBe("Glance ready");
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await scene.uploadUpstream();
+    const drained = scene.proxy.drain();
+    await state(page).toBe("Draining");
+    await page.getByRole("progressbar", { name: "Progress of one" }).waitFor();
+    peer.sendChunk("hello").endChunks();
+    await drained;
+    await state(page).toBe("Stream lost, reconnecting");
+    await notice(page).toEqual([expect.stringContaining("It was draining")]);
+    expect(complaints.splice(0).join()).toMatch(/^Failed to load resource: net::ERR_/);
+  });
+
+  test("says that the stream is lost, keeps what it knows, and goes on when the proxy is back", async () => {
+    const { adminPort } = scene.proxy;
+    const { page, complaints } = await browser.open(adminPort);
+    await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
+    const outcomes = () => expect.poll(() => page.locator(".verdict").allInnerTexts(), SOON);
+    await outcomes().toEqual(["completed"]);
+    scene.proxy.stop();
+    await state(page).toBe("Stream lost, reconnecting");
+    await notice(page).toEqual([
+      expect.stringMatching(/^Nothing is heard from .* was so at \d\d:\d\d:\d\d\.$/),
+    ]);
+    expect(await page.locator(".verdict").allInnerTexts()).toEqual(["completed"]);
+    await scene.startAnother({ admin: { address: `127.0.0.1:${adminPort}` } });
+    await state(page).toBe("Glance ready");
+    await notice(page).toEqual([]);
+    await outcomes().toEqual([]); // it knows nothing of those before
+    expect(complaints.splice(0).join()).toMatch(/^Failed to load resource: net::ERR_/);
+  });
+
+  test("takes a silent stream for a lost one, and goes on when it is heard again", async () => {
+    const command = await startCommand(scene.upstream.url);
+    try {
+      const { page } = await browser.open(command.adminPort);
+      await state(page).toBe("Glance ready");
+      command.child.kill("SIGSTOP");
+      await state(page).toBe("Stream lost, reconnecting");
+      command.child.kill("SIGCONT");
+      await state(page).toBe("Glance ready");
+    } finally {
+      await command.stop();
+    }
+  });
+
+  test("announces its state, and nothing else", async () => {
+    const { page } = await browser.open(scene.proxy.adminPort);
+    await state(page).toBe("Glance ready");
+    expect(await page.locator("[aria-live], [role=status], [role=alert], [role=log], output").count()).toBe(
+      1,
+    );
+  });
+});
