@@ -1,5 +1,6 @@
 /** The public API: the proxy as Express middleware, and as a server. */
-import type { RequestHandler } from "express";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Request, Response } from "express";
 import type { Registry } from "prom-client";
 import { createApp, nameInstance } from "./app.js";
 import { parseConfig } from "./config/load.js";
@@ -23,7 +24,14 @@ export interface GlanceSizeProxyOptions {
   readonly registry?: Registry;
 }
 
-export interface GlanceSizeProxy extends RequestHandler {
+/** As Express's `RequestHandler`, but spelled out in Node's types: Express does not bring its own. */
+export type Middleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void;
+
+export interface GlanceSizeProxy extends Middleware {
   /** The metrics, for a `/metrics` route of yours. */
   readonly registry: Registry;
   /** The uploads in flight, and the last that finished. */
@@ -53,10 +61,11 @@ export function createGlanceSizeProxy(
     quotas: createQuotas(parsed),
     instance: nameInstance(),
   });
-  const handler: RequestHandler = (request, response, next) => {
-    app(request, response, next);
+  const handle: Middleware = (request, response, next) => {
+    // An Express app makes an Express request and response of what it is given.
+    app(request as Request, response as Response, next);
   };
-  return Object.assign(handler, {
+  return Object.assign(handle, {
     registry: observers.metrics.registry,
     uploads: () => observers.uploads.snapshot(),
   });
