@@ -9,6 +9,8 @@ interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */
   readonly paths: readonly string[];
   readonly debianPackages: string;
+  /** What has to be done besides. */
+  readonly then?: string;
 }
 
 const PROVIDED = {
@@ -41,6 +43,16 @@ const PROVIDED = {
   prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
   script: { paths: ["/usr/bin/script"], debianPackages: "bsdutils" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
+  systemd: { paths: ["/usr/bin/systemd-analyze"], debianPackages: "systemd" },
+  strace: { paths: ["/usr/bin/strace"], debianPackages: "strace" },
+  haproxy: { paths: ["/usr/sbin/haproxy"], debianPackages: "haproxy" },
+  ansible: { paths: ["/usr/bin/ansible-playbook"], debianPackages: "ansible-core" },
+  shellcheck: { paths: ["/usr/bin/shellcheck"], debianPackages: "shellcheck" },
+  helm: {
+    paths: ["/usr/local/bin/helm3", "/usr/local/bin/helm4", "/usr/local/bin/kubectl"],
+    debianPackages: "unzip",
+    then: "scripts/install-helm.sh",
+  },
 } satisfies Readonly<Record<string, Provided>>;
 
 export type Requirement = keyof typeof PROVIDED;
@@ -60,8 +72,10 @@ export function isProvided(requirement: Requirement): boolean {
 export function explainMissing(requirements: readonly Requirement[]): string | undefined {
   const missing = requirements.filter((requirement) => !isProvided(requirement));
   if (missing.length === 0) return undefined;
-  const packages = new Set(missing.flatMap((one) => PROVIDED[one].debianPackages.split(" ")));
-  return `needs ${missing.join(", ")}: apt-get install --no-install-recommends ${[...packages].join(" ")}`;
+  const provided = missing.map((one): Provided => PROVIDED[one]);
+  const packages = new Set(provided.flatMap(({ debianPackages }) => debianPackages.split(" ")));
+  const then = provided.map((one) => (one.then ? ` && ${one.then}` : "")).join("");
+  return `needs ${missing.join(", ")}: apt-get install --no-install-recommends ${[...packages].join(" ")}${then}`;
 }
 
 /** `describe` for a suite that needs `requirements`. */
