@@ -4,10 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startStandInGlance, type StandInGlance } from "../../src/demo/stand-in-glance.js";
 import { version } from "../../src/version.js";
 import { createImage } from "../support/glance-client.js";
+import type { Glance } from "../support/real-glance.js";
 import { run, type CommandResult } from "../support/run.js";
+import { startStandIn } from "../support/stand-in.js";
 
 const manifest = JSON.parse(readFileSync("package.json", "utf8")) as {
   devDependencies: Record<string, string>;
@@ -15,7 +16,7 @@ const manifest = JSON.parse(readFileSync("package.json", "utf8")) as {
 const folder = mkdtempSync(join(tmpdir(), "npm-package-"));
 const consumer = join(folder, "consumer");
 let contents: string[];
-let glance: StandInGlance;
+let glance: Glance;
 
 /** Versions as this project has them, so that what `npm ci` has fetched will do. */
 function asHere(...names: string[]): string[] {
@@ -54,7 +55,7 @@ beforeAll(async () => {
     ...asHere("typescript", "@types/node", "@types/express"),
   );
   if (code !== 0) throw new Error(stderr);
-  glance = await startStandInGlance();
+  glance = await startStandIn();
 }, 180_000);
 afterAll(async () => {
   await glance.stop();
