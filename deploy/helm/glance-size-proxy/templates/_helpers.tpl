@@ -1,0 +1,41 @@
+{{- define "proxy.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "proxy.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "proxy.labels" -}}
+{{ include "proxy.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* "true" where bodies of unknown size are kept on disk. */}}
+{{- define "proxy.spools" -}}
+{{- if eq (dig "size" "unknown" "forward" .Values.config) "spool" }}true{{ end -}}
+{{- end -}}
+
+{{/* The proxy's configuration file: what the user says, and over it what the pod is built for. */}}
+{{- define "proxy.config" -}}
+{{- $own := dict
+  "upstream" (dict "url" (required "upstream: the URL of Glance, such as http://glance-api.openstack.svc:9292" .Values.upstream))
+  "listen" (dict "address" "0.0.0.0:9292")
+  "admin" (dict "address" "0.0.0.0:9190")
+  "shutdown" (dict "drainTimeout" (printf "%ds" (int .Values.drain.uploadSeconds)))
+-}}
+{{- if .Values.tls.secretName -}}
+{{- $_ := set $own.listen "tls" (dict "certFile" "/etc/glance-size-proxy/tls/tls.crt" "keyFile" "/etc/glance-size-proxy/tls/tls.key") -}}
+{{- end -}}
+{{- if include "proxy.spools" . -}}
+{{- $_ := set $own "spool" (dict "dir" "/var/spool/glance-size-proxy" "maxTotal" (printf "%sB" .Values.spool.size)) -}}
+{{- end -}}
+{{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
+{{- end -}}
