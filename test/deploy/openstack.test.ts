@@ -1,0 +1,264 @@
+/** What goes into other people's deployment tools: read by those tools, as far as they are to be had. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { loadConfig, parseConfig } from "../../src/config/load.js";
+import type { Config } from "../../src/config/schema.js";
+import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
+import { describeWith } from "../support/requirements.js";
+import { run } from "../support/run.js";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "openstack-"));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function readYaml<T>(path: string): T {
+  return parse(readFileSync(path, "utf8")) as T;
+}
+const address = ({ host, port }: { host: string; port: number }) => `${host}:${port}`;
+
+describeWith(["helm"], "the override for openstack-helm", () => {
+  const VALUES = "deploy/openstack-helm/glance-size-proxy.yaml";
+  interface Container {
+    name: string;
+    env: { name: string; value: string }[];
+  }
+
+  /** In place of the Glance chart: its deployment as far as the override touches it, and the service in front. */
+  function standInChart(name: string, extraContainers: string): string {
+    const chart = join(folder, name);
+    mkdirSync(join(chart, "templates"), { recursive: true });
+    writeFileSync(join(chart, "Chart.yaml"), `apiVersion: v2\nname: glance\nversion: 1.0.0\n`);
+    const deployment = `
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: { name: glance-api, labels: { application: glance } }
+      spec:
+        selector: { matchLabels: { application: glance } }
+        template:
+          metadata: { labels: { application: glance } }
+          spec:
+            terminationGracePeriodSeconds: {{ .Values.pod.lifecycle.termination_grace_period.api.timeout }}
+            containers:
+              - name: glance-api
+                image: glance
+                command: [uwsgi, --http-socket, {{ index .Values.conf.glance_api_uwsgi.uwsgi "http-socket" | quote }}]
+                ports: [{ name: g-api, containerPort: 9292 }]
+                readinessProbe: { httpGet: { path: /healthcheck, port: 9292 } }
+${extraContainers}
+      ---
+      apiVersion: v1
+      kind: Service
+      metadata: { name: glance-api, labels: {} }
+      spec: { ports: [{ name: g-api, port: 9292 }], selector: { application: glance } }`;
+    writeFileSync(join(chart, "templates/all.yaml"), deployment.replaceAll(/^ {6}/gm, ""));
+    return chart;
+  }
+  const HOOK = `{{- range .Values.pod.extraContainers.glance_api }}
+              - {{ . | toYaml | indent 10 | trim }}
+{{- end }}`;
+
+  async function render(chart: string, ...more: string[]): Promise<Manifest[]> {
+    const args = ["template", "glance", chart, "--values", VALUES, ...more];
+    const env = { HOME: folder, PATH: "/usr/local/bin:/usr/bin:/bin" };
+    const { code, stdout, stderr } = await run("/usr/local/bin/helm3", args, { env });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return parseManifests(stdout).sort((a, b) => a.kind.localeCompare(b.kind));
+  }
+  const containersOf = ([deployment]: Manifest[]) =>
+    (deployment?.["spec"] as { template: { spec: { containers: Container[] } } }).template.spec.containers;
+
+  test("puts the proxy beside Glance, with a chart that has the hook and, by the post-renderer, with one that has not", async () => {
+    const hooked = await render(standInChart("hooked", HOOK));
+    expect(containersOf(hooked).map(({ name }) => name)).toEqual(["glance-api", "glance-size-proxy"]);
+    const patched = await render(
+      standInChart("plain", ""),
+      "--post-renderer",
+      "deploy/openstack-helm/post-render.sh",
+    );
+    expect(containersOf(patched).find(({ name }) => name === "glance-size-proxy")).toEqual(
+      containersOf(hooked)[1],
+    );
+    expect(containersOf(patched)).toHaveLength(2);
+    expect(await complaintsAbout([...hooked, ...patched])).toEqual([]);
+  });
+
+  test("the proxy takes the port that the service goes to, and goes to where Glance has moved", () => {
+    const values = readYaml<{
+      conf: {
+        glance_api_uwsgi: { uwsgi: Record<string, string | number> };
+        glance: { DEFAULT: Record<string, unknown> };
+      };
+      pod: {
+        lifecycle: { termination_grace_period: { api: { timeout: number } } };
+        extraContainers: { glance_api: [Container] };
+      };
+    }>(VALUES);
+    const [{ env }] = values.pod.extraContainers.glance_api;
+    const config = loadConfig({
+      flags: {},
+      env: Object.fromEntries(env.map(({ name, value }) => [name, value])),
+      readFile: () => "",
+    });
+    const { uwsgi } = values.conf.glance_api_uwsgi;
+    expect(config.listen.address.port).toBe(9292);
+    expect(config.upstream.url.host).toBe(uwsgi["http-socket"]);
+    expect(values.conf.glance.DEFAULT).toEqual({
+      bind_host: "127.0.0.1",
+      bind_port: Number(config.upstream.url.port),
+    });
+    expect(Number(uwsgi["socket-timeout"]) * 1000).toBeGreaterThan(config.limits.idleTimeout);
+    const graceMs = values.pod.lifecycle.termination_grace_period.api.timeout * 1000;
+    expect(graceMs).toBeGreaterThan(config.shutdown.drainTimeout + config.rollback.timeout);
+  });
+});
+
+describeWith(["ansible", "systemd"], "the playbook", () => {
+  const ansible = (program: string, ...args: string[]) =>
+    run(`/usr/bin/${program}`, args, {
+      env: {
+        HOME: folder,
+        ANSIBLE_LOCALHOST_WARNING: "false",
+        ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS: "ignore",
+        ANSIBLE_GATHERING: "explicit",
+      },
+    });
+
+  /** Runs it on this machine, all but what installs and starts, into a folder. */
+  async function play(
+    playbook: string,
+    group: string,
+    variables: object,
+  ): Promise<{ config: Config; unit: string }> {
+    const into = join(folder, group);
+    mkdirSync(into);
+    const inventory = join(into, "inventory");
+    writeFileSync(inventory, `[${group}]\nlocalhost ansible_connection=local ansible_become=false\n`);
+    const extra = JSON.stringify({
+      ...variables,
+      glance_size_proxy_etc: into,
+      glance_size_proxy_units: into,
+    });
+    const args = [
+      "--inventory",
+      inventory,
+      "--extra-vars",
+      extra,
+      "--skip-tags",
+      "service,package",
+      playbook,
+    ];
+    const { code, stdout, stderr } = await ansible("ansible-playbook", ...args);
+    expect([code, stdout, stderr]).toEqual([0, expect.stringContaining("failed=0"), ""]);
+    return {
+      config: parseConfig(readYaml(join(into, "config.yaml"))),
+      unit: readFileSync(join(into, "glance-size-proxy.service"), "utf8"),
+    };
+  }
+
+  test("for kolla-ansible runs the container where HAProxy looks for Glance, in front of where Glance has moved", async () => {
+    const { config, unit } = await play("deploy/kolla-ansible/glance-size-proxy.yml", "glance-api", {
+      api_interface_address: "192.0.2.7",
+      glance_size_proxy_image: "registry.example.org/glance-size-proxy:0.1.0",
+      glance_size_proxy_engine: "env", // a program that is here
+    });
+    expect(address(config.listen.address)).toBe("192.0.2.7:9292");
+    const { stdout } = await run("/usr/bin/python3", [
+      "-c",
+      `import configparser; c = configparser.ConfigParser(); c.read("deploy/kolla-ansible/glance-api.conf")
+print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
+    ]);
+    expect(config.upstream.url.host).toBe(stdout.trim());
+    expect(unit).toMatch(/run --rm .*--network host[^]*--read-only --cap-drop ALL[^]*registry\.example\.org/);
+    const verified = await run("/usr/bin/systemd-analyze", [
+      "verify",
+      join(folder, "glance-api/glance-size-proxy.service"),
+    ]);
+    expect(verified).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  test("for OpenStack-Ansible installs our unit, and its variables agree with the configuration", async () => {
+    const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", "glance_api", {
+      ansible_host: "192.0.2.8",
+    });
+    expect(unit).toBe(readFileSync("deploy/systemd/glance-size-proxy.service", "utf8"));
+    const file = "deploy/openstack-ansible/user_variables_glance_size_proxy.yml";
+    const variables = readYaml<{
+      glance_api_bind_address: string;
+      glance_api_service_port: number;
+      glance_api_uwsgi_ini_overrides: { uwsgi: { "socket-timeout": number } };
+      haproxy_glance_api_service_overrides: { haproxy_check_port: number };
+    }>(file);
+    const moved = `${variables.glance_api_bind_address}:${variables.glance_api_service_port}`;
+    expect(config.upstream.url.host).toBe(moved);
+    expect(address(config.listen.address)).toBe("192.0.2.8:9292");
+    expect(config.admin.address.port).toBe(variables.haproxy_glance_api_service_overrides.haproxy_check_port);
+    const { uwsgi } = variables.glance_api_uwsgi_ini_overrides;
+    expect(uwsgi["socket-timeout"] * 1000).toBeGreaterThan(config.limits.idleTimeout);
+    // As Ansible reads it, its expressions worked out.
+    const shown = await ansible(
+      ...([
+        "ansible",
+        "localhost",
+        "--extra-vars",
+        `@${resolve(file)}`,
+        "--extra-vars",
+        "ansible_host=192.0.2.8",
+      ] as const),
+      ...[
+        "--connection",
+        "local",
+        "--module-name",
+        "debug",
+        "--args",
+        "var=glance_glance_api_conf_overrides",
+      ],
+    );
+    expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining('"http://192.0.2.8:9292"')]);
+  });
+});
+
+describe("the script for DevStack", () => {
+  test("steps in between Apache and Glance", async () => {
+    // Programs of the machine that the script is not to change: they say what they were asked.
+    const bin = join(folder, "bin");
+    mkdirSync(bin);
+    for (const name of ["systemd-run", "systemctl"]) {
+      writeFileSync(join(bin, name), `#!/bin/sh\necho ${name} "$@"\n`, { mode: 0o755 });
+    }
+    writeFileSync(join(bin, "sudo"), '#!/bin/sh\nexec "$@"\n', { mode: 0o755 });
+    writeFileSync(join(bin, "glance-size-proxy"), "#!/bin/sh\n", { mode: 0o755 });
+    const ini = join(folder, "glance-uwsgi.ini");
+    writeFileSync(ini, "[uwsgi]\nmaster = true\nhttp-socket = 127.0.0.1:60999\nprocesses = 2\n");
+    const site = join(folder, "glance-wsgi-api.conf");
+    writeFileSync(site, 'KeepAlive Off\nProxyPass "/image" "http://127.0.0.1:60999" retry=0 \n');
+    writeFileSync(join(folder, "other.conf"), 'ProxyPass "/other" "http://127.0.0.1:6099" retry=0 \n');
+
+    const { code, stdout } = await run(resolve("deploy/devstack/local.sh"), [], {
+      env: { PATH: `${bin}:/usr/bin:/bin`, GLANCE_UWSGI_CONF: ini, APACHE_CONF_DIR: folder },
+    });
+    expect(code).toBe(0);
+    expect(readFileSync(site, "utf8")).toContain('ProxyPass "/image" "http://127.0.0.1:19293" retry=0');
+    expect(stdout).toMatch(
+      /systemd-run .*--upstream http:\/\/127\.0\.0\.1:60999 --listen 127\.0\.0\.1:19293\n/,
+    );
+    expect(stdout).toContain("systemctl reload apache2");
+  });
+});
+
+describeWith(["shellcheck"], "shellcheck", () => {
+  test("has nothing to say about our scripts", () => {
+    const scripts = execFileSync("git", ["ls-files", "*.sh", ".ci/run"], { encoding: "utf8" })
+      .trim()
+      .split("\n");
+    expect(scripts).toContain("deploy/devstack/local.sh");
+    expect(execFileSync("/usr/bin/shellcheck", scripts, { encoding: "utf8" })).toBe("");
+  });
+});
