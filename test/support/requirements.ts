@@ -47,6 +47,8 @@ const PROVIDED = {
   strace: { paths: ["/usr/bin/strace"], debianPackages: "strace" },
   haproxy: { paths: ["/usr/sbin/haproxy"], debianPackages: "haproxy" },
   ansible: { paths: ["/usr/bin/ansible-playbook"], debianPackages: "ansible-core" },
+  // And who may build: nobody but root can read root's home.
+  buildah: { paths: ["/usr/bin/buildah", "/root"], debianPackages: "buildah" },
   shellcheck: { paths: ["/usr/bin/shellcheck"], debianPackages: "shellcheck" },
   helm: {
     paths: ["/usr/local/bin/helm3", "/usr/local/bin/helm4", "/usr/local/bin/kubectl"],
