@@ -229,6 +229,9 @@ describeWith(["helm"], "the Helm chart", () => {
       Object.entries(matchLabels).every(([key, value]) => metadata.labels[key] === value),
     );
     expect(matched.map(({ metadata }) => metadata.name)).toEqual(["image-glance-size-proxy-admin"]);
+    // As the alert rules have it.
+    const jobLabel = find(manifests, "ServiceMonitor")["jobLabel"] as string;
+    expect(matched[0]?.metadata.labels[jobLabel]).toBe("glance-size-proxy");
     expect(JSON.stringify(find(manifests, "Service")["ports"])).not.toContain("admin");
     expect(find(manifests, "Deployment")).not.toHaveProperty("replicas");
   });

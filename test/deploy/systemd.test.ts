@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.js";
 import { startCommand } from "../support/cli.js";
 import { createImage, putImageData, untilStatus } from "../support/glance-client.js";
 import { request } from "../support/raw-http.js";
@@ -33,6 +34,17 @@ test("the unit checks its configuration, reloads, drains as long as it takes and
   expect(values("ExecReload")).toEqual(["/bin/kill -HUP $MAINPID"]);
   expect(values("TimeoutStopSec")).toEqual(["infinity"]);
   expect(values("RestartPreventExitStatus")).toEqual(["2"]);
+});
+
+test("the example configuration and environment are taken", () => {
+  const environment = readFileSync("deploy/systemd/environment", "utf8").matchAll(/^(\w+)=(.*)$/gm);
+  const config = loadConfig({
+    flags: { config: "deploy/systemd/config.yaml" },
+    env: Object.fromEntries([...environment].map(([, name = "", value = ""]) => [name, value])),
+    readFile: (path) => readFileSync(path, "utf8"),
+  });
+  expect(config.upstream.url.host).toBe("127.0.0.1:19292");
+  expect(config.limits.maxConcurrentUploads).toBe(200);
 });
 
 describeWith(["systemd"], "systemd-analyze", () => {
@@ -80,13 +92,14 @@ describeWith(["systemd", "strace"], "the filters of the unit", () => {
     const proxy = await startCommand(
       glance.url,
       {
+        GLANCE_SIZE_PROXY_WORKERS: "2",
         GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
         GLANCE_SIZE_PROXY_SPOOL__MEMORY: "16",
         GLANCE_SIZE_PROXY_SPOOL__DIR: folder,
       },
       // As a grandchild, the tracer leaves the process id to the proxy; it writes its summary after the proxy's end.
       [
-        "strace",
+        "/usr/bin/strace",
         "--daemonize",
         "--follow-forks",
         "--summary-only",

@@ -141,7 +141,10 @@ function createBase(root: string): void {
   const npmCli = realpathSync(execFileSync("sh", ["-c", "command -v npm"], { encoding: "utf8" }).trim());
   cpSync(join(npmCli, "../.."), join(root, "usr/lib/npm"), { recursive: true });
   execFileSync("ln", ["--symbolic", "../lib/npm/bin/npm-cli.js", join(root, "usr/bin/npm")]);
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n");
+  writeFileSync(
+    join(root, "etc/passwd"),
+    "root:x:0:0::/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n",
+  );
   writeFileSync(join(root, "etc/group"), "root:x:0:\nnode:x:1000:\n");
   for (const file of ["/etc/hosts", "/etc/resolv.conf"]) cpSync(file, join(root, file));
 }
