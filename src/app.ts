@@ -1,6 +1,7 @@
 /** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
 import { randomUUID } from "node:crypto";
-import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import express, { type ErrorRequestHandler, type RequestHandler } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler } from "./import/handler.js";
@@ -19,6 +20,16 @@ import type { Quotas } from "./quota.js";
 import { createUploadHandler } from "./upload/handler.js";
 import { describeError, type Observers } from "./upload/upload.js";
 
+/**
+ * Fits `app.use()` of Express and `createServer()` of Node alike. Spelled out in Node's types, because those of Express do
+ * not come with it, and who installs this package may not have them. `next` is never called.
+ */
+export type Middleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next?: (error?: unknown) => void,
+) => void;
+
 export interface AppOptions {
   readonly config: Config;
   readonly upstream: Upstream;
@@ -34,7 +45,7 @@ export function nameInstance(): string {
 }
 
 /** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({ config, upstream, observers, quotas, instance }: AppOptions): Express {
+export function createApp({ config, upstream, observers, quotas, instance }: AppOptions): Middleware {
   const { metrics, log } = observers;
   const exchanges = new WeakMap<object, Exchange>();
   const forwarder = createHeaderForwarder(

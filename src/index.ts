@@ -1,8 +1,6 @@
 /** The public API: the proxy as Express middleware, and as a server. */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Request, Response } from "express";
 import type { Registry } from "prom-client";
-import { createApp, nameInstance } from "./app.js";
+import { createApp, nameInstance, type Middleware } from "./app.js";
 import { parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
 import { createLog, type Log } from "./observe/log.js";
@@ -15,7 +13,7 @@ import type { Observers } from "./upload/upload.js";
 
 export { ConfigError } from "./config/config-error.js";
 export { version } from "./version.js";
-export type { ConfigInput, Log, ProxyServer, UploadsSnapshot, UploadView };
+export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {
   /** Where to log. Default: JSON lines on standard output, from `log.level` on. */
@@ -23,13 +21,6 @@ export interface GlanceSizeProxyOptions {
   /** Where to register the metrics. Default: a registry of its own. */
   readonly registry?: Registry;
 }
-
-/** As Express's `RequestHandler`, but spelled out in Node's types: Express does not bring its own. */
-export type Middleware = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  next: (error?: unknown) => void,
-) => void;
 
 export interface GlanceSizeProxy extends Middleware {
   /** The metrics, for a `/metrics` route of yours. */
@@ -61,10 +52,7 @@ export function createGlanceSizeProxy(
     quotas: createQuotas(parsed),
     instance: nameInstance(),
   });
-  const handle: Middleware = (request, response, next) => {
-    // An Express app makes an Express request and response of what it is given.
-    app(request as Request, response as Response, next);
-  };
+  const handle: Middleware = (request, response, next) => app(request, response, next);
   return Object.assign(handle, {
     registry: observers.metrics.registry,
     uploads: () => observers.uploads.snapshot(),
