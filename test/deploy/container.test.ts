@@ -36,8 +36,8 @@ describeWith(["buildah"], "the image", () => {
     child?.kill("SIGKILL");
   });
   afterAll(async () => {
-    image.remove();
-    await glance.stop();
+    image?.remove();
+    await glance?.stop();
   });
 
   test("holds the program and what it needs to run, and neither sources nor tools", () => {
