@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { version } from "../../src/version.js";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
@@ -21,6 +22,18 @@ test("the guide links to files that are there, and to every folder of deploy tha
     if (/grafana|prometheus/.test(folder)) continue; // the operations guide has these
     expect([folder, links.some((link) => link.startsWith(`../${folder}/`))]).toEqual([folder, true]);
   }
+});
+
+test("what names a version of the proxy names this one", () => {
+  const files = execFileSync("git", ["ls-files", "deploy"], { encoding: "utf8" }).trim().split("\n");
+  const named = files.flatMap((file) => {
+    const versions = readFileSync(file, "utf8").matchAll(
+      /(?:glance-size-proxy[:@]|appVersion: )(\d+\.\d+\.\d+)/g,
+    );
+    return [...versions].map(([, found]) => [file, found]);
+  });
+  expect(named.map(([file]) => file)).toContain("deploy/helm/glance-size-proxy/Chart.yaml");
+  expect(named.filter(([, found]) => found !== version)).toEqual([]);
 });
 
 describeWith(["helm", "systemd", "haproxy"], "the commands of the guide", () => {
