@@ -25,9 +25,14 @@ export function createLeasedQuota(max: number, block: number, lessor: QuotaLesso
   return {
     max,
     async reserve(amount) {
-      if (take(amount)) return true;
-      const granted = await lessor.reserve(Math.max(used + amount - leased, block));
-      leased += granted;
+      // What lay here when we asked may have been taken meanwhile; only less than we asked for is a refusal.
+      for (let isRefused = false; !isRefused;) {
+        if (take(amount)) return true;
+        const asked = Math.max(used + amount - leased, block);
+        const granted = await lessor.reserve(asked);
+        leased += granted;
+        isRefused = granted < asked;
+      }
       if (take(amount)) return true;
       giveBack();
       return false;

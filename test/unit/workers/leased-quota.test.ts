@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { createQuota } from "../../../src/quota.js";
+import { createLeasedQuota } from "../../../src/workers/leased-quota.js";
+
+/** A worker's part of a quota of 1000, asked for 10 at a time. */
+function lease() {
+  const whole = createQuota(1000);
+  return createLeasedQuota(whole.max, 10, {
+    reserve: (amount) => Promise.resolve(whole.reserveUpTo(amount)),
+    release: (amount) => whole.release(amount),
+  });
+}
+
+describe("what lies unused here may be taken while more is asked for:", () => {
+  test("nobody is refused where there is enough of the whole", async () => {
+    const quota = lease();
+    expect(await quota.reserve(1)).toBe(true); // 9 lie here
+    expect(await Promise.all([quota.reserve(100), quota.reserve(9)])).toEqual([true, true]);
+  });
+
+  test("who is refused takes nothing, and what is given back is to be had again", async () => {
+    const quota = lease();
+    expect(await Promise.all([quota.reserve(600), quota.reserve(600)])).toEqual([true, false]);
+    expect(await quota.reserve(400)).toBe(true);
+    expect(await quota.reserve(1)).toBe(false);
+    quota.release(1000);
+    expect(await quota.reserve(1000)).toBe(true);
+  });
+});
