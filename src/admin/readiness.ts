@@ -1,7 +1,7 @@
-/** Whether traffic should come here: Glance answers and the proxy is not draining. */
+/** Whether traffic should come here: somebody listens, Glance answers and the proxy is not draining. */
 import type { Upstream } from "../proxy/upstream.js";
 
-export type ReadinessState = "ready" | "draining" | "glance_unreachable";
+export type ReadinessState = "ready" | "draining" | "not_listening" | "glance_unreachable";
 
 export interface Readiness {
   check(): Promise<ReadinessState>;
@@ -18,7 +18,8 @@ const PROBE_INTERVAL_MS = 3_000;
 /** What was heard longer ago says nothing any more: nobody has asked for a while. Above interval and timeout together. */
 const STALE_MS = 10_000;
 
-export function createReadiness(upstream: Upstream): Readiness {
+/** @param listens whether clients can connect. */
+export function createReadiness(upstream: Upstream, listens: () => boolean = () => true): Readiness {
   let draining = false;
   let heard = { reachable: false, at: -Infinity };
   let asking: Promise<void> | undefined;
@@ -27,11 +28,14 @@ export function createReadiness(upstream: Upstream): Readiness {
     heard = { reachable: await glanceAnswers(upstream), at: performance.now() };
     asking = undefined;
   };
-  const state = (reachable: boolean): ReadinessState =>
-    draining ? "draining" : reachable ? "ready" : "glance_unreachable";
+  const state = (reachable: boolean): ReadinessState => {
+    if (draining) return "draining";
+    if (!listens()) return "not_listening";
+    return reachable ? "ready" : "glance_unreachable";
+  };
 
   return {
-    check: async () => state(draining || (await glanceAnswers(upstream))),
+    check: async () => state(draining || !listens() || (await glanceAnswers(upstream))),
     async recent() {
       const age = performance.now() - heard.at;
       if (!draining && age > PROBE_INTERVAL_MS) asking ??= ask();

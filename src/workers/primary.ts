@@ -2,7 +2,7 @@
  * The proxy as several processes: workers carry requests, and this one starts them, replaces those that die, and serves the
  * operators with the sum of them. It sees no request itself.
  */
-import cluster from "node:cluster";
+import cluster, { type Worker } from "node:cluster";
 import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
@@ -37,13 +37,13 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
   const options = { config: z.encode(configSchema, config), instance: nameInstance() };
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
-  const readiness = createReadiness(upstream);
   /** What this process sees itself: Glance, and the uploads of workers that died. */
   const metrics = createMetrics();
   metrics.watchUpstream(() => glanceAnswers(upstream));
   const ended = createUploadsRegistry();
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
   const workers = new Set<WorkerHandle>();
+  const readiness = createReadiness(upstream, () => [...workers].some((worker) => worker.isListening));
   /** What workers that are gone have counted: counters never go back. */
   let counted: readonly MetricSamples[] = [];
   let ending = false;
@@ -73,11 +73,36 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
   admin.server.on("request", app);
   const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
 
+  /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
   async function startWorker(): Promise<string> {
-    const worker = createWorkerHandle(cluster.fork(), options, quotas, remember);
+    const worker = createWorkerHandle(fork(), options, quotas, remember);
     workers.add(worker);
     void worker.gone.then((how) => bury(worker, how));
-    return worker.listening;
+    try {
+      return await worker.listening;
+    } catch (error) {
+      worker.kill();
+      throw error;
+    }
+  }
+
+  function fork(): Worker {
+    try {
+      return cluster.fork();
+    } catch (error) {
+      replace(RESTART_DELAY_MS);
+      throw error;
+    }
+  }
+
+  function replace(delayMs: number): void {
+    if (ending) return;
+    setTimeout(() => {
+      if (ending) return;
+      startWorker().catch((error: unknown) => {
+        log.error({ reason: (error as Error).message }, "a worker cannot start, and is tried again");
+      });
+    }, delayMs);
   }
 
   async function bury(worker: WorkerHandle, how: string): Promise<void> {
@@ -86,11 +111,9 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
     counted = await sum([counted, counters]).getMetricsAsJSON();
     for (const upload of worker.inFlight.values()) settle(upload);
     if (ending) return;
-    log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died, and is replaced");
-    const delayMs = Date.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0;
-    setTimeout(() => {
-      if (!ending) startWorker().catch((error: unknown) => log.error({ reason: String(error) }, "no worker"));
-    }, delayMs);
+    if (worker.isListening)
+      log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died, and is replaced");
+    replace(Date.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
   }
 
   /** Counts and logs an upload whose worker died: nobody else is left to do so. */

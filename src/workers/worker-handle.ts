@@ -1,7 +1,6 @@
 /** One worker, as its primary knows it. */
 import type { Serializable } from "node:child_process";
 import type { Worker } from "node:cluster";
-import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBirpc, type BirpcReturn } from "birpc";
 import type { MetricSamples } from "../observe/metrics.js";
@@ -20,12 +19,13 @@ export interface WorkerHandle {
   readonly metrics: readonly MetricSamples[];
   /** Where it listens. Rejects where it cannot, or dies before it does. */
   readonly listening: Promise<string>;
+  readonly isListening: boolean;
   /** Brings the figures up to date. Never throws. */
   refresh(): Promise<void>;
   reload(): void;
   drain(timeoutMs: number): void;
   kill(): void;
-  /** Resolves when the process is gone, and what it had reserved is given back. */
+  /** Resolves when the process is gone, or could not be made, and what it had reserved is given back. Never rejects. */
   readonly gone: Promise<string>;
 }
 
@@ -39,6 +39,9 @@ export function createWorkerHandle(
   const inFlight = new Map<number, UploadView>();
   const reserved = { uploads: 0, spool: 0 };
   let metrics: readonly MetricSamples[] = [];
+  /** What is sent before, nobody reads: Node gives it to `cluster` alone. */
+  let hears = false;
+  let isListening = false;
 
   const take = (report: WorkerReport): void => {
     metrics = report.metrics;
@@ -49,7 +52,10 @@ export function createWorkerHandle(
     onStarted = resolve;
   });
   const calls: PrimaryCalls = {
-    options: () => options,
+    options() {
+      hears = true;
+      return options;
+    },
     started: (start) => onStarted(start),
     reserve(what, amount) {
       const granted = quotas[what].reserveUpTo(amount);
@@ -74,9 +80,7 @@ export function createWorkerHandle(
     eventNames: ["reload", "drain"],
     timeout: -1,
   });
-  // Only when its channel is closed has everything been heard that it said.
-  const gone = Promise.all([once(child, "exit"), once(child, "disconnect")]).then(([[code, signal]]) => {
-    const how = String(signal ?? code);
+  const gone = endOf(child).then((how) => {
     worker.$close(new Error(`the worker ended with ${how}`));
     for (const what of ["uploads", "spool"] as const) quotas[what].release(reserved[what]);
     return how;
@@ -85,9 +89,11 @@ export function createWorkerHandle(
   const died = gone.then((how): WorkerStart => ({ fault: `the worker ended with ${how}` }));
   const listening = Promise.race([started, died]).then((start) => {
     if ("fault" in start) throw new Error(start.fault);
+    isListening = true;
     return start.listen;
   });
 
+  const kill = (): void => void child.process.kill("SIGKILL");
   return {
     pid: child.process.pid ?? 0,
     startedAt: Date.now(),
@@ -96,14 +102,48 @@ export function createWorkerHandle(
       return metrics;
     },
     listening,
+    get isListening() {
+      return isListening;
+    },
     async refresh() {
+      if (!hears) return;
       const late = delay(REPORT_TIMEOUT_MS, undefined, { ref: false });
       const report = await Promise.race([worker.report(), late]).catch(() => undefined);
       if (report) take(report);
     },
-    reload: () => void worker.reload(),
-    drain: (timeoutMs) => void worker.drain(timeoutMs),
-    kill: () => void child.process.kill("SIGKILL"),
+    reload() {
+      if (hears) void worker.reload();
+    },
+    drain(timeoutMs) {
+      if (hears) void worker.drain(timeoutMs);
+      else kill();
+    },
+    kill,
     gone,
   };
+}
+
+/** Resolves with how it ended; also where there never was a process, for want of memory or descriptors. Never rejects. */
+function endOf(child: Worker): Promise<string> {
+  return new Promise((resolve) => {
+    // Only when its channel is closed has everything been heard that it said.
+    let how: string | undefined;
+    let disconnected = false;
+    const settle = (): void => {
+      if (how !== undefined && disconnected) resolve(how);
+    };
+    child.once("exit", (code, signal) => {
+      // Node gives both as null for the other.
+      how = String((signal as string | null) ?? code);
+      settle();
+    });
+    child.once("disconnect", () => {
+      disconnected = true;
+      settle();
+    });
+    // Without a listener an error would end this process, and with it all workers.
+    child.on("error", (error) => {
+      if (child.process.pid === undefined) resolve(error.message);
+    });
+  });
 }

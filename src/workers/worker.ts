@@ -34,10 +34,8 @@ const calls: WorkerCalls = {
   report,
   reload: () => clients?.reload(),
   drain(timeoutMs) {
-    void clients
-      ?.drain(timeoutMs)
-      .then(async () => primary.drained(await report()))
-      .finally(() => process.disconnect()); // which ends a worker
+    const drained = clients?.drain(timeoutMs) ?? Promise.resolve(); // one that is only starting carries nothing
+    void drained.then(async () => primary.drained(await report())).finally(() => process.disconnect()); // which ends a worker
   },
 };
 

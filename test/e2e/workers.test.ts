@@ -1,8 +1,8 @@
 /** Several processes, one proxy: what is counted, shown and limited is the sum, and one that dies takes nothing with it. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -35,7 +35,7 @@ function begin(command: RunningCommand, count: number, headers = {}): Promise<Pe
 
 async function workersOf({ pid }: RunningCommand): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
-  return children.trim().split(" ").map(Number);
+  return children.trim().split(" ").filter(Boolean).map(Number);
 }
 
 function logged(command: RunningCommand, message: string): Record<string, unknown>[] {
@@ -188,6 +188,60 @@ describe("a worker that dies", () => {
     for (const peer of more) peer.sendChunk("hello").endChunks();
     const statuses = await Promise.all(more.map(async (peer) => (await peer.response()).status));
     expect(statuses.sort()).toEqual([204, 204, 429]);
+  });
+});
+
+describe("a worker that cannot be replaced", () => {
+  test("because of what it lacks is tried again until it can, and without any the proxy is not ready", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "workers-"));
+    const command = await start({
+      GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
+      GLANCE_SIZE_PROXY_SPOOL__DIR: dir,
+    });
+    const ready = async () => (await request(command.adminPort, "GET", "/readyz")).text;
+    expect(await ready()).toContain('"ready"');
+    await rm(dir, { recursive: true });
+    for (const worker of await workersOf(command)) process.kill(worker, "SIGKILL");
+    await expect
+      .poll(() => logged(command, "a worker cannot start, and is tried again"), { timeout: 20_000 })
+      .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("spool.dir") as string }));
+    expect(await ready()).toContain('"not_listening"');
+    await mkdir(dir);
+    try {
+      await expect.poll(ready, { timeout: 20_000 }).toContain('"ready"');
+      await expect.poll(async () => (await workersOf(command)).length, { timeout: 20_000 }).toBe(2);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  describeWith(["prlimit"], "for want of descriptors", () => {
+    test("takes nothing else with it, and is replaced later", async () => {
+      const command = await start();
+      const [victim = 0, other = 0] = await workersOf(command);
+      const open = (await readdir(`/proc/${command.pid}/fd`)).length;
+      const limit = (descriptors: number) =>
+        execFileSync("prlimit", ["--pid", String(command.pid), `--nofile=${descriptors}:`]);
+      limit(open - 1);
+      process.kill(victim, "SIGKILL");
+      await expect
+        .poll(() => logged(command, "a worker cannot start, and is tried again"), { timeout: 20_000 })
+        .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("EMFILE") as string }));
+      limit(1000);
+      await expect.poll(async () => (await workersOf(command)).length, { timeout: 20_000 }).toBe(2);
+      expect(await workersOf(command)).toContain(other);
+    });
+  });
+
+  test("because the proxy is draining does not keep it from ending", async () => {
+    const command = await start();
+    const before = await workersOf(command);
+    process.kill(before[0] ?? 0, "SIGKILL");
+    const isNew = (pid: number): boolean => !before.includes(pid);
+    while (!(await workersOf(command)).some(isNew)) await new Promise((resolve) => setTimeout(resolve, 2));
+    const exited = once(command.child, "exit");
+    command.child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
   });
 });
 

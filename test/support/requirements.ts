@@ -41,6 +41,7 @@ const PROVIDED = {
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
   prometheus: { paths: ["/usr/bin/prometheus"], debianPackages: "prometheus" },
+  prlimit: { paths: ["/usr/bin/prlimit"], debianPackages: "util-linux" },
   script: { paths: ["/usr/bin/script"], debianPackages: "bsdutils" },
   promtool: { paths: ["/usr/bin/promtool"], debianPackages: "prometheus" },
   systemd: { paths: ["/usr/bin/systemd-analyze"], debianPackages: "systemd" },

@@ -26,6 +26,12 @@ export function stateOf(connection: Connection, overview: Overview | undefined):
         explanation:
           "Glance does not answer the proxy. Until it does, uploads and everything else fail with 502 or 504.",
       };
+    case "not_listening":
+      return {
+        tone: "bad",
+        name: "Not listening",
+        explanation: "No worker can be started, so no client can connect. The log says what is missing.",
+      };
     case "draining":
       return {
         tone: "warning",

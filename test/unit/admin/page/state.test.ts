@@ -6,6 +6,7 @@ it.each([
   ["connecting", undefined, "quiet", "Connecting"],
   ["live", "ready", "good", "Glance ready"],
   ["live", "glance_unreachable", "bad", "Glance unreachable"],
+  ["live", "not_listening", "bad", "Not listening"],
   ["live", "draining", "warning", "Draining"],
   ["lost", undefined, "bad", "Stream lost, reconnecting"],
   ["lost", "ready", "bad", "Stream lost, reconnecting"],
