@@ -40,7 +40,8 @@ const calls: WorkerCalls = {
 };
 
 const primary = createBirpc<PrimaryCalls, WorkerCalls>(calls, {
-  post: (message) => process.send?.(message),
+  // A primary that is gone cannot be told, and takes this process with it.
+  post: (message) => process.send?.(message, undefined, undefined, () => undefined),
   on: (listener) => process.on("message", listener),
   eventNames: ["started", "release", "uploadStarted", "uploadFinished"],
   timeout: -1,
