@@ -16,7 +16,7 @@ describeWith(["chromium"], "the live page", () => {
   test("of several workers shows what all of them carry, and that one died", async () => {
     const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
     try {
-      const { page } = await browser.open(command.adminPort);
+      const { page, expectLoss } = await browser.open(command.adminPort);
       const soon = (selector: string) =>
         expect.poll(async () => (await page.locator(selector).allInnerTexts()).join(" | "), SOON);
       await soon(".about").toContain("2 workers");
@@ -39,6 +39,7 @@ describeWith(["chromium"], "the live page", () => {
       await soon(".totals .is-completed").toMatch(/^Completed\s+2$/);
       await soon(".totals .is-failed").toMatch(/^Failed\s+2\s+2 upstream error$/);
       await soon(".about").toContain("2 workers");
+      expectLoss();
     } finally {
       await command.stop();
     }
@@ -52,10 +53,11 @@ describeWith(["chromium"], "the live page", () => {
         port = /^Live page: http:\/\/127\.0\.0\.1:(\d+)\/$/.exec(line)?.[1] ?? port;
         if (line.startsWith("Ctrl-C")) break;
       }
-      const { page } = await browser.open(Number(port));
+      const { page, expectLoss } = await browser.open(Number(port));
       await expect
         .poll(() => page.locator(".verdict").allInnerTexts(), SOON)
         .toEqual(["completed", "invalid size", "completed", "size mismatch", "size exceeded", "completed"]);
+      expectLoss();
     } finally {
       const exited = once(demo, "exit");
       demo.kill("SIGKILL");

@@ -11,12 +11,19 @@ const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 export interface LivePage {
   readonly page: Page;
-  /** Complaints of the browser so far; a test that provokes some takes them out. */
-  readonly complaints: string[];
+  /** From now on the proxy may go, and the browser may say so in its console. */
+  readonly expectLoss: () => void;
 }
 
 export interface PageScene {
   open(adminPort: number, options?: BrowserContextOptions): Promise<LivePage>;
+}
+
+interface Watched {
+  readonly page: Page;
+  readonly origin: string;
+  readonly asked: Set<string>;
+  readonly complaints: string[];
 }
 
 /**
@@ -25,7 +32,7 @@ export interface PageScene {
  */
 export function useBrowser(): PageScene {
   let browser: Browser;
-  let opened: (LivePage & { readonly origin: string; readonly asked: Set<string> })[] = [];
+  let opened: Watched[] = [];
   beforeAll(async () => {
     browser = await chromium.launch({
       executablePath: "/usr/bin/chromium",
@@ -57,15 +64,22 @@ export function useBrowser(): PageScene {
       await context.addInitScript({ path: AXE });
       const page = await context.newPage();
       const origin = `http://127.0.0.1:${adminPort}`;
-      const opening = { page, origin, complaints: [] as string[], asked: new Set<string>() };
-      opened.push(opening);
-      page.on("request", (request) => opening.asked.add(new URL(request.url()).origin));
-      page.on("pageerror", (error) => opening.complaints.push(String(error)));
+      const watched: Watched = { page, origin, asked: new Set(), complaints: [] };
+      opened.push(watched);
+      let lossExpected = false;
+      page.on("request", (request) => watched.asked.add(new URL(request.url()).origin));
+      page.on("pageerror", (error) => watched.complaints.push(String(error)));
       page.on("console", (message) => {
-        if (["error", "warning"].includes(message.type())) opening.complaints.push(message.text());
+        const ofLoss = lossExpected && message.text().includes("net::ERR_");
+        if (message.type() === "error" && !ofLoss) watched.complaints.push(message.text());
       });
       await page.goto(origin);
-      return opening;
+      return {
+        page,
+        expectLoss: () => {
+          lossExpected = true;
+        },
+      };
     },
   };
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { OverviewEvent } from "../../../../src/admin/events.js";
 import { nextPicture, type MovingUpload, type Picture } from "../../../../src/admin/page/picture.js";
 import type { UploadView } from "../../../../src/observe/uploads-registry.js";
-import { overviewAt, uploadWith } from "./overviews.js";
+import { overviewAt, uploadWith } from "../../../support/overviews.js";
 
 function pictureOf(events: readonly OverviewEvent[]): Picture {
   const picture = events.reduce<Picture | undefined>(nextPicture, undefined);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { stateOf } from "../../../../src/admin/page/state.js";
-import { overviewAt } from "./overviews.js";
+import { overviewAt } from "../../../support/overviews.js";
 
 it.each([
   ["connecting", undefined, "quiet", "Connecting"],
