@@ -7,7 +7,7 @@ import { sizeBytes } from "../../src/config/values.js";
 import { explainMissing, isProvided } from "../../test/support/requirements.js";
 import { run } from "../../test/support/run.js";
 import { printSeconds, printSize } from "../format.js";
-import { describeMachine, noiseWarning } from "../machine.js";
+import { describeMachine } from "../machine.js";
 import { nginxVersion } from "../nginx.js";
 import { writeSection } from "../readme.js";
 import { textTable } from "../table.js";
@@ -44,7 +44,6 @@ async function main(args: string[]): Promise<void> {
   if (missing !== undefined) throw new Error(missing);
   const withoutNginx = explainMissing(["nginx"]);
   if (withoutNginx !== undefined) process.stderr.write(`nginx is left out, it ${withoutNginx}\n`);
-  const noise = noiseWarning();
 
   const results = new Map<number, Results>();
   for (const size of sizes) {
@@ -56,10 +55,11 @@ async function main(args: string[]): Promise<void> {
 
   const expectations = judge(results);
   const command = [COMMAND, ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
+  const others = [...results.values()].flatMap((cells) => [...cells.values()].map((one) => one.othersCores));
   const conditions =
-    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: ${await describeRun()}` +
-    `${noise === undefined ? "" : `; ${noise}`}. Times are the fastest of ${rounds} (of 1 where Glance does not learn ` +
-    "a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
+    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: ${await describeRun()}, ` +
+    `of which other programs took up to ${Math.max(...others).toFixed(1)} meanwhile. Times are the fastest of ${rounds} (of 1 ` +
+    "where Glance does not learn a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
   const judged = expectationList(expectations);
   process.stdout.write(`\n${textTable(fullTable(results))}\n\n${conditions}\n\n${judged}\n`);
   if (readme !== undefined)

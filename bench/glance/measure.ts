@@ -2,6 +2,7 @@
 import { createImage, showImage } from "../../test/support/glance-client.js";
 import { peakBytes, restartPeak } from "../../test/support/process-memory.js";
 import { request } from "../../test/support/raw-http.js";
+import { othersDuring } from "../machine.js";
 import { peakDisk } from "../process.js";
 import { upload } from "../upload.js";
 import type { Cell } from "./cells.js";
@@ -9,6 +10,8 @@ import type { Scene } from "./scene.js";
 
 export interface Measured {
   readonly seconds: number;
+  /** Cores' time that went to what has no part in the upload. */
+  readonly othersCores: number;
   /** Peak resident bytes of Glance's process during the upload. */
   readonly glanceBytes: number;
   /** Of what stands between; undefined where nothing does. */
@@ -17,21 +20,25 @@ export interface Measured {
 
 /** @returns undefined where the way is not installed. @throws unless the image is whole afterwards. */
 export async function measure(
-  { glance, proxies }: Scene,
+  { glance, s3, proxies }: Scene,
   { way, body }: Cell,
   sizeBytes: number,
 ): Promise<Measured | undefined> {
   const proxy = proxies.get(way);
   if (!proxy && way !== "direct") return undefined;
   const imageId = await createImage(glance.port);
-  const send = (): Promise<number> => upload(proxy?.port ?? glance.port, imageId, body, sizeBytes);
   await restartPeak(glance.pid);
   if (proxy) await restartPeak(proxy.pid);
 
-  const [seconds, diskBytes] = proxy ? await peakDisk(proxy.pid, proxy.directory, send) : [await send(), 0];
+  const involved = [process.pid, glance.pid, s3.pid, ...(proxy ? [proxy.pid] : [])];
+  const [[seconds, diskBytes], othersCores] = await othersDuring(involved, () => {
+    const send = (): Promise<number> => upload(proxy?.port ?? glance.port, imageId, body, sizeBytes);
+    return proxy ? peakDisk(proxy.pid, proxy.directory, send) : send().then((seconds) => [seconds, 0]);
+  });
 
   const measured = {
     seconds,
+    othersCores,
     glanceBytes: await peakBytes(glance.pid),
     proxy: proxy && { memoryBytes: await peakBytes(proxy.pid), diskBytes },
   };

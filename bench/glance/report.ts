@@ -9,7 +9,18 @@ const ABSENT = "not installed";
 
 /** Everything that was measured. */
 export function fullTable(results: ResultsBySize): string[][] {
-  const head = ["size", "way", "body", "time", "ratio", "runs", "Glance", "ratio", "proxy", "its disk"];
+  const head = [
+    "size",
+    "way",
+    "body",
+    "time",
+    "ratio",
+    "runs (others' cores)",
+    "Glance",
+    "ratio",
+    "proxy",
+    "disk",
+  ];
   const rows = [...results].flatMap(([size, cells]) =>
     CELLS.map((cell) => {
       const figures = cells.get(cell);
@@ -19,7 +30,7 @@ export function fullTable(results: ResultsBySize): string[][] {
         ...start,
         printSeconds(figures.seconds),
         ratio(cells, figures, "seconds"),
-        figures.runs.map((seconds) => seconds.toFixed(2)).join(" "),
+        figures.runs.map((run) => `${run.seconds.toFixed(2)} (${run.othersCores.toFixed(1)})`).join(" "),
         printMemory(figures.glanceBytes),
         ratio(cells, figures, "glanceBytes"),
         ...(figures.proxy

@@ -9,8 +9,7 @@ const ONCE_ABOVE_BYTES = 512 * MIB;
 
 /** Of all runs the fastest, for what disturbs only adds; and of all peaks the highest. */
 export interface Figures extends Measured {
-  /** How long each run took. */
-  readonly runs: readonly number[];
+  readonly runs: readonly Measured[];
 }
 
 /** Without the cells whose way is not installed. */
@@ -44,19 +43,17 @@ export async function measureAll(
   return new Map([...measured].map(([cell, all]) => [cell, summarise(all)]));
 }
 
-function summarise(all: readonly Measured[]): Figures {
-  const runs = all.map(({ seconds }) => seconds);
-  const proxies = all.flatMap(({ proxy }) => proxy ?? []);
+function summarise(runs: readonly Measured[]): Figures {
+  const highest = (of: (run: Measured) => number | undefined): number =>
+    Math.max(...runs.map((run) => of(run) ?? 0));
+  const fastest = runs.reduce((best, run) => (run.seconds < best.seconds ? run : best));
   return {
+    ...fastest,
     runs,
-    seconds: Math.min(...runs),
-    glanceBytes: Math.max(...all.map(({ glanceBytes }) => glanceBytes)),
-    proxy:
-      proxies.length === 0
-        ? undefined
-        : {
-            memoryBytes: Math.max(...proxies.map(({ memoryBytes }) => memoryBytes)),
-            diskBytes: Math.max(...proxies.map(({ diskBytes }) => diskBytes)),
-          },
+    glanceBytes: highest((run) => run.glanceBytes),
+    proxy: fastest.proxy && {
+      memoryBytes: highest(({ proxy }) => proxy?.memoryBytes),
+      diskBytes: highest(({ proxy }) => proxy?.diskBytes),
+    },
   };
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { GlanceStore } from "../../test/support/real-glance.js";
 
 export interface S3 {
+  readonly pid: number;
   readonly store: GlanceStore;
   stop(): Promise<void>;
 }
@@ -13,6 +14,7 @@ export async function startS3(): Promise<S3> {
   const child = fork(fileURLToPath(new URL("s3-server.js", import.meta.url)));
   const [port] = (await once(child, "message")) as [number];
   return {
+    pid: child.pid ?? 0,
     store: {
       type: "s3",
       options: [

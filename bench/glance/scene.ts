@@ -24,6 +24,7 @@ export interface Scene {
     /** The process that carries uploads. */
     readonly pid: number;
   };
+  readonly s3: { readonly pid: number };
   /** Not those that are not installed. */
   readonly proxies: ReadonlyMap<Way, Proxy>;
   stop(): Promise<void>;
@@ -69,7 +70,7 @@ export async function startScene(): Promise<Scene> {
       stops.push(() => nginx.stop());
       proxies.set("nginx, buffering", nginx);
     }
-    return { glance: { port: glance.port, pid: await onlyChild(glance.pid) }, proxies, stop };
+    return { glance: { port: glance.port, pid: await onlyChild(glance.pid) }, s3, proxies, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -27,7 +27,7 @@ function verdicts(...rounds: Round[]): (boolean | undefined)[] {
   const results = rounds.map((round, index) => {
     const figures = [...round].map(([cell, [seconds, glanceBytes]]): [Cell, Figures] => [
       cell,
-      { seconds, glanceBytes, runs: [seconds], proxy: undefined },
+      { seconds, glanceBytes, othersCores: 0, runs: [], proxy: undefined },
     ]);
     return [(index + 1) * 64 * MIB, new Map(figures)] as const;
   });
