@@ -145,10 +145,17 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         upload.spooled();
         return spool.read();
       case "full":
-        observers.metrics.spoolFull(kept.why);
-        if (config.spool.onFull === "reject") throw spoolFull(kept.why, upload.receivedBytes);
+        observers.metrics.spoolFull(kept.why.full);
+        if (kept.why.full === "disk") warnOfDisk(upload, kept.why.cause);
+        if (config.spool.onFull === "reject") throw spoolFull(kept.why.full, upload.receivedBytes);
         return concatenate(spool.read(), kept.next);
     }
+  }
+
+  /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
+  function warnOfDisk(upload: Upload, cause: unknown): void {
+    const { requestId, imageId } = upload.origin;
+    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "spool.dir takes no more");
   }
 
   function relay(

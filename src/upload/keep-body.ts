@@ -3,8 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { clientAborted, clientTimeout, type ProxyError } from "../proxy-error.js";
 import { createTimer } from "../timer.js";
 import { tooLarge } from "./relay.js";
-import type { SpoolFull } from "./spool-budget.js";
-import type { Spool } from "./spool.js";
+import type { NoPlace, Spool } from "./spool.js";
 import type { Upload } from "./upload.js";
 
 export interface KeepOptions {
@@ -21,7 +20,7 @@ export type Kept =
   /** The client's body has ended, and all of it is in the spool. */
   | { readonly kind: "whole" }
   /** A bound was reached; the client is paused. `next` comes between what is kept and what is still to be read. */
-  | { readonly kind: "full"; readonly why: SpoolFull; readonly next: readonly Buffer[] }
+  | { readonly kind: "full"; readonly why: NoPlace; readonly next: readonly Buffer[] }
   | { readonly kind: "failed"; readonly error: ProxyError };
 
 /** Resolves once, never rejects. */
@@ -48,7 +47,7 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
       taken = spool.append(piece).then((full) => {
         if (settled) return;
-        if (full) return settle({ kind: "full", why: full.full, next: full.kept ? [] : [piece] });
+        if (full) return settle({ kind: "full", why: full, next: full.kept ? [] : [piece] });
         idle.start();
         source.resume();
       });

@@ -24,6 +24,15 @@ export interface SpoolOptions {
   readonly maxPerUpload: number;
 }
 
+/** Why there is no place for a piece of the body. */
+export interface NoPlace {
+  readonly full: SpoolFull;
+  /** A piece that is not taken for want of a reservation is not kept; one that the disk has no room for is. */
+  readonly kept: boolean;
+  /** Of the disk. */
+  readonly cause?: unknown;
+}
+
 export class Spool {
   #sizeBytes = 0;
   #reservedBytes = 0;
@@ -46,10 +55,9 @@ export class Spool {
   /**
    * Takes a piece of the body. Never two at once.
    *
-   * @returns why there is no place for it, undefined where there was. A piece that is not taken for want of a reservation is
-   *   not kept; one that the disk has no room for is.
+   * @returns undefined where there was a place for it.
    */
-  async append(piece: Buffer): Promise<{ readonly full: SpoolFull; readonly kept: boolean } | undefined> {
+  async append(piece: Buffer): Promise<NoPlace | undefined> {
     const { maxPerUpload, memory } = this.options;
     if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
       return { full: "per_upload", kept: false };
@@ -69,8 +77,8 @@ export class Spool {
     try {
       await flush;
       return undefined;
-    } catch {
-      return { full: "disk", kept: true };
+    } catch (cause) {
+      return { full: "disk", kept: true, cause };
     }
   }
 
@@ -86,18 +94,16 @@ export class Spool {
     yield* this.#memory;
   }
 
-  /** Gives memory, file and reservation back. May be called at any time, and more than once. */
+  /** Gives memory, file and reservation back. May be called at any time, and more than once. Never rejects. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.#flushing; // or a file that is being opened would stay open
     this.#memory = [];
-    try {
-      await this.#file?.close();
-    } finally {
-      this.budget.release(this.#reservedBytes);
-      this.budget.uploadEnded();
-    }
+    // A disk that fails only now takes nothing from anybody: what was kept is sent, or given up.
+    await this.#file?.close().catch(() => undefined);
+    this.budget.release(this.#reservedBytes);
+    this.budget.uploadEnded();
   }
 
   /** On failure what is not in the file whole stays in memory. */

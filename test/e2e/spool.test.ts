@@ -1,4 +1,5 @@
 /** `size.unknown: spool`: a body of unknown size is kept until its size is known, and only then sent, with its size. */
+import { closeSync } from "node:fs";
 import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +29,13 @@ async function openSpoolFiles(pid: number | "self" = "self"): Promise<string[]> 
     descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")),
   );
   return targets.filter((target) => target.startsWith(dir));
+}
+
+/** The one of this process's spool files that is open. */
+async function spoolDescriptor(): Promise<number> {
+  const descriptors = await readdir("/proc/self/fd");
+  const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+  return Number(descriptors[targets.findIndex((target) => target.startsWith(dir))]);
 }
 
 describe.each([FILE, STAGE])("%s", (target) => {
@@ -277,6 +285,44 @@ describe("spool.maxTotal", () => {
       expect(upload).toMatchObject({ bytes: 64 * KIB, complete: true });
     await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
   });
+});
+
+describe("a disk that fails", () => {
+  test("loses nothing, and the log says why", async () => {
+    const gone = await mkdtemp(join(tmpdir(), "spool-"));
+    const proxy = await scene.startAnother({
+      size: { unknown: "spool" },
+      spool: { dir: gone, memory: "1KiB" },
+    });
+    await rm(gone, { recursive: true });
+    const peer = await scene.startUpload({}, FILE, proxy.port);
+    peer.sendChunk(Buffer.alloc(5000)).endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(scene.upstream.uploads).toMatchObject([{ bytes: 5000, complete: true }]);
+    const [warning] = proxy.logged.filter(({ msg }) => msg === "spool.dir takes no more");
+    expect(warning).toMatchObject({ level: "warn", imageId: "one" });
+    expect(warning?.["reason"]).toContain("ENOENT");
+  });
+
+  test.runIf(process.platform === "linux")(
+    "only when the file is closed takes nothing from the answer",
+    async () => {
+      scene.upstream.onUpload = (incoming, response) => {
+        response.writeContinue();
+        incoming.resume().once("end", () => {
+          // All of it has been read by then: what fails is closing.
+          void spoolDescriptor().then((descriptor) => {
+            closeSync(descriptor);
+            response.writeHead(204).end();
+          });
+        });
+      };
+      const peer = await scene.startUpload();
+      peer.sendChunk(Buffer.alloc(300 * KIB)).endChunks();
+      expect((await peer.response()).status).toBe(204);
+      await expectNothingKept();
+    },
+  );
 });
 
 describe.runIf(process.platform === "linux")("the process", () => {
