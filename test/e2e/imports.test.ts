@@ -131,7 +131,7 @@ describe("a client that", () => {
     await peer.flushed();
     peer.destroy();
     await expect.poll(() => scene.proxy.metric('requests_total{method="POST",status="499"}')).toBe(1);
-    expect(scene.upstream.requests).toEqual([]);
+    expect(importsUpstream()).toEqual([]);
   });
 
   test("sends the next request behind it gets both answers", async () => {
