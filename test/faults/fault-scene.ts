@@ -132,7 +132,7 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
     run,
     runUpload: (act) =>
       run(async (scene) => {
-        const before = await readSamples(scene.proxy);
+        const before = await readSamples(scene);
         const settled = await act(scene);
         const { imageId, operation, outcomes, sizeSource } = settled;
         const lines = (): Record<string, unknown>[] =>
@@ -140,7 +140,7 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
         await eventually(() => lines().length > 0, "the upload to settle");
         await scene.expectConnectionsEnded("both");
         await scene.glance.readToTheEnd();
-        const after = await readSamples(scene.proxy);
+        const after = await readSamples(scene);
 
         expect(lines()).toHaveLength(1);
         const [outcome] = lines().map((line) => String(line["outcome"]));
@@ -180,8 +180,10 @@ function expectNoPartialUpload({ glance }: FaultScene, { upload }: SettledUpload
 /** Samples of `/metrics`, by their name without the prefix, with their labels. */
 export type Samples = ReadonlyMap<string, number>;
 
-export async function readSamples({ adminPort }: TestProxy): Promise<Samples> {
-  const { text } = await request(adminPort, "GET", "/metrics");
+/** Ends the script: each scrape asks Glance whether it is there. */
+export async function readSamples({ proxy, glance }: FaultScene): Promise<Samples> {
+  glance.rest();
+  const { text } = await request(proxy.adminPort, "GET", "/metrics");
   return new Map(
     [...text.matchAll(/^glance_size_proxy_(\w+\{.*\}) ([\d.e+-]+)$/gm)].map(([, sample = "", value]) => [
       sample,

@@ -90,10 +90,10 @@ const scenes = useFaultScenes();
 /** Runs one request, and checks that it is counted once. */
 function runRequest(act: (scene: FaultScene) => Promise<void>): Promise<void> {
   return scenes.run(async (scene) => {
-    const before = await readSamples(scene.proxy);
+    const before = await readSamples(scene);
     await act(scene);
     await scene.expectConnectionsEnded("both");
-    expect(increase("requests_total", before, await readSamples(scene.proxy))).toBe(1);
+    expect(increase("requests_total", before, await readSamples(scene))).toBe(1);
   });
 }
 
@@ -184,7 +184,7 @@ test.each(["GET", "POST"])(
   (method) =>
     scenes.run(async (scene) => {
       const errors = async (): Promise<number> =>
-        increase("upstream_errors_total", new Map(), await readSamples(scene.proxy));
+        increase("upstream_errors_total", new Map(), await readSamples(scene));
       const before = await errors();
       scene.glance.play({
         at: "whole",

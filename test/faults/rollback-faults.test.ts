@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ClientUpload } from "./client-upload.js";
 import { increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
-import { answerOf, showImage, type Act } from "./scripted-glance.js";
+import { answerOf, showImage, type Act, type Script } from "./scripted-glance.js";
 
 interface LookUp {
   readonly name: string;
@@ -82,11 +82,12 @@ let images = 0;
 async function abort(
   scene: FaultScene,
   operation: string,
-  result: string,
+  { lookUp, result }: { lookUp?: Script["lookUp"]; result: string },
   beforeLookUp?: () => Promise<void>,
 ) {
   const imageId = `image-${(images += 1)}`;
-  const before = await readSamples(scene.proxy);
+  const before = await readSamples(scene);
+  scene.glance.play({ at: "held back", act: () => undefined, size: 16, ...(lookUp && { lookUp }) });
   const upload = new ClientUpload(await scene.connect(), {
     framing: "chunked with header",
     target: `/v2/images/${imageId}/${operation}`,
@@ -98,7 +99,7 @@ async function abort(
   upload.peer.sendChunk("x").endChunks();
   expect(await upload.reading()).toBe(400);
   await scene.expectConnectionsEnded("glance");
-  const after = await readSamples(scene.proxy);
+  const after = await readSamples(scene);
   expect(increase("rollbacks_total", before, after)).toBe(1);
   const sample = `rollbacks_total{result="${result}"}`;
   expect(after.get(sample)).toBe((before.get(sample) ?? 0) + 1);
@@ -110,13 +111,8 @@ describe("the look-ups of an aborted upload's image", () => {
     COMBINATIONS.map((one) => [`${one.lookUp.name} (${one.operation}, ${one.at})`, one] as const),
   )("%s", (_, { operation, at, lookUp }) =>
     scenes.runUpload(async (scene) => {
-      scene.glance.play({
-        at: "held back",
-        act: () => undefined,
-        size: 16,
-        lookUp: { at, act: lookUp.act },
-      });
-      const settled = await abort(scene, operation, lookUp.result);
+      const { result, act } = lookUp;
+      const settled = await abort(scene, operation, { lookUp: { at, act }, result });
       if (lookUp.again) expect(scene.glance.connections.length).toBeGreaterThan(2);
       return settled;
     }),
@@ -124,8 +120,7 @@ describe("the look-ups of an aborted upload's image", () => {
 
   test.concurrent("find nobody who listens", () =>
     scenes.runUpload(async (scene) => {
-      scene.glance.play({ at: "held back", act: () => undefined, size: 16 });
-      const settled = await abort(scene, "file", "unknown", () => scene.glance.refuse());
+      const settled = await abort(scene, "file", { result: "unknown" }, () => scene.glance.refuse());
       await scene.glance.listen();
       return settled;
     }),

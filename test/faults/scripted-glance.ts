@@ -83,6 +83,8 @@ export interface ScriptedGlance {
   /** Those since the script began; the first is the upload's, all others look the image up. */
   readonly connections: readonly GlanceConnection[];
   play(script: Script): void;
+  /** From now on, until `play`, a look whether Glance is there finds it well, and is not among `connections`. */
+  rest(): void;
   /** Resolves once the script has acted on the upload. */
   acted(): Promise<void>;
   /** From now on connections are refused, until `listen`. Those that are open stay. */
@@ -108,12 +110,13 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
   let connections: GlanceConnection[] = [];
   let script: Script = { at: "whole", act: (connection) => connection.send(NO_CONTENT), size: 0 };
   let acted = false;
+  let resting = false;
   let port = 0;
 
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const connection = new GlanceConnection(socket);
-    const follow = connections.length === 0 ? followUpload(connection) : followLookUp(connection);
-    connections.push(connection);
+    const follow = followerOf(connection);
+    if (!resting) connections.push(connection);
     socket.on("error", () => undefined); // a reset is what many a test is about
     socket.on("end", () => socket.destroy());
     socket.on("data", (piece) => {
@@ -122,6 +125,11 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     });
     follow();
   });
+
+  function followerOf(connection: GlanceConnection): () => void {
+    if (resting) return followLookUp(connection);
+    return connections.length === 0 ? followUpload(connection) : followLookUp(connection, script.lookUp);
+  }
 
   function followUpload(connection: GlanceConnection): () => void {
     const { at, act, size } = script;
@@ -155,8 +163,10 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     }
   }
 
-  function followLookUp(connection: GlanceConnection): () => void {
-    const { at, act } = script.lookUp ?? { at: "whole", act: showImage("queued") };
+  function followLookUp(
+    connection: GlanceConnection,
+    { at, act }: NonNullable<Script["lookUp"]> = { at: "whole", act: showImage("queued") },
+  ): () => void {
     let done = false;
     return () => {
       if (done || !(at === "accepted" || connection.received.complete)) return;
@@ -181,7 +191,11 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     play(next) {
       connections = [];
       acted = false;
+      resting = false;
       script = next;
+    },
+    rest() {
+      resting = true;
     },
     acted: () => eventually(() => acted, "the upload to come as far as the script says"),
     async refuse() {
