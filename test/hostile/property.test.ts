@@ -473,7 +473,13 @@ function describeHostility(
             await Promise.all(attempts.map(check));
           },
         ),
-        { numRuns: runs / together },
+        // What fails is told as it was found, before the test's own timeout: to make it smaller takes Glance minutes.
+        {
+          numRuns: runs / together,
+          endOnFailure: true,
+          interruptAfterTimeLimit: 50_000,
+          markInterruptAsFailure: true,
+        },
       );
     });
 
