@@ -31,7 +31,7 @@ describeWith(["buildah"], "the image", () => {
     if (base === undefined || others.length > 0) throw new Error("both stages are to start from one image");
     image = await buildImage(`docker.io/library/${base}`);
     glance = await startStandIn();
-  }, 240_000);
+  }, 500_000);
   afterEach(() => {
     child?.kill("SIGKILL");
   });

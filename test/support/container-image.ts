@@ -5,7 +5,7 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { run } from "./run.js";
 
 /** What the image says of how to run it. */
@@ -43,7 +43,7 @@ export async function buildImage(base: string): Promise<ContainerImage> {
     ];
     const { code, stdout, stderr } = await run("/usr/bin/buildah", [...where, ...args], {
       env: { BUILDAH_ISOLATION: "chroot", HOME: folder, TMPDIR: folder },
-      timeoutMs: 200_000,
+      timeoutMs: 400_000,
     });
     if (code !== 0) throw new Error(`buildah ${args[0]}: ${stdout}${stderr}`);
     return stdout.trim();
@@ -129,14 +129,16 @@ function createBase(root: string): void {
   }
   execFileSync("ln", ["--symbolic", "usr/bin", "usr/lib", "usr/lib64", root]);
   for (const program of [process.execPath, "/bin/sh", "/usr/bin/env"]) {
-    const file = realpathSync(program);
-    cpSync(file, join(root, "usr/bin", program.split("/").at(-1) ?? ""));
-    const libraries = execFileSync("ldd", [file], { encoding: "utf8" }).match(/\/\S+/g) ?? [];
-    for (const library of libraries) {
-      const copy = join(root, library.replace(/^\/lib/, "/usr/lib"));
-      mkdirSync(dirname(copy), { recursive: true });
-      cpSync(realpathSync(library), copy);
-    }
+    cpSync(realpathSync(program), join(root, "usr/bin", basename(program)));
+  }
+  const libraries = execFileSync("dpkg-query", ["--listfiles", "libc6", "libgcc-s1", "libstdc++6"], {
+    encoding: "utf8",
+  });
+  for (const library of libraries.match(/^\/.*\.so[.\d]*$/gm) ?? []) {
+    if (library.includes("/gconv/")) continue;
+    const copy = join(root, library.replace(/^\/lib/, "/usr/lib"));
+    mkdirSync(dirname(copy), { recursive: true });
+    cpSync(realpathSync(library), copy);
   }
   const npmCli = realpathSync(execFileSync("sh", ["-c", "command -v npm"], { encoding: "utf8" }).trim());
   cpSync(join(npmCli, "../.."), join(root, "usr/lib/npm"), { recursive: true });
