@@ -128,14 +128,14 @@ function createBase(root: string): void {
     mkdirSync(join(root, path), { recursive: true });
   }
   execFileSync("ln", ["--symbolic", "usr/bin", "usr/lib", "usr/lib64", root]);
-  for (const program of [process.execPath, "/bin/sh", "/usr/bin/env"]) {
-    cpSync(realpathSync(program), join(root, "usr/bin", basename(program)));
-  }
-  const libraries = execFileSync("dpkg-query", ["--listfiles", "libc6", "libgcc-s1", "libstdc++6"], {
+  const programs = [process.execPath, "/bin/sh", "/usr/bin/env"];
+  for (const program of programs) cpSync(realpathSync(program), join(root, "usr/bin", basename(program)));
+  // What these need, and what a base image has besides: packages bring native code.
+  const needed = execFileSync("ldd", programs, { encoding: "utf8" }).match(/\/\S+\.so[.\d]*(?= \()/g) ?? [];
+  const listed = execFileSync("dpkg-query", ["--listfiles", "libc6", "libgcc-s1", "libstdc++6"], {
     encoding: "utf8",
-  });
-  for (const library of libraries.match(/^\/.*\.so[.\d]*$/gm) ?? []) {
-    if (library.includes("/gconv/")) continue;
+  }).match(/^(?!.*\/gconv\/)\/.*\.so[.\d]*$/gm);
+  for (const library of new Set([...needed, ...(listed ?? [])])) {
     const copy = join(root, library.replace(/^\/lib/, "/usr/lib"));
     mkdirSync(dirname(copy), { recursive: true });
     cpSync(realpathSync(library), copy);
