@@ -11,7 +11,10 @@ listen=127.0.0.1:19293
 glance=$(sed -nE 's/^http(-socket)? *= *(127\.0\.0\.1:[0-9]+) *$/\2/p' "$uwsgi")
 site=$(grep -lE "^ProxyPass .*http://$glance\"" "$sites"/*.conf)
 
-sudo systemd-run --unit glance-size-proxy --property DynamicUser=yes --property Restart=on-failure \
+# One that an earlier stack.sh has left looks for Glance where it was then.
+sudo systemctl stop glance-size-proxy 2>/dev/null || true
+sudo systemd-run --unit glance-size-proxy --collect --property DynamicUser=yes --property Restart=on-failure \
+  --setenv GLANCE_SIZE_PROXY_FORWARDED__TRUST=127.0.0.1 \
   "$(command -v glance-size-proxy)" --upstream "http://$glance" --listen "$listen"
 sudo sed -i -E "/^ProxyPass /s|http://$glance\"|http://$listen\"|" "$site"
 sudo systemctl reload "$apache"

@@ -177,13 +177,13 @@ describeWith(["helm"], "the Helm chart", () => {
     }
   });
 
-  test("bodies are spooled to a volume that is as large as the proxy may use", async () => {
+  test("bodies are spooled to a volume that is a little larger than the proxy may use", async () => {
     expect(podOf(await render(UPSTREAM)).volumes.map(({ name }) => name)).toEqual(["config"]);
     const spooling = { ...UPSTREAM, config: { size: { unknown: "spool" } } };
     const onNode = await render(spooling);
     const config = configOf(onNode);
     const mount = podOf(onNode).containers[0]?.volumeMounts.find(({ name }) => name === "spool");
-    expect([mount?.mountPath, config.spool.maxTotal]).toEqual([config.spool.dir, 20 * 1024 ** 3]);
+    expect([mount?.mountPath, config.spool.maxTotal]).toEqual([config.spool.dir, 18 * 1024 ** 3]);
     expect(podOf(onNode).volumes.at(-1)).toEqual({ name: "spool", emptyDir: { sizeLimit: "20Gi" } });
     expect(JSON.stringify(podOf(await render(EVERYTHING)).volumes.at(-1))).toMatch(/ephemeral.*fast.*40Gi/);
   });

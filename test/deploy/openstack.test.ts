@@ -1,6 +1,6 @@
 /** What goes into other people's deployment tools: read by those tools, as far as they are to be had. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -115,6 +115,7 @@ ${extraContainers}
       bind_port: Number(config.upstream.url.port),
     });
     expect(Number(uwsgi["socket-timeout"]) * 1000).toBeGreaterThan(config.limits.idleTimeout);
+    expect(config.forwarded.trust).not.toEqual([]);
     const graceMs = values.pod.lifecycle.termination_grace_period.api.timeout * 1000;
     expect(graceMs).toBeGreaterThan(config.shutdown.drainTimeout + config.rollback.timeout);
   });
@@ -131,16 +132,18 @@ describeWith(["ansible", "systemd"], "the playbook", () => {
       },
     });
 
-  /** Runs it on this machine, all but what installs and starts, into a folder. */
+  /** Runs it on this machine, all but what installs and starts, into a folder. `balancers`: the group of those in front. */
   async function play(
     playbook: string,
-    group: string,
+    { group, balancers }: { group: string; balancers: string },
     variables: object,
   ): Promise<{ config: Config; unit: string }> {
     const into = join(folder, group);
     mkdirSync(into);
     const inventory = join(into, "inventory");
-    writeFileSync(inventory, `[${group}]\nlocalhost ansible_connection=local ansible_become=false\n`);
+    const here = "localhost ansible_connection=local ansible_become=false";
+    const inFront = "one ansible_host=192.0.2.1\ntwo ansible_host=192.0.2.2";
+    writeFileSync(inventory, `[${group}]\n${here}\n[${balancers}]\n${inFront}\n`);
     const extra = JSON.stringify({
       ...variables,
       glance_size_proxy_etc: into,
@@ -163,13 +166,40 @@ describeWith(["ansible", "systemd"], "the playbook", () => {
     };
   }
 
+  /** As much of Kolla's own folder of playbooks as ours takes from it. */
+  function installKolla(): string {
+    const kolla = join(folder, "kolla");
+    for (const name of ["group_vars", "filter_plugins"]) mkdirSync(join(kolla, name), { recursive: true });
+    writeFileSync(
+      join(kolla, "group_vars/all.yml"),
+      [
+        `api_interface_address: "{{ 'api' | kolla_address }}"`,
+        "glance_api_listen_port: 9292",
+        "kolla_container_engine: env # a program that is here",
+      ].join("\n"),
+    );
+    writeFileSync(
+      join(kolla, "filter_plugins/address.py"),
+      `ADDRESSES = {"one": "192.0.2.1", "two": "192.0.2.2"}
+class FilterModule:
+    def filters(self):
+        return {"kolla_address": lambda network, host=None: ADDRESSES.get(host, "192.0.2.7")}
+`,
+    );
+    return kolla;
+  }
+
   test("for kolla-ansible runs the container where HAProxy looks for Glance, in front of where Glance has moved", async () => {
-    const { config, unit } = await play("deploy/kolla-ansible/glance-size-proxy.yml", "glance-api", {
-      api_interface_address: "192.0.2.7",
+    const kolla = installKolla();
+    cpSync("deploy/kolla-ansible/glance-size-proxy.yml", join(kolla, "glance-size-proxy.yml"));
+    const groups = { group: "glance-api", balancers: "loadbalancer" };
+    const { config, unit } = await play(join(kolla, "glance-size-proxy.yml"), groups, {
       glance_size_proxy_image: "registry.example.org/glance-size-proxy:0.1.0",
-      glance_size_proxy_engine: "env", // a program that is here
     });
     expect(address(config.listen.address)).toBe("192.0.2.7:9292");
+    expect(config.forwarded.trust).toEqual(["127.0.0.1", "192.0.2.1", "192.0.2.2"]);
+    // The image's health check is for that address.
+    expect(address(config.admin.address)).toBe("127.0.0.1:9190");
     const { stdout } = await run("/usr/bin/python3", [
       "-c",
       `import configparser; c = configparser.ConfigParser(); c.read("deploy/kolla-ansible/glance-api.conf")
@@ -185,9 +215,12 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
   });
 
   test("for OpenStack-Ansible installs our unit, and its variables agree with the configuration", async () => {
-    const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", "glance_api", {
-      ansible_host: "192.0.2.8",
+    const groups = { group: "glance_api", balancers: "haproxy_all" };
+    const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", groups, {
+      glance_size_proxy_address: "192.0.2.8",
     });
+    expect(config.forwarded.trust).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(config.spool.dir).toBe("/var/cache/glance-size-proxy");
     expect(unit).toBe(readFileSync("deploy/systemd/glance-size-proxy.service", "utf8"));
     const file = "deploy/openstack-ansible/user_variables_glance_size_proxy.yml";
     const variables = readYaml<{
@@ -226,30 +259,33 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
 });
 
 describe("the script for DevStack", () => {
-  test("steps in between Apache and Glance", async () => {
-    // Programs of the machine that the script is not to change: they say what they were asked.
+  test("steps in between Apache and Glance, also where stack.sh is run again", async () => {
+    // Programs of the machine that the script is not to change: they say what they were asked. A unit is there once.
     const bin = join(folder, "bin");
     mkdirSync(bin);
-    for (const name of ["systemd-run", "systemctl"]) {
-      writeFileSync(join(bin, name), `#!/bin/sh\necho ${name} "$@"\n`, { mode: 0o755 });
-    }
-    writeFileSync(join(bin, "sudo"), '#!/bin/sh\nexec "$@"\n', { mode: 0o755 });
-    writeFileSync(join(bin, "glance-size-proxy"), "#!/bin/sh\n", { mode: 0o755 });
+    const program = (name: string, script: string): void =>
+      writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    program("systemd-run", `mkdir ${folder}/unit && echo systemd-run "$@"`);
+    program("systemctl", `echo systemctl "$@"; case "$1" in stop) rmdir ${folder}/unit;; esac`);
+    program("sudo", 'exec "$@"');
+    program("glance-size-proxy", "");
     const ini = join(folder, "glance-uwsgi.ini");
-    writeFileSync(ini, "[uwsgi]\nmaster = true\nhttp-socket = 127.0.0.1:60999\nprocesses = 2\n");
     const site = join(folder, "glance-wsgi-api.conf");
-    writeFileSync(site, 'KeepAlive Off\nProxyPass "/image" "http://127.0.0.1:60999" retry=0 \n');
     writeFileSync(join(folder, "other.conf"), 'ProxyPass "/other" "http://127.0.0.1:6099" retry=0 \n');
 
-    const { code, stdout } = await run(resolve("deploy/devstack/local.sh"), [], {
-      env: { PATH: `${bin}:/usr/bin:/bin`, GLANCE_UWSGI_CONF: ini, APACHE_CONF_DIR: folder },
-    });
-    expect(code).toBe(0);
-    expect(readFileSync(site, "utf8")).toContain('ProxyPass "/image" "http://127.0.0.1:19293" retry=0');
-    expect(stdout).toMatch(
-      /systemd-run .*--upstream http:\/\/127\.0\.0\.1:60999 --listen 127\.0\.0\.1:19293\n/,
-    );
-    expect(stdout).toContain("systemctl reload apache2");
+    for (const glance of ["127.0.0.1:60999", "127.0.0.1:60123"]) {
+      writeFileSync(ini, `[uwsgi]\nmaster = true\nhttp-socket = ${glance}\nprocesses = 2\n`);
+      writeFileSync(site, `KeepAlive Off\nProxyPass "/image" "http://${glance}" retry=0 \n`);
+      const { code, stdout } = await run(resolve("deploy/devstack/local.sh"), [], {
+        env: { PATH: `${bin}:/usr/bin:/bin`, GLANCE_UWSGI_CONF: ini, APACHE_CONF_DIR: folder },
+      });
+      expect(code).toBe(0);
+      expect(readFileSync(site, "utf8")).toContain('ProxyPass "/image" "http://127.0.0.1:19293" retry=0');
+      expect(stdout).toMatch(
+        new RegExp(`systemd-run .*--upstream http://${glance} --listen 127.0.0.1:19293\n`),
+      );
+      expect(stdout).toContain("systemctl reload apache2");
+    }
   });
 });
 

@@ -23,6 +23,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq (dig "size" "unknown" "forward" .Values.config) "spool" }}true{{ end -}}
 {{- end -}}
 
+{{/* What may be kept on the volume: nine tenths of it, as a file system needs room itself and Kubernetes evicts who fills an emptyDir. */}}
+{{- define "proxy.spoolBound" -}}
+{{- $units := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 -}}
+{{- $size := toString .Values.spool.size -}}
+{{- $unit := substr (int (sub (len $size) 2)) (len $size) $size -}}
+{{- printf "%dMiB" (div (mul (trimSuffix $unit $size | int) (get $units $unit) 9) 10) -}}
+{{- end -}}
+
 {{/* The proxy's configuration file: what the user says, and over it what the pod is built for. */}}
 {{- define "proxy.config" -}}
 {{- $own := dict
@@ -35,7 +43,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $own.listen "tls" (dict "certFile" "/etc/glance-size-proxy/tls/tls.crt" "keyFile" "/etc/glance-size-proxy/tls/tls.key") -}}
 {{- end -}}
 {{- if include "proxy.spools" . -}}
-{{- $_ := set $own "spool" (dict "dir" "/var/spool/glance-size-proxy" "maxTotal" (printf "%sB" .Values.spool.size)) -}}
+{{- $_ := set $own "spool" (dict "dir" "/var/spool/glance-size-proxy" "maxTotal" (include "proxy.spoolBound" .)) -}}
 {{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $own | toYaml -}}
 {{- end -}}
