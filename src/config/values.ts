@@ -10,7 +10,7 @@ const SIZE_UNITS = { TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, B: 
 const TIME_UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
 
 /** Longest time a Node timer can count. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function inLargestUnit(amount: number, units: Readonly<Record<string, number>>): string | 0 {
   if (amount === 0) return 0;

@@ -114,8 +114,7 @@ const checkRollback = onImages("roll-back", async (glance) =>
   withDisposableImage(glance, async (image) => {
     const headers = { "content-type": "application/octet-stream", "content-length": "1000" };
     const cut = glance.beginUpload(`/v2/images/${image.id}/file`, headers, BODY);
-    const begun = await image.untilStatus(["saving"], ROLLBACK_TIMEOUT_MS);
-    cut();
+    const begun = await image.untilStatus(["saving"], ROLLBACK_TIMEOUT_MS).finally(cut);
     if (begun !== "saving") return problem(`an upload that was begun left the image ${begun}`);
     const cutAt = Date.now();
     const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);

@@ -4,7 +4,9 @@
  * A spelling that two servers could read differently is refused. Pure.
  */
 
-export type Operation = "file" | "stage";
+export const OPERATIONS = ["file", "stage"] as const;
+
+export type Operation = (typeof OPERATIONS)[number];
 
 export type RequestTarget =
   | {

@@ -9,10 +9,10 @@ import {
   type MetricObjectWithValues,
   type MetricValue,
 } from "prom-client";
-import type { Operation } from "../glance/request-target.js";
+import { OPERATIONS, type Operation } from "../glance/request-target.js";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../proxy/upstream.js";
 import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
-import type { SizeSource } from "../upload/declared-size.js";
+import { SIZE_SOURCES, type SizeSource } from "../upload/declared-size.js";
 import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool-budget.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import { version } from "../version.js";
@@ -210,7 +210,16 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     registry.removeSingleMetric(`${PREFIX}nodejs_active_${what}_total`);
   }
 
-  for (const operation of ["file", "stage"] as const) inFlight.set({ operation }, 0);
+  // Of several processes the first began when the proxy did; by itself the metric would be left out of the sum.
+  const startTime = registry.getSingleMetric(`${PREFIX}process_start_time_seconds`);
+  if (startTime) Object.assign(startTime, { aggregator: "min" satisfies Aggregator });
+
+  for (const operation of OPERATIONS) {
+    inFlight.set({ operation }, 0);
+    for (const outcome of OUTCOMES) {
+      for (const size_source of SIZE_SOURCES) uploads.inc({ operation, outcome, size_source }, 0);
+    }
+  }
 
   return {
     registry,

@@ -2,8 +2,10 @@
 import { ProxyError } from "../proxy-error.js";
 import { parseContentLength, type RequestHead } from "../proxy/request-head.js";
 
+export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
+
 /** Where a size was learned; a label of the metrics. */
-export type SizeSource = "header" | "hint" | "content_length" | "spooled" | "unknown";
+export type SizeSource = (typeof SIZE_SOURCES)[number];
 
 export interface KnownSize {
   readonly source: "header" | "hint" | "content_length";

@@ -3,6 +3,7 @@
  * operators with the sum of them. It sees no request itself.
  */
 import cluster, { type Worker } from "node:cluster";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
@@ -10,6 +11,7 @@ import { createAdminApp } from "../admin/app.js";
 import { createReadiness, glanceAnswers } from "../admin/readiness.js";
 import { nameInstance } from "../app.js";
 import { configSchema, type Config } from "../config/schema.js";
+import { MAX_TIMER_MS } from "../config/values.js";
 import { createListener, ListenError } from "../listener.js";
 import type { Log } from "../observe/log.js";
 import { createMetrics, type MetricSamples } from "../observe/metrics.js";
@@ -26,6 +28,9 @@ const REFRESH_INTERVAL_MS = 1_000;
 /** A worker that lived shorter is not replaced at once: what killed it may kill the next. */
 const SHORT_LIFE_MS = 5_000;
 const RESTART_DELAY_MS = 1_000;
+
+/** A worker ends by itself when its time is over; one that hangs has so much longer. */
+const END_DELAY_MS = 5_000;
 
 /** @throws ConfigError where a TLS file cannot be used. */
 export function createCluster(config: Config, count: number, log: Log): ProxyServer {
@@ -133,6 +138,11 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
     clearInterval(refreshing);
   }
 
+  /** When no worker has anything left to do, after being told to end. */
+  function latest(drainMs: number): number {
+    return Math.min(drainMs + config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
+  }
+
   const close = (): void => {
     end();
     for (const worker of workers) worker.kill();
@@ -164,7 +174,12 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
       readiness.startDraining();
       ending = true;
       for (const worker of workers) worker.drain(timeoutMs);
-      await Promise.all([...workers].map((worker) => worker.gone));
+      const allGone = Promise.all([...workers].map((worker) => worker.gone));
+      await (timeoutMs === 0
+        ? allGone
+        : Promise.race([allGone, delay(latest(timeoutMs), undefined, { ref: false })]));
+      for (const worker of workers) worker.kill();
+      await allGone;
       close();
     },
 

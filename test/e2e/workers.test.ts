@@ -28,9 +28,18 @@ async function start(env: Record<string, string> = {}): Promise<RunningCommand> 
   return command;
 }
 
-/** Connections go to the workers in turn. */
 function begin(command: RunningCommand, count: number, headers = {}): Promise<Peer[]> {
   return Promise.all(Array.from({ length: count }, () => scene.startUpload(headers, FILE, command.port)));
+}
+
+/** One after the other, so that connections go to the workers in turn. */
+async function beginInTurn(command: RunningCommand, count: number, headers = {}): Promise<Peer[]> {
+  const peers: Peer[] = [];
+  while (peers.length < count) {
+    peers.push(...(await begin(command, 1, headers)));
+    await expect.poll(async () => (await command.uploads()).inFlight.length).toBe(peers.length);
+  }
+  return peers;
 }
 
 async function workersOf({ pid }: RunningCommand): Promise<number[]> {
@@ -117,7 +126,7 @@ describe("spool.maxTotal", () => {
   test("what a worker had reserved when it died is to be had again", async () => {
     const command = await start(env);
     const [victim = 0] = await workersOf(command);
-    const peers = await begin(command, 2);
+    const peers = await beginInTurn(command, 2);
     for (const peer of peers) peer.sendChunk(Buffer.alloc(500 * KIB));
     await expect.poll(() => command.metric("spool_bytes")).toBe(1000 * KIB);
     process.kill(victim, "SIGKILL");
@@ -136,7 +145,7 @@ describe("a worker that dies", () => {
     for (const peer of done) expect((await peer.response()).status).toBe(204);
     await expect.poll(() => command.metric(`uploads_total{${LABELS}}`)).toBe(4);
 
-    const peers = await begin(command, 6, { [SIZE]: 5 });
+    const peers = await beginInTurn(command, 6, { [SIZE]: 5 });
     for (const peer of peers) peer.sendChunk("hel");
     await expect
       .poll(async () => (await command.uploads()).inFlight.filter((one) => one.receivedBytes === 3).length)
@@ -180,8 +189,7 @@ describe("a worker that dies", () => {
 
   test("gives its places back", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "4" });
-    await begin(command, 4, { [SIZE]: 5 });
-    await expect.poll(() => scene.upstream.uploads.length).toBe(4);
+    await beginInTurn(command, 4, { [SIZE]: 5 });
     process.kill((await workersOf(command))[0] ?? 0, "SIGKILL");
     await expect.poll(async () => (await command.uploads()).inFlight.length).toBe(2);
     const more = await begin(command, 3, { [SIZE]: 5 });
@@ -243,6 +251,17 @@ describe("a worker that cannot be replaced", () => {
     command.child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);
   });
+});
+
+test("a worker that hangs does not keep a proxy from ending whose time to drain is over", async () => {
+  const command = await start({
+    GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "100ms",
+    GLANCE_SIZE_PROXY_ROLLBACK__TIMEOUT: "100ms",
+  });
+  process.kill((await workersOf(command))[0] ?? 0, "SIGSTOP");
+  const exited = once(command.child, "exit");
+  command.child.kill("SIGTERM");
+  expect(await exited).toEqual([0, null]);
 });
 
 test("the workers end with the process above them, and what they carried is never completed", async () => {

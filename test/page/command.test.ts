@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { startCommand } from "../support/cli.js";
+import type { Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { SIZE, useScene } from "../e2e/scene.js";
 import { SOON, useBrowser } from "./live-page.js";
@@ -20,12 +21,12 @@ describeWith(["chromium"], "the live page", () => {
       const soon = (selector: string) =>
         expect.poll(async () => (await page.locator(selector).allInnerTexts()).join(" | "), SOON);
       await soon(".about").toContain("2 workers");
-      // Connections go to the workers in turn.
-      const peers = await Promise.all(
-        [1, 2, 3, 4].map((number) =>
-          scene.startUpload({ [SIZE]: 10 }, `/v2/images/image-${number}/file`, command.port),
-        ),
-      );
+      // One after the other, so that connections go to the workers in turn.
+      const peers: Peer[] = [];
+      for (const number of [1, 2, 3, 4]) {
+        peers.push(await scene.startUpload({ [SIZE]: 10 }, `/v2/images/image-${number}/file`, command.port));
+        await expect.poll(async () => (await command.uploads()).inFlight.length).toBe(number);
+      }
       for (const peer of peers) peer.sendChunk("hello");
       await expect
         .poll(() => page.locator("progress[value='50']").evaluateAll((bars) => bars.length), SOON)

@@ -150,6 +150,12 @@ describe("the metrics", () => {
     expect(metric?.values).toEqual(values.map((value) => ({ value: 0, labels: { [label]: value } })));
   });
 
+  it("have uploads_total at 0 from the start, for each operation, outcome and source of a size", async () => {
+    const metric = await createMetrics().registry.getSingleMetric(`${PREFIX}uploads_total`)?.get();
+    expect(new Set(metric?.values.map(({ value }) => value))).toEqual(new Set([0]));
+    expect(metric?.values).toHaveLength(2 * OUTCOMES.length * 5);
+  });
+
   it("have a limit of the spool only where there is one", async () => {
     const [limited, unlimited] = [createMetrics(), createMetrics()];
     limited.watchSpool(SPOOL);
@@ -233,6 +239,7 @@ describe("two proxies in one process", () => {
     const together = AggregatorRegistry.aggregate(
       await Promise.all(parts.map(({ registry }) => registry.getMetricsAsJSON())),
     );
+    expect(together.getSingleMetric(`${PREFIX}process_start_time_seconds`)).toBeDefined();
     const gauges: Record<string, number | undefined> = {};
     for (const { name, type, values } of await together.getMetricsAsJSON()) {
       const own = name.slice(PREFIX.length);
