@@ -12,7 +12,7 @@ export interface KeepOptions {
   readonly upload: Upload;
   /** Most bytes accepted. */
   readonly maxBytes: number;
-  /** `limits.idleTimeout`, milliseconds. Time in which the disk is written does not count. */
+  /** `limits.idleTimeout`, milliseconds. Time in which the disk is waited for does not count. */
   readonly idleMs: number;
 }
 
@@ -40,14 +40,24 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       settle({ kind: "failed", error });
       source.resume();
     };
-    const onPiece = (piece: Buffer): void => {
-      idle.stop();
+    const settleFull = (why: NoPlace, piece: Buffer): void => {
       source.pause();
+      settle({ kind: "full", why, next: why.kept ? [] : [piece] });
+    };
+    const onPiece = (piece: Buffer): void => {
+      idle.start();
       upload.received(piece.length);
       if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
-      taken = spool.append(piece).then((full) => {
+      const appended = spool.append(piece);
+      if (!(appended instanceof Promise)) {
+        if (appended) settleFull(appended, piece);
+        return;
+      }
+      idle.stop();
+      source.pause();
+      taken = appended.then((full) => {
         if (settled) return;
-        if (full) return settle({ kind: "full", why: full, next: full.kept ? [] : [piece] });
+        if (full) return settleFull(full, piece);
         idle.start();
         source.resume();
       });

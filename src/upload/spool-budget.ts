@@ -14,7 +14,7 @@ export interface SpoolBudget {
   /** Most bytes of all processes together; 0: no limit. */
   readonly maxBytes: number;
   /** @returns whether that many bytes more are to be had; then they are taken. */
-  reserve(bytes: number): Promise<boolean>;
+  reserve(bytes: number): boolean | Promise<boolean>;
   release(bytes: number): void;
   uploadStarted(): void;
   uploadEnded(): void;
@@ -32,10 +32,14 @@ export function createSpoolBudget(quota: Quota): SpoolBudget {
       return uploads;
     },
     maxBytes: quota.max,
-    async reserve(bytes) {
-      if (!(await quota.reserve(bytes))) return false;
-      usedBytes += bytes;
-      return true;
+    reserve(bytes) {
+      const reserved = quota.reserve(bytes);
+      return reserved instanceof Promise ? reserved.then(count) : count(reserved);
+
+      function count(isReserved: boolean): boolean {
+        if (isReserved) usedBytes += bytes;
+        return isReserved;
+      }
     },
     release(bytes) {
       usedBytes -= bytes;

@@ -18,7 +18,7 @@ const READ_BYTES = 256 * 1024;
 export interface SpoolOptions {
   /** Where the file is. */
   readonly dir: string;
-  /** Bytes kept in memory before any go to the file, and between two writes to it. */
+  /** Bytes kept in memory before any go to the file, and while it is written. */
   readonly memory: number;
   /** Bytes; 0: no limit. */
   readonly maxPerUpload: number;
@@ -42,7 +42,9 @@ export class Spool {
   #file: FileHandle | undefined;
   #fileBytes = 0;
   /** The writing that is going on; never rejects. */
-  #flushing: Promise<void> = Promise.resolve();
+  #flushing: Promise<void> | undefined;
+  /** Why the file could not be written; what is not in it is in memory. */
+  #failure: Error | undefined;
   #closed = false;
 
   constructor(
@@ -55,41 +57,29 @@ export class Spool {
   /**
    * Takes a piece of the body. Never two at once.
    *
-   * @returns undefined where there was a place for it.
+   * @returns undefined where there was a place for it; a promise where that has to be waited for.
    */
-  async append(piece: Buffer): Promise<NoPlace | undefined> {
-    const { maxPerUpload, memory } = this.options;
+  append(piece: Buffer): NoPlace | undefined | Promise<NoPlace | undefined> {
+    const { maxPerUpload } = this.options;
     if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
       return { full: "per_upload", kept: false };
-    if (!(await this.budget.reserve(piece.length))) return { full: "total", kept: false };
-    if (this.#closed) {
-      this.budget.release(piece.length);
-      return undefined;
-    }
-    this.#reservedBytes += piece.length;
-    this.#sizeBytes += piece.length;
-    this.#memory.push(piece);
-    this.#memoryBytes += piece.length;
-    if (this.#memory.length > MAX_PIECES) this.#memory = [Buffer.concat(this.#memory)];
-    if (this.#memoryBytes <= memory) return undefined;
-    const flush = this.#flush();
-    this.#flushing = flush.catch(() => undefined);
-    try {
-      await flush;
-      return undefined;
-    } catch (cause) {
-      return { full: "disk", kept: true, cause };
-    }
+    const reserved = this.budget.reserve(piece.length);
+    return reserved instanceof Promise
+      ? reserved.then((isReserved) => this.#take(piece, isReserved))
+      : this.#take(piece, reserved);
   }
 
   /** Everything kept, from the beginning. @throws where the file cannot be read. */
   async *read(): AsyncGenerator<Buffer, void, undefined> {
+    await this.#flushing;
+    let next = this.#readAt(0);
     for (let at = 0; at < this.#fileBytes;) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, this.#fileBytes - at));
-      const { bytesRead } = (await this.#file?.read(buffer, 0, buffer.length, at)) ?? { bytesRead: 0 };
-      if (bytesRead === 0) throw new Error(`the spool file ends at ${at} of ${this.#fileBytes} bytes`);
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      const piece = await next;
+      at += piece.length;
+      // Read ahead while this one is sent.
+      next = this.#readAt(at);
+      next.catch(() => undefined); // of nobody's interest where nobody reads on
+      yield piece;
     }
     yield* this.#memory;
   }
@@ -106,16 +96,56 @@ export class Spool {
     this.budget.uploadEnded();
   }
 
-  /** On failure what is not in the file whole stays in memory. */
-  async #flush(): Promise<void> {
+  #take(piece: Buffer, isReserved: boolean): NoPlace | undefined | Promise<NoPlace | undefined> {
+    if (!isReserved) return { full: "total", kept: false };
+    if (this.#closed) {
+      this.budget.release(piece.length);
+      return undefined;
+    }
+    this.#reservedBytes += piece.length;
+    this.#sizeBytes += piece.length;
+    this.#memory.push(piece);
+    this.#memoryBytes += piece.length;
+    if (this.#memory.length > MAX_PIECES) this.#memory = [Buffer.concat(this.#memory)];
+    if (this.#failure) return this.#diskFull();
+    const { memory } = this.options;
+    if (this.#memoryBytes > (this.#file ? memory / 2 : memory)) this.#flush();
+    return this.#memoryBytes > memory ? this.#flushing?.then(() => this.#diskFull()) : undefined;
+  }
+
+  #diskFull(): NoPlace | undefined {
+    return this.#failure && { full: "disk", kept: true, cause: this.#failure };
+  }
+
+  /** Half of the memory goes to the file while the other half fills. */
+  #flush(): void {
+    this.#flushing ??= this.#write()
+      .catch((error: unknown) => {
+        this.#failure = error as Error;
+      })
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+
+  async #write(): Promise<void> {
     this.#file ??= await openUnnamed(this.options.dir);
-    while (this.#memoryBytes > 0 && !this.#closed) {
+    while (this.#memoryBytes > this.options.memory / 2 && !this.#closed) {
       const { bytesWritten } = await this.#file.writev(this.#memory, this.#fileBytes);
       if (bytesWritten === 0) throw new Error("the disk takes no more");
       this.#fileBytes += bytesWritten;
       this.#memoryBytes -= bytesWritten;
       this.#memory = skip(this.#memory, bytesWritten);
     }
+  }
+
+  /** @returns nothing at the end. */
+  async #readAt(at: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, this.#fileBytes - at));
+    if (buffer.length === 0) return buffer;
+    const { bytesRead } = (await this.#file?.read(buffer, 0, buffer.length, at)) ?? { bytesRead: 0 };
+    if (bytesRead === 0) throw new Error(`the spool file ends at ${at} of ${this.#fileBytes} bytes`);
+    return buffer.subarray(0, bytesRead);
   }
 }
 
