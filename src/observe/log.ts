@@ -24,7 +24,8 @@ export function createLog(level: LogLevel, destination?: LogDestination): Log {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
   const to = destination ?? (process.stdout.isTTY ? forPeople(process.stdout) : undefined);
-  return to ? pino(options, { write: (line) => void to.write(line) }) : pino(options);
+  // By itself pino writes from a thread, and at the process's end its last lines would pass one another.
+  return pino(options, to ? { write: (line) => void to.write(line) } : pino.destination({ sync: true }));
 }
 
 /** `10:15:00.123 INFO  upload  outcome=completed receivedBytes=5` */
