@@ -39,8 +39,7 @@ export function show(name: string, value: unknown): string {
 
 /** Control characters, line ends of any kind among them, as escapes: a fault stays one line whatever is in it. */
 function oneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex -- they are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }

@@ -108,16 +108,19 @@ export class Spool {
     this.#memoryBytes += piece.length;
     if (this.#memory.length > MAX_PIECES) this.#memory = [Buffer.concat(this.#memory)];
     if (this.#failure) return this.#diskFull();
-    const { memory } = this.options;
-    if (this.#memoryBytes > (this.#file ? memory / 2 : memory)) this.#flush();
-    return this.#memoryBytes > memory ? this.#flushing?.then(() => this.#diskFull()) : undefined;
+    if (this.#memoryBytes > this.#flushAbove) this.#flush();
+    return this.#memoryBytes > this.options.memory ? this.#flushing?.then(() => this.#diskFull()) : undefined;
   }
 
   #diskFull(): NoPlace | undefined {
     return this.#failure && { full: "disk", kept: true, cause: this.#failure };
   }
 
-  /** Half of the memory goes to the file while the other half fills. */
+  /** Bytes. All of the memory is used before there is a file; then one half goes to it while the other fills. */
+  get #flushAbove(): number {
+    return this.#file ? this.options.memory / 2 : this.options.memory;
+  }
+
   #flush(): void {
     this.#flushing ??= this.#write()
       .catch((error: unknown) => {
@@ -130,7 +133,7 @@ export class Spool {
 
   async #write(): Promise<void> {
     this.#file ??= await openUnnamed(this.options.dir);
-    while (this.#memoryBytes > this.options.memory / 2 && !this.#closed) {
+    while (this.#memoryBytes > this.#flushAbove && !this.#closed) {
       const { bytesWritten } = await this.#file.writev(this.#memory, this.#fileBytes);
       if (bytesWritten === 0) throw new Error("the disk takes no more");
       this.#fileBytes += bytesWritten;

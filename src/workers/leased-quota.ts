@@ -24,24 +24,25 @@ export function createLeasedQuota(max: number, block: number, lessor: QuotaLesso
   };
   return {
     max,
-    async reserve(amount) {
-      // What lay here when we asked may have been taken meanwhile; only less than we asked for is a refusal.
-      for (let isRefused = false; !isRefused;) {
-        if (take(amount)) return true;
-        const asked = Math.max(used + amount - leased, block);
-        const granted = await lessor.reserve(asked);
-        leased += granted;
-        isRefused = granted < asked;
-      }
-      if (take(amount)) return true;
-      giveBack();
-      return false;
-    },
+    reserve: (amount) => take(amount) || askFor(amount),
     release(amount) {
       used -= amount;
       giveBack();
     },
   };
+
+  async function askFor(amount: number): Promise<boolean> {
+    // What lay here when we asked may have been taken meanwhile; only less than we asked for is a refusal.
+    for (let isRefused = false; !isRefused;) {
+      const asked = Math.max(used + amount - leased, block);
+      const granted = await lessor.reserve(asked);
+      leased += granted;
+      isRefused = granted < asked;
+      if (take(amount)) return true;
+    }
+    giveBack();
+    return false;
+  }
 
   /** What was granted but did not suffice may be just what another worker needs. */
   function giveBack(): void {

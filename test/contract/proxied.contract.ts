@@ -11,6 +11,7 @@ import {
   until,
   untilStatus,
 } from "../support/glance-client.js";
+import { patternedBytes } from "../support/bytes.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import type { UploadView } from "../../src/observe/uploads-registry.js";
 import { connect, request, type HeaderValues, type Peer } from "../support/raw-http.js";
@@ -258,7 +259,7 @@ function describeSizes(glanceOf: () => Glance, unknown: "forward" | "spool"): vo
 
   it("downloads what was uploaded, whole and in ranges", async () => {
     const id = await createImage(glance.port);
-    const body = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
+    const body = patternedBytes(300_000);
     expect((await putImageData(proxy.port, id, body)).status).toBe(204);
     const whole = await request(proxy.port, "GET", `/v2/images/${id}/file`);
     expect(whole.body.equals(body)).toBe(true);

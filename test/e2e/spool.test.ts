@@ -4,6 +4,7 @@ import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { patternedBytes } from "../support/bytes.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { connect, request, requestHead } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -42,7 +43,7 @@ describe.each([FILE, STAGE])("%s", (target) => {
   test.each([0, 1, 5 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB])(
     "%i bytes are sent with their size, once it is known",
     async (bytes) => {
-      const body = Buffer.from(Array.from({ length: bytes }, (_, index) => index % 251));
+      const body = patternedBytes(bytes);
       const seen: Buffer[] = [];
       scene.upstream.onUpload = (incoming, response) => {
         response.writeContinue();
@@ -188,7 +189,7 @@ describe("spool.maxPerUpload", () => {
       size: { unknown: "spool" },
       spool: { ...spool, maxPerUpload: "100KiB" },
     });
-    const body = Buffer.from(Array.from({ length: 700_000 }, (_, index) => index % 251));
+    const body = patternedBytes(700_000);
     const seen: Buffer[] = [];
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
@@ -367,7 +368,7 @@ describeWith(["tmpfs"], "a full disk", () => {
   }
 
   async function upload(bytes: number): Promise<{ status: number; whole: boolean }> {
-    const body = Buffer.from(Array.from({ length: bytes }, (_, index) => index % 251));
+    const body = patternedBytes(bytes);
     const seen: Buffer[] = [];
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();

@@ -7,6 +7,7 @@ import { afterAll, expect, test } from "vitest";
 import { createQuota } from "../../../src/quota.js";
 import { createSpoolBudget } from "../../../src/upload/spool-budget.js";
 import { Spool } from "../../../src/upload/spool.js";
+import { patternedBytes } from "../../support/bytes.js";
 
 const MEMORY = 1000;
 const dir = await mkdtemp(join(tmpdir(), "spool-"));
@@ -15,11 +16,6 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 function createSpool(where = dir): { spool: Spool; budget: ReturnType<typeof createSpoolBudget> } {
   const budget = createSpoolBudget(createQuota(0));
   return { spool: new Spool({ dir: where, memory: MEMORY, maxPerUpload: 0 }, budget), budget };
-}
-
-/** Bytes that tell their place. */
-function bytesFrom(start: number, length: number): Buffer {
-  return Buffer.from(Array.from({ length }, (_, index) => (start + index) % 251));
 }
 
 async function content(spool: Spool): Promise<Buffer> {
@@ -31,7 +27,7 @@ async function content(spool: Spool): Promise<Buffer> {
 /** With the file open, and nothing on its way to it. */
 async function createOpenSpool(): Promise<ReturnType<typeof createSpool>> {
   const created = createSpool();
-  expect(await created.spool.append(bytesFrom(0, MEMORY + 1))).toBeUndefined();
+  expect(await created.spool.append(patternedBytes(MEMORY + 1))).toBeUndefined();
   return created;
 }
 
@@ -42,11 +38,11 @@ test("gives back what it was given, in pieces of any size", async () => {
       const { spool, budget } = createSpool();
       let total = 0;
       for (const length of lengths) {
-        expect(await spool.append(bytesFrom(total, length))).toBeUndefined();
+        expect(await spool.append(patternedBytes(length, total))).toBeUndefined();
         total += length;
       }
       expect(budget.usedBytes).toBe(total);
-      expect((await content(spool)).equals(bytesFrom(0, total))).toBe(true);
+      expect((await content(spool)).equals(patternedBytes(total))).toBe(true);
       await spool.close();
       expect(budget.usedBytes).toBe(0);
     }),
@@ -56,27 +52,27 @@ test("gives back what it was given, in pieces of any size", async () => {
 
 test("takes more while the file is written, up to its memory, then lets wait", async () => {
   const { spool } = await createOpenSpool();
-  expect(spool.append(bytesFrom(1001, 600))).toBeUndefined();
-  expect(spool.append(bytesFrom(1601, 400))).toBeUndefined();
-  const waiting = spool.append(bytesFrom(2001, 1));
+  expect(spool.append(patternedBytes(600, 1001))).toBeUndefined();
+  expect(spool.append(patternedBytes(400, 1601))).toBeUndefined();
+  const waiting = spool.append(patternedBytes(1, 2001));
   expect(waiting).toBeInstanceOf(Promise);
   expect(await waiting).toBeUndefined();
-  expect((await content(spool)).equals(bytesFrom(0, 2002))).toBe(true);
+  expect((await content(spool)).equals(patternedBytes(2002))).toBe(true);
   await spool.close();
 });
 
 test("is whole for whoever reads while the file is written", async () => {
   const { spool } = await createOpenSpool();
-  expect(spool.append(bytesFrom(1001, 900))).toBeUndefined();
-  expect((await content(spool)).equals(bytesFrom(0, 1901))).toBe(true);
+  expect(spool.append(patternedBytes(900, 1001))).toBeUndefined();
+  expect((await content(spool)).equals(patternedBytes(1901))).toBe(true);
   await spool.close();
 });
 
 test("says with the next piece that the file could not be written, and loses neither", async () => {
   const { spool } = createSpool(join(dir, "gone"));
-  const full = await spool.append(bytesFrom(0, MEMORY + 1));
+  const full = await spool.append(patternedBytes(MEMORY + 1));
   expect(full).toMatchObject({ full: "disk", kept: true, cause: { code: "ENOENT" } });
-  expect(spool.append(bytesFrom(1001, 1))).toMatchObject({ full: "disk", kept: true });
-  expect((await content(spool)).equals(bytesFrom(0, 1002))).toBe(true);
+  expect(spool.append(patternedBytes(1, 1001))).toMatchObject({ full: "disk", kept: true });
+  expect((await content(spool)).equals(patternedBytes(1002))).toBe(true);
   await spool.close();
 });
