@@ -12,6 +12,7 @@ import { createHeaderForwarder } from "./proxy/forwarded-headers.js";
 import { createLinger } from "./proxy/linger.js";
 import { createOneAtATime } from "./proxy/one-at-a-time.js";
 import { createPassThrough } from "./proxy/pass-through.js";
+import type { ClaimBody } from "./proxy/raw-body.js";
 import { guardRequest } from "./proxy/request-guard.js";
 import type { Upstream } from "./proxy/upstream.js";
 import { createSpoolBudget } from "./upload/spool-budget.js";
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly quotas: Quotas;
   /** By which a request that comes back is known; the processes of one proxy have the same. */
   readonly instance: string;
+  /** Takes upload bodies over from Node; without it they are read as usual. */
+  readonly claimBody?: ClaimBody;
 }
 
 /** A new name for {@link AppOptions.instance}. */
@@ -45,7 +48,7 @@ export function nameInstance(): string {
 }
 
 /** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({ config, upstream, observers, quotas, instance }: AppOptions): Middleware {
+export function createApp({ config, upstream, observers, quotas, instance, claimBody }: AppOptions): Middleware {
   const { metrics, log } = observers;
   const exchanges = new WeakMap<object, Exchange>();
   const forwarder = createHeaderForwarder(
@@ -71,6 +74,7 @@ export function createApp({ config, upstream, observers, quotas, instance }: App
     answerer,
     places: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
+    claimBody,
     observers,
   });
   const passThrough = createPassThrough(upstream, answerer, metrics, patience);
@@ -113,7 +117,7 @@ export function createApp({ config, upstream, observers, quotas, instance }: App
     const exchange = exchanges.get(request);
     if (!exchange || response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    const { requestId, head, peer } = exchange;
+    const { requestId, peer } = exchange;
     log[error.code === "internal" ? "error" : "info"](
       {
         requestId,
@@ -124,7 +128,7 @@ export function createApp({ config, upstream, observers, quotas, instance }: App
       },
       "request refused",
     );
-    answerer.refuse(request, response, { error, requestId, head });
+    answerer.refuse(exchange, { error });
   };
 
   return express()

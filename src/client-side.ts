@@ -2,9 +2,12 @@
 import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { createApp, type AppOptions } from "./app.js";
+import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
 import { trackConnections } from "./proxy/connections.js";
 import { answerParseErrors } from "./proxy/parse-error.js";
+import { createRawBodies, type ClaimBody } from "./proxy/raw-body.js";
+import { checkRawBodies } from "./proxy/raw-check.js";
 import { expiryOf } from "./tls/credentials.js";
 
 /** A client may take that long to send a request's head. */
@@ -16,9 +19,18 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** Bytes read ahead of each connection. */
 const READ_AHEAD_BYTES = 256 * 1024;
 
+export interface Listening {
+  /** The URL. */
+  readonly listen: string;
+  /** How large upload bodies are read. */
+  readonly relay: "raw" | "stream";
+  /** Why not `raw`. */
+  readonly relayReason?: string;
+}
+
 export interface ClientSide {
-  /** Resolves to its URL. @throws ListenError where the address cannot be had. */
-  listen(): Promise<string>;
+  /** @throws ListenError where the address cannot be had. */
+  listen(): Promise<Listening>;
   /** Reads the TLS files again, for new connections; where they cannot be used it says so and keeps the old ones. */
   reload(): void;
   /**
@@ -31,7 +43,7 @@ export interface ClientSide {
 }
 
 /** @throws ConfigError where a file or directory cannot be used. */
-export function createClientSide(options: AppOptions): ClientSide {
+export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
   const { config, upstream, observers } = options;
   const listener = createListener(
     "listen.address",
@@ -50,7 +62,8 @@ export function createClientSide(options: AppOptions): ClientSide {
     config.listen.tls,
   );
   const { server } = listener;
-  const app = createApp(options);
+  let claimBody: ClaimBody | undefined;
+  const app = createApp({ ...options, claimBody: (request, response) => claimBody?.(request, response) });
   // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
   server.on("request", app).on("checkContinue", app).on("checkExpectation", app);
   const connections = trackConnections(server);
@@ -61,7 +74,14 @@ export function createClientSide(options: AppOptions): ClientSide {
   });
 
   return {
-    listen: () => listener.listen(),
+    async listen() {
+      const relayReason = await whyNotRaw(config);
+      if (relayReason === undefined) claimBody = createRawBodies(server);
+      const relay = relayReason === undefined ? "raw" : "stream";
+      observers.metrics.relayChosen(relay);
+      const listen = await listener.listen();
+      return { listen, relay, ...(relayReason === undefined ? {} : { relayReason }) };
+    },
 
     reload() {
       for (const [side, part] of Object.entries({ listen: listener, upstream })) {
@@ -96,4 +116,10 @@ export function createClientSide(options: AppOptions): ClientSide {
       server.closeAllConnections();
     },
   };
+}
+
+async function whyNotRaw({ upload, listen }: Config): Promise<string | undefined> {
+  if (upload.relay === "stream") return "upload.relay";
+  if (listen.tls.certFile !== undefined) return "listen.tls";
+  return checkRawBodies();
 }

@@ -45,6 +45,7 @@ export function createGlanceSizeProxy(
 ): GlanceSizeProxy {
   const parsed = parseConfig(config);
   const observers = createObservers(parsed.log.level, options);
+  observers.metrics.relayChosen("stream"); // the connections are the app's
   const app = createApp({
     config: parsed,
     upstream: createUpstream(parsed.upstream),

@@ -2,7 +2,7 @@
 import { createAdminApp } from "./admin/app.js";
 import { createReadiness, glanceAnswers } from "./admin/readiness.js";
 import { nameInstance } from "./app.js";
-import { createClientSide, type ClientSide } from "./client-side.js";
+import { createClientSide, type ClientSide, type Listening } from "./client-side.js";
 import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
 import { readUploadMetrics, sumUploads } from "./observe/upload-totals.js";
@@ -12,7 +12,7 @@ import type { Observers } from "./upload/upload.js";
 
 export interface ProxyServer extends Omit<ClientSide, "listen"> {
   /** Resolves when both addresses listen. @throws ListenError where one cannot: in use, not ours, not allowed. */
-  start(): Promise<{ readonly listen: string; readonly admin: string }>;
+  start(): Promise<Listening & { readonly admin: string }>;
 }
 
 /** @throws ConfigError where a file or directory cannot be used. */
@@ -42,9 +42,9 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
 
   return {
     async start() {
-      const listen = await clients.listen();
+      const listening = await clients.listen();
       try {
-        return { listen, admin: await admin.listen() };
+        return { ...listening, admin: await admin.listen() };
       } catch (error) {
         clients.close();
         throw error;

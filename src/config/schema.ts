@@ -152,6 +152,17 @@ const limits = z.strictObject({
     .describe("Largest request head; a larger one gets 431."),
 });
 
+const upload = z.strictObject({
+  relay: z
+    .enum(["auto", "raw", "stream"])
+    .prefault("auto")
+    .describe(
+      "`auto`: large bodies of a declared size are read from plain-TCP connections directly, for a third of the CPU time, where " +
+        "a check at the start shows that this Node allows it. `raw`: small ones too. `stream`: never. The metric " +
+        "`relay_info` tells which it is.",
+    ),
+});
+
 const rollback = z.strictObject({
   verify: z
     .boolean()
@@ -254,6 +265,7 @@ export const configSchema = z.strictObject({
   admin: admin.prefault({}).describe("Where operators reach the proxy."),
   size: size.prefault({}).describe("How the size of an upload is learned and passed on."),
   limits: limits.prefault({}).describe("What a client may ask for."),
+  upload: upload.prefault({}).describe("How upload bodies are carried."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
   spool: spool.prefault({}).describe("Keeping bodies of unknown size, where `size.unknown` is `spool`."),
   import: imports.prefault({}).describe("Imports of staged data."),

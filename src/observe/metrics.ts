@@ -77,6 +77,8 @@ export interface Metrics {
   upstreamError(kind: UpstreamErrorKind): void;
   /** @param answers asks Glance, once a scrape; settles well within the time that a scrape may take. */
   watchUpstream(answers: () => Promise<boolean>): void;
+  /** How large upload bodies are read. */
+  relayChosen(relay: "raw" | "stream"): void;
   /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
   watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
 }
@@ -204,6 +206,13 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     aggregator: "first",
     registers,
   }).set({ version }, 1);
+  const relayInfo = new Gauge({
+    name: `${PREFIX}relay_info`,
+    help: "Always 1; the label tells how large upload bodies are read",
+    labelNames: ["relay"],
+    aggregator: "max",
+    registers,
+  });
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
   // Gauges by a counter's name, which promtool objects to; the same figures stand by type under names of their own.
   for (const what of ["handles", "requests", "resources"]) {
@@ -273,6 +282,10 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       gauge("upstream_up", "Whether Glance answered the proxy at this scrape: 1 or 0", "min", async () =>
         (await answers()) ? 1 : 0,
       );
+    },
+    relayChosen(relay) {
+      relayInfo.reset();
+      relayInfo.set({ relay }, 1);
     },
     watchCertificates(expiries) {
       new Gauge({

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import type { ProxyError } from "../proxy-error.js";
+import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "./forwarded-headers.js";
 import { createTimer } from "../timer.js";
 import type { Linger } from "./linger.js";
@@ -11,18 +12,12 @@ import { createRequestHead, type RequestHead } from "./request-head.js";
 
 export interface Answerer {
   /** Answers with an error in Glance's own shape. The client may still be sending. */
-  refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
-    refusal: Refusal,
-    onDiscarded?: (bytes: number) => void,
-  ): void;
+  refuse(exchange: Exchange, refusal: Refusal, onDiscarded?: (bytes: number) => void): void;
   /** Passes Glance's answer on as it comes. */
-  relay(request: IncomingMessage, response: ServerResponse, answer: IncomingMessage): Promise<RelayedAnswer>;
+  relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
   /** Passes a short answer on that came while the client is still sending: at once, and with its length. */
   relayEarly(
-    request: IncomingMessage,
-    response: ServerResponse,
+    exchange: Exchange,
     answer: IncomingMessage,
     onDiscarded: (bytes: number) => void,
   ): Promise<RelayedAnswer>;
@@ -32,8 +27,6 @@ export interface Refusal {
   readonly error: ProxyError;
   /** Added to the explanation. */
   readonly remark?: string;
-  readonly requestId: string;
-  readonly head: RequestHead;
 }
 
 /** How Glance's answer ended: whole, cut off by Glance, or left by the client. */
@@ -85,43 +78,43 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   }
 
   /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
-  function finish(
-    request: IncomingMessage,
-    response: ServerResponse,
-    onDiscarded?: (bytes: number) => void,
-  ): void {
-    if (isSending(request)) linger(request, response, onDiscarded);
+  function finish(exchange: Exchange, onDiscarded?: (bytes: number) => void): void {
+    const { body, response } = exchange;
+    if (isSending(exchange)) linger(body, response, onDiscarded);
     else {
       response.end();
-      request.resume();
+      body.resume();
     }
   }
 
   return {
-    refuse(request, response, { error, remark = "", requestId, head }, onDiscarded) {
+    refuse(exchange, { error, remark = "" }, onDiscarded) {
+      const { request, response, requestId, head } = exchange;
       const accept = head.values("accept").join(", ");
       const { contentType, body } = glanceError(error.status, error.message + remark, accept);
       response.writeHead(error.status, reasonPhrase(error.status), {
         ...crossOrigin(head),
         ...error.headers,
-        ...(isSending(request) ? { connection: "close" } : {}),
+        ...(isSending(exchange) ? { connection: "close" } : {}),
         "content-type": contentType,
         "content-length": Buffer.byteLength(body),
         "x-openstack-request-id": requestId,
       });
       if (request.method !== "HEAD") response.write(body);
-      finish(request, response, onDiscarded);
+      finish(exchange, onDiscarded);
     },
 
-    async relay(request, response, answer) {
+    async relay(exchange, answer) {
+      const { response } = exchange;
       writeHead(response, answer);
       response.flushHeaders();
       const relayed = await stream(answer, response, patience);
-      if (relayed === "whole") finish(request, response);
+      if (relayed === "whole") finish(exchange);
       return relayed;
     },
 
-    async relayEarly(request, response, answer, onDiscarded) {
+    async relayEarly(exchange, answer, onDiscarded) {
+      const { response } = exchange;
       const body = await collect(answer, patience.silenceMs);
       if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
       const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
@@ -132,7 +125,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
       ]);
       response.flushHeaders(); // an empty body alone would not
       response.write(body);
-      finish(request, response, onDiscarded);
+      finish(exchange, onDiscarded);
       return "whole";
     },
   };
@@ -148,9 +141,9 @@ function byName(lines: readonly string[]): Map<string, string[]> {
 }
 
 /** Whether more of the request's body may still come. */
-function isSending(request: IncomingMessage): boolean {
+function isSending({ request, body }: Exchange): boolean {
   const { "transfer-encoding": encoding, "content-length": length = "0" } = request.headers;
-  return !request.complete && (encoding !== undefined || length !== "0");
+  return !body.complete && (encoding !== undefined || length !== "0");
 }
 
 /** Back-pressure on both sides; an answer cut short leaves the client's cut short as well. Does not end the response. */

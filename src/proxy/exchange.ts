@@ -2,12 +2,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { requestIdOf } from "./answer.js";
+import type { Body } from "./body.js";
 import type { HeaderForwarder, OutgoingHeaders, Peer } from "./forwarded-headers.js";
 import { createRequestHead, type RequestHead } from "./request-head.js";
 
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** The request itself, unless its body has been taken over. */
+  body: Body;
   readonly head: RequestHead;
   readonly peer: Peer;
   readonly requestId: string;
@@ -31,6 +34,7 @@ export function createExchange(
   return {
     request,
     response,
+    body: request,
     head,
     peer,
     requestId: requestIdOf(head),

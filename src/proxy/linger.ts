@@ -3,8 +3,9 @@
  * pipe in place of the answer. So the answer is written, then what still comes is read and discarded, within bounds, and
  * only then is the connection closed (nginx's `lingering_close` is the model).
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { createTimer } from "../timer.js";
+import type { Body } from "./body.js";
 
 export interface LingerBounds {
   /** Longest time in all, milliseconds. */
@@ -25,25 +26,21 @@ export const LINGER: LingerBounds = Object.freeze({
 });
 
 /** Ends an answer that is already written, but not ended, once the client has ended its request. */
-export type Linger = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  onDiscarded?: (bytes: number) => void,
-) => void;
+export type Linger = (body: Body, response: ServerResponse, onDiscarded?: (bytes: number) => void) => void;
 
 export function createLinger(bounds: LingerBounds = LINGER): Linger {
   let lingering = 0;
-  return (request, response, onDiscarded) => {
+  return (body, response, onDiscarded) => {
     lingering += 1;
     const total = createTimer(lingering > bounds.capacity ? bounds.crowdedMs : bounds.totalMs, stop);
     const idle = createTimer(bounds.idleMs, stop);
     total.start();
     idle.start();
-    request.on("data", onData).once("end", stop).once("close", stop);
+    body.on("data", onData).once("end", stop).once("close", stop);
     response.once("close", stop);
-    request.resume();
+    body.resume();
     // Ended, or gone: neither event will come again.
-    if (request.destroyed || (request.complete && request.readableEnded)) stop();
+    if (body.destroyed || (body.complete && body.readableEnded)) stop();
 
     function onData(piece: Buffer): void {
       idle.start();
@@ -52,13 +49,13 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     function stop(): void {
       // FIN first, in every case: what the client still sends after the bounds may be lost, the answer not.
       if (!response.writableEnded) response.end();
-      if (!request.complete) response.socket?.destroySoon();
+      if (!body.complete) response.socket?.destroySoon();
       total.stop();
       idle.stop();
-      request.off("data", onData).off("end", stop).off("close", stop);
+      body.off("data", onData).off("end", stop).off("close", stop);
       response.off("close", stop);
       lingering -= 1;
-      request.resume();
+      body.resume();
     }
   };
 }

@@ -100,7 +100,7 @@ export function createPassThrough(
           }
           // Glance reads no further: what the client still sends would wait for it, and the client for us.
           if (outgoing) answer.once("end", () => request.unpipe(outgoing));
-          answerer.relay(request, response, answer).then((relayed) => {
+          answerer.relay(exchange, answer).then((relayed) => {
             if (relayed === "truncated") metrics.upstreamError("truncated");
           }, reject);
         },

@@ -7,6 +7,7 @@ import { ProxyError, toProxyError } from "../proxy-error.js";
 import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
+import type { ClaimBody } from "../proxy/raw-body.js";
 import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import type { Quota } from "../quota.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
@@ -19,6 +20,9 @@ import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
 
 /** Seconds after which a client that was turned away for want of a place may come again. */
 const RETRY_AFTER_SECONDS = 10;
+
+/** From here on it pays to take a body over. */
+const LARGE_BYTES = 1024 * 1024;
 
 export interface UploadTarget {
   readonly operation: Operation;
@@ -34,13 +38,14 @@ export interface UploadHandlerOptions {
   /** `limits.maxConcurrentUploads` */
   readonly places: Quota;
   readonly createSpool: () => Spool;
+  readonly claimBody: ClaimBody | undefined;
   readonly observers: Observers;
 }
 
 export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promise<void>;
 
 export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
-  const { config, upstream, answerer, places, createSpool, observers } = options;
+  const { config, upstream, answerer, places, createSpool, claimBody, observers } = options;
   const { size, limits } = config;
   const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
 
@@ -71,6 +76,10 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload.declare(declared);
     requireAgreement(sizes);
     checkLimits(declared);
+    // Before anything is waited for, or Node's parser has the body.
+    if (isWorthClaiming(declared)) {
+      exchange.body = claimBody?.(exchange.request, exchange.response) ?? exchange.request;
+    }
     if (!(await places.reserve(1))) {
       throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
@@ -103,10 +112,9 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
 
     if (end.kind === "answered") {
       const status = end.answer.statusCode ?? 0;
-      const { request, response } = exchange;
       const relayed = end.early
-        ? await answerer.relayEarly(request, response, end.answer, onDiscarded(upload))
-        : await answerer.relay(request, response, end.answer);
+        ? await answerer.relayEarly(exchange, end.answer, onDiscarded(upload))
+        : await answerer.relay(exchange, end.answer);
       if (relayed === "truncated") {
         observers.metrics.upstreamError("truncated");
         if (canAnswer(exchange.response)) throw truncatedAnswer();
@@ -170,7 +178,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
     upload.framingOut = framing;
     return relayBody({
-      source: exchange.request,
+      source: exchange.body,
       upload,
       kept,
       open: () => upstream.request("PUT", target.path, uploadHeaders(headers, declaredBytes, framing)),
@@ -180,6 +188,11 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       idleMs: limits.idleTimeout,
       silenceMs: config.upstream.responseTimeout,
     });
+  }
+
+  /** Its connection cannot be used again afterwards, and the memory it is read into is had for it alone. */
+  function isWorthClaiming({ bytes }: DeclaredSize): boolean {
+    return bytes !== undefined && bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES);
   }
 
   function checkLimits(declared: DeclaredSize): void {
@@ -205,10 +218,10 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   }
 
   function refuse(exchange: Exchange, upload: Upload, error: ProxyError): void {
-    const { request, response, requestId, head } = exchange;
+    const { response } = exchange;
     if (canAnswer(response)) {
       const remark = explainRollback(upload.rollback, upload.origin.imageId);
-      answerer.refuse(request, response, { error, remark, requestId, head }, onDiscarded(upload));
+      answerer.refuse(exchange, { error, remark }, onDiscarded(upload));
     } else {
       response.destroy();
     }

@@ -5,16 +5,18 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { clientAborted, clientTimeout, ProxyError, toProxyError } from "../proxy-error.js";
 import { invalidStatusLine } from "../proxy/answer-head.js";
+import type { Body } from "../proxy/body.js";
 import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import type { Upload } from "./upload.js";
 
-/** uWSGI resets the connection on pieces near 1 MiB. */
-const MAX_PIECE_BYTES = 64 * 1024;
+/** uWSGI resets the connection on chunks near 1 MiB. */
+const MAX_CHUNK_BYTES = 64 * 1024;
 
 /**
  * Glance refuses an upload it does not want before it reads any of it, and under uWSGI closes at once: body bytes on the
@@ -23,7 +25,7 @@ const MAX_PIECE_BYTES = 64 * 1024;
 const CONTINUE_WAIT_MS = 1_000;
 
 export interface RelayOptions {
-  readonly source: IncomingMessage;
+  readonly source: Body;
   readonly upload: Upload;
   /** The beginning of the body, where it has been read and counted already; `source` has the rest, if any. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
@@ -113,12 +115,20 @@ class Relay {
     upstream.on("response", (answer) => this.#onAnswer(answer));
     // Also where Node says nothing else: an answer that switches protocols, for one.
     upstream.on("close", () => this.#fail(toUpstreamError(new Error("closed without an answer"))));
-    upstream.on("drain", () => {
-      this.#silence.stop();
-      if (this.#onWritable) this.#onWritable();
-      else this.#awaitClient();
-    });
+    upstream.on("drain", this.#onDrain);
   }
+
+  readonly #onDrain = (): void => {
+    if (this.#done || this.#bodyEnded) return; // then it is still Glance's turn
+    this.#silence.stop();
+    if (this.#onWritable) this.#onWritable();
+    else this.#awaitClient();
+  };
+
+  /** Nothing is on its way to Glance any more, so the memory it lay in may be read into again. */
+  readonly #onSent = (): void => {
+    if (this.#upstream?.writableLength === 0) this.#onDrain();
+  };
 
   /** Once: on `100`, or when it has been waited for long enough. */
   #readBody(): void {
@@ -176,18 +186,21 @@ class Relay {
     }
   };
 
+  /** @returns whether to go on; else {@link #onDrain} tells when. */
   #write(bytes: Buffer): boolean {
+    const { upload, source } = this.#options;
+    const upstream = this.#upstream;
+    if (!upstream || bytes.length === 0) return true;
+    const reused = source.renew !== undefined;
+    if (upstream.socket) corkForThisTurn(upstream.socket);
+    const most = upload.framingOut === "chunked" ? MAX_CHUNK_BYTES : bytes.length;
     let writable = true;
-    // Node merges the writes of one turn into one chunk, unless it finds the socket corked (seen on Node 26).
-    const socket = this.#upstream?.socket;
-    socket?.cork();
-    for (let start = 0; start < bytes.length; start += MAX_PIECE_BYTES) {
-      const piece = bytes.subarray(start, start + MAX_PIECE_BYTES);
-      this.#options.upload.forwarded(piece.length);
-      writable = this.#upstream?.write(piece) ?? false;
+    for (let start = 0; start < bytes.length; start += most) {
+      const piece = bytes.subarray(start, start + most);
+      upload.forwarded(piece.length);
+      writable = upstream.write(piece, reused ? this.#onSent : undefined);
     }
-    socket?.uncork();
-    return writable;
+    return writable && !reused;
   }
 
   readonly #onEnd = (): void => {
@@ -257,9 +270,17 @@ class Relay {
     this.#idle.stop();
     this.#silence.stop();
     this.#continueWait.stop();
-    this.#options.source.off("data", this.#onPiece).off("end", this.#onEnd).off("close", this.#onSourceClose);
-    this.#options.source.resume();
+    const { source } = this.#options;
+    source.off("data", this.#onPiece).off("end", this.#onEnd).off("close", this.#onSourceClose);
+    source.renew?.(); // what was written last may still be on its way
+    source.resume();
   }
+}
+
+/** One system call for all that is written now. Node also merges the writes of a turn into one chunk unless it finds this (26). */
+function corkForThisTurn(socket: Socket): void {
+  socket.cork();
+  process.nextTick(() => socket.uncork());
 }
 
 /** `limits.maxImageSize` passed. */

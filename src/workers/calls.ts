@@ -1,4 +1,5 @@
 /** What the primary process and its workers ask of each other. */
+import type { Listening } from "../client-side.js";
 import type { ConfigInput } from "../config/schema.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
@@ -28,7 +29,7 @@ export interface WorkerCalls {
 }
 
 /** Where a worker listens, or why it cannot. */
-export type WorkerStart = { readonly listen: string } | { readonly fault: string };
+export type WorkerStart = Listening | { readonly fault: string };
 
 /** What the primary does for its workers. */
 export interface PrimaryCalls {

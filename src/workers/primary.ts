@@ -13,6 +13,7 @@ import { nameInstance } from "../app.js";
 import { configSchema, type Config } from "../config/schema.js";
 import { MAX_TIMER_MS } from "../config/values.js";
 import { createListener, ListenError } from "../listener.js";
+import type { Listening } from "../client-side.js";
 import type { Log } from "../observe/log.js";
 import { createMetrics, type MetricSamples } from "../observe/metrics.js";
 import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
@@ -79,7 +80,7 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
   const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
 
   /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
-  async function startWorker(): Promise<string> {
+  async function startWorker(): Promise<Listening> {
     const worker = createWorkerHandle(fork(), options, quotas, remember);
     workers.add(worker);
     void worker.gone.then((how) => bury(worker, how));
@@ -153,8 +154,9 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
   return {
     async start() {
       try {
-        const [listen = ""] = await Promise.all(Array.from({ length: count }, startWorker));
-        return { listen, admin: await admin.listen() };
+        const others = Array.from({ length: count - 1 }, startWorker);
+        const [listening] = await Promise.all([startWorker(), ...others]);
+        return { ...listening, admin: await admin.listen() };
       } catch (error) {
         close();
         throw error instanceof ListenError ? error : new ListenError((error as Error).message);

@@ -1,4 +1,5 @@
 /** One worker, as its primary knows it. */
+import type { Listening } from "../client-side.js";
 import type { Serializable } from "node:child_process";
 import type { Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,7 +19,7 @@ export interface WorkerHandle {
   /** As last reported. */
   readonly metrics: readonly MetricSamples[];
   /** Where it listens. Rejects where it cannot, or dies before it does. */
-  readonly listening: Promise<string>;
+  readonly listening: Promise<Listening>;
   readonly isListening: boolean;
   /** Brings the figures up to date. Never throws. */
   refresh(): Promise<void>;
@@ -90,7 +91,7 @@ export function createWorkerHandle(
   const listening = Promise.race([started, died]).then((start) => {
     if ("fault" in start) throw new Error(start.fault);
     isListening = true;
-    return start.listen;
+    return start;
   });
 
   const kill = (): void => void child.process.kill("SIGKILL");

@@ -55,7 +55,7 @@ async function start({ config: input, instance }: WorkerOptions): Promise<Worker
     const upstream = createUpstream(config.upstream);
     const observers = { metrics, log: createLog(config.log.level), uploads };
     clients = createClientSide({ config, upstream, observers, quotas: leaseQuotas(config), instance });
-    return { listen: await clients.listen() };
+    return await clients.listen();
   } catch (error) {
     return { fault: (error as Error).message };
   }

@@ -1,6 +1,7 @@
 /** Requests sent without waiting for answers: each begins when the one before it is over. */
 import { expect, test } from "vitest";
 import { FILE, SIZE, useScene } from "./scene.js";
+import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
 
@@ -26,6 +27,7 @@ test("two uploads of one image do not run at once", async () => {
   const peer = await scene.connect();
   for (const body of ["hello", "world"]) peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send(body);
   expect((await peer.response()).status).toBe(204);
+  if (relayUnderTest() === "raw") return void expect(await peer.closed()).toBe("fin"); // to be sent again
   expect((await peer.response()).status).toBe(204);
   expect(most).toBe(1);
   expect(scene.upstream.uploads).toHaveLength(2);

@@ -1,6 +1,7 @@
 /** Requests that two servers could read in two ways: refused or cleaned, and no byte of them reaches Glance. */
 import { describe, expect, test } from "vitest";
 import { FILE, useScene } from "./scene.js";
+import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
 const CRLF = "\r\n";
@@ -102,7 +103,8 @@ test("what follows a Content-Length body is another request, not more of it", as
   const peer = await scene.connect();
   peer.send(put("Content-Length: 5") + "hello" + head("GET /versions HTTP/1.1", "Host: a"));
   expect((await peer.response()).status).toBe(204);
-  expect((await peer.response()).text).toBe("GET /versions");
+  if (relayUnderTest() === "raw") expect(await peer.closed()).toBe("fin");
+  else expect((await peer.response()).text).toBe("GET /versions");
   expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
 });
 

@@ -20,6 +20,11 @@ export type TestProxyConfig = Partially<Omit<ConfigInput, "upstream">> & {
   upstream?: Partially<ConfigInput["upstream"]>;
 };
 
+/** Which relay the tests run over; set for the command's processes by its very name. */
+export function relayUnderTest(): "raw" | "stream" {
+  return process.env["GLANCE_SIZE_PROXY_UPLOAD__RELAY"] === "raw" ? "raw" : "stream";
+}
+
 export async function startProxy(upstreamUrl: string, config: TestProxyConfig = {}): Promise<TestProxy> {
   const logged: Record<string, unknown>[] = [];
   const log = createLog("debug", {
@@ -31,10 +36,14 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
       upstream: { url: upstreamUrl, ...config.upstream } as ConfigInput["upstream"],
       listen: { address: "127.0.0.1:0", ...config.listen },
       admin: { address: "127.0.0.1:0", ...config.admin },
+      upload: { relay: relayUnderTest(), ...config.upload },
     },
     { log },
   );
-  const { listen, admin } = await server.start();
+  const { listen, admin, relay, relayReason } = await server.start();
+  if (relayUnderTest() === "raw" && relay !== "raw" && relayReason !== "listen.tls") {
+    throw new Error(`the raw relay is to be tested, and it is not used: ${relayReason}`);
+  }
   const port = Number(new URL(listen).port);
   const adminPort = Number(new URL(admin).port);
   return {

@@ -1,0 +1,20 @@
+/** A client's body, as it is read. Node's own `IncomingMessage` is one; `RawBody` is the other. */
+export interface Body {
+  /** The client has sent all of it. */
+  readonly complete: boolean;
+  /** `end` has been emitted. */
+  readonly readableEnded: boolean;
+  readonly destroyed: boolean;
+  /**
+   * Present where pieces lie in memory that is read into again after `resume`. Called, it leaves that memory alone, for writes
+   * that nobody waits for any more; what still comes is read elsewhere.
+   */
+  readonly renew?: (() => void) | undefined;
+  on(event: "data", listener: (piece: Buffer) => void): this;
+  on(event: "end" | "close", listener: () => void): this;
+  once(event: "end" | "close", listener: () => void): this;
+  off(event: "data", listener: (piece: Buffer) => void): this;
+  off(event: "end" | "close", listener: () => void): this;
+  pause(): unknown;
+  resume(): unknown;
+}

@@ -1,0 +1,206 @@
+/**
+ * Upload bodies read from the socket itself, into one buffer that is used again and again. Node's ways give every 64 KiB a fresh
+ * buffer, and its parser copies them once more; that is two thirds of what a byte costs.
+ *
+ * Node's server parses the head; the body never reaches its parser. The connection stays the server's in all else: its errors,
+ * its end, the answer on it. It is not used again after that answer.
+ *
+ * The one file that touches what Node does not promise; `checkRawBodies` tries it out at the start:
+ * - a server's parser reads a connection through its one `data` listener, once something else has listened to `data`;
+ * - what `new Socket({ onread })` does for a connection one opens oneself can be done to one that was accepted.
+ */
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { Readable } from "node:stream";
+import type { Body } from "./body.js";
+import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
+
+/** As cheap as larger ones. It holds what a client has sent while Glance does not read. */
+const READ_BYTES = 1024 * 1024;
+const DISCARD_BYTES = 64 * 1024;
+
+/**
+ * Takes the body of a request over; at once, while its event is being emitted, or never.
+ * @returns undefined where it has to be read as usual.
+ */
+export type ClaimBody = (request: IncomingMessage, response: ServerResponse) => Body | undefined;
+
+/** @throws Error where this Node has no such thing. */
+export function createRawBodies(server: Server): ClaimBody {
+  const readInto = findReadInto();
+  /** Read into by all that is of no use: nobody looks at it. */
+  const discarded = Buffer.allocUnsafeSlow(DISCARD_BYTES);
+  /** The request whose head has just ended, with what came behind it. */
+  let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
+
+  server.on("connection", (socket: Socket) => {
+    const [parse, ...others] = socket.listeners("data");
+    if (parse === undefined || others.length > 0) return;
+    const parsed = (bytes: Buffer): boolean => {
+      if (bytes.length > 0) parse.call(socket, bytes);
+      return socket.writable && !socket.isPaused(); // neither refused nor made to wait
+    };
+    socket.off("data", parse as () => void);
+    socket.on("data", (bytes: Buffer) => {
+      const head = headBytes(bytes);
+      if (head === 0) return void parsed(bytes);
+      // Only a request that begins with the very last byte of an empty line has its body right behind it.
+      if (!parsed(bytes.subarray(0, head - 1))) return unread(socket, bytes.subarray(head - 1));
+      const rest = bytes.subarray(head);
+      offer = { socket, rest };
+      const goesOn = parsed(bytes.subarray(head - 1, head));
+      const taken = offer.body !== undefined;
+      offer = undefined;
+      if (taken || rest.length === 0) return;
+      if (goesOn) parsed(rest);
+      else unread(socket, rest);
+    });
+  });
+
+  return (request, response) => {
+    if (offer === undefined || offer.socket !== request.socket || offer.body) return undefined;
+    const { socket, rest } = offer;
+    const framing = framingOf(request);
+    if (framing.ended || socket.isPaused()) return undefined;
+    response.shouldKeepAlive = false;
+    offer.body = new RawBody(socket, framing, rest, discarded, readInto);
+    return offer.body;
+  };
+}
+
+const PUT = Buffer.from("PUT ");
+const HEAD_END = Buffer.from("\r\n\r\n");
+
+/** @returns how many bytes the head of an upload takes, where one begins and ends here; else 0. */
+function headBytes(bytes: Buffer): number {
+  if (bytes.length < PUT.length || bytes.compare(PUT, 0, PUT.length, 0, PUT.length) !== 0) return 0;
+  const end = bytes.indexOf(HEAD_END);
+  return end === -1 ? 0 : end + HEAD_END.length;
+}
+
+/** For a connection whose parser has to wait: it comes again when the connection goes on. One that was refused is not read. */
+function unread(socket: Socket, bytes: Buffer): void {
+  if (socket.writable) socket.unshift(bytes);
+}
+
+function framingOf({ headers }: IncomingMessage): BodyFraming {
+  return headers["transfer-encoding"] === undefined
+    ? new LengthFraming(Number(headers["content-length"] ?? 0))
+    : new ChunkedFraming();
+}
+
+class RawBody extends EventEmitter implements Body {
+  readonly #socket: Socket;
+  readonly #framing: BodyFraming;
+  readonly #discarded: Buffer;
+  readonly #readInto: ReadInto;
+  /** What came with the head. */
+  #rest: Buffer | undefined;
+  #paused = true;
+  #renewed = false;
+
+  constructor(socket: Socket, framing: BodyFraming, rest: Buffer, discarded: Buffer, readInto: ReadInto) {
+    super();
+    this.#socket = socket;
+    this.#framing = framing;
+    this.#rest = rest;
+    this.#discarded = discarded;
+    this.#readInto = readInto;
+    socket.once("close", () => this.emit("close"));
+    readInto(socket, Buffer.allocUnsafeSlow(READ_BYTES), this.#onRead);
+    socket.pause();
+  }
+
+  get complete(): boolean {
+    return this.#framing.ended;
+  }
+
+  get readableEnded(): boolean {
+    return this.#framing.ended;
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  /** Pieces that have been read already still come. */
+  pause(): void {
+    if (this.complete) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#rest === undefined) this.#socket.resume();
+    else process.nextTick(() => this.#readRest());
+  }
+
+  readonly renew = (): void => {
+    if (this.#renewed) return;
+    this.#renewed = true;
+    this.#readInto(this.#socket, this.#discarded, this.#onRead);
+  };
+
+  #readRest(): void {
+    const rest = this.#rest;
+    if (this.#paused || rest === undefined || this.destroyed) return;
+    this.#rest = undefined;
+    this.#read(rest);
+    if (!this.#paused) this.#socket.resume();
+  }
+
+  /** @returns whether to read on. */
+  readonly #onRead = (bytes: number, buffer: Buffer): boolean => {
+    if (this.#paused && !this.#renewed) {
+      this.#socket.destroy(); // nobody asked for these: what they were read over may still have been on its way
+      return false;
+    }
+    this.#read(buffer.subarray(0, bytes));
+    return !this.#paused;
+  };
+
+  #read(bytes: Buffer): void {
+    if (this.complete) return; // read on only to see the client leave; nothing of it is answered
+    try {
+      this.#framing.read(bytes, (piece) => this.emit("data", piece));
+    } catch {
+      this.#socket.destroy(); // as with Node's parser: an answer could land in the middle of another
+      return;
+    }
+    if (!this.complete) return;
+    this.renew();
+    this.#paused = false;
+    this.#socket.resume();
+    this.emit("end");
+  }
+}
+
+/** Has the socket read into `buffer` from now on; `onRead` returns whether to read on. */
+type ReadInto = (socket: Socket, buffer: Buffer, onRead: (bytes: number, buffer: Buffer) => boolean) => void;
+
+function findReadInto(): ReadInto {
+  const options: object = { onread: { buffer: Buffer.alloc(1), callback: () => true } }; // unknown to its types
+  const model = new Socket(options);
+  const symbols = Object.getOwnPropertySymbols(model);
+  const [bufferKey, callbackKey] = ["kBuffer", "kBufferCb"].map((name) => {
+    const key = symbols.find(({ description }) => description === name);
+    if (key === undefined) throw new Error(`net.Socket has no ${name}`);
+    return key;
+  }) as [symbol, symbol];
+  return (socket, buffer, onRead) => {
+    const hidden = socket as unknown as {
+      [key: symbol]: unknown;
+      _handle: { useUserBuffer(buffer: Buffer): void } | null;
+    };
+    if (hidden._handle === null) return; // closed
+    // Read only after `resume`: a stream that has just been pushed to would also read ahead by itself.
+    socket._read = () => undefined;
+    socket.read = Readable.prototype.read;
+    hidden[bufferKey] = buffer;
+    hidden[callbackKey] = onRead;
+    hidden._handle.useUserBuffer(buffer);
+  };
+}

@@ -1,0 +1,104 @@
+/** Whether upload bodies can be taken over on this Node: tried over loopback, before anybody relies on it. */
+import { once } from "node:events";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Body } from "./body.js";
+import { createRawBodies, type ClaimBody } from "./raw-body.js";
+
+const PATIENCE_MS = 2_000;
+const PAUSE_MS = 5;
+/** The first part comes with the head, the second while the body is paused, the third once the second has been read. */
+const UPLOADS = [
+  { framing: "Content-Length: 11", parts: ["one", "two", "three"] },
+  { framing: "Transfer-Encoding: chunked", parts: ["3\r\none\r\n8\r\n", "two", "three\r\n0\r\n\r\n"] },
+] as const;
+
+/** @returns why not, or undefined where they can. */
+export async function checkRawBodies(): Promise<string | undefined> {
+  const server = createServer();
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    const claim = createRawBodies(server);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening", { signal });
+    for (const { framing, parts } of UPLOADS) {
+      const [first, second, third] = parts;
+      const upload = await begin(server, claim, framing, first, signal);
+      await readParts(upload, second, third, signal);
+      await answer(upload, signal);
+    }
+    const abandoned = await begin(server, claim, "Content-Length: 11", "one", signal);
+    abandoned.client.destroy();
+    abandoned.body.resume();
+    await once(abandoned.body as never, "close", { signal });
+    return undefined;
+  } catch (error) {
+    return signal.aborted ? "nothing came in time" : (error as Error).message;
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+interface Upload {
+  readonly client: Socket;
+  readonly body: Body;
+  readonly response: ServerResponse;
+}
+
+async function begin(
+  server: Server,
+  claim: ClaimBody,
+  framing: string,
+  first: string,
+  signal: AbortSignal,
+): Promise<Upload> {
+  const { port } = server.address() as AddressInfo;
+  const client = connect({ port, host: "127.0.0.1", noDelay: true });
+  client.on("error", () => undefined); // the deadline tells
+  const begun = new Promise<Upload>((resolve, reject) => {
+    signal.addEventListener("abort", reject);
+    server.once("request", (request, response) => {
+      const body = claim(request, response);
+      if (body) resolve({ client, body, response });
+      else reject(new Error("a body could not be taken from the parser"));
+    });
+  });
+  client.write(`PUT / HTTP/1.1\r\nHost: check\r\n${framing}\r\n\r\n${first}`);
+  return begun;
+}
+
+async function readParts(
+  { client, body }: Upload,
+  second: string,
+  third: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const pieces: string[] = [];
+  const memory = new Set<ArrayBufferLike>();
+  body.on("data", (piece) => {
+    pieces.push(piece.toString("latin1"));
+    if (pieces.length > 1) memory.add(piece.buffer);
+    body.pause();
+    setImmediate(() => body.resume());
+    if (pieces.length === 2) client.write(third);
+  });
+  await new Promise<void>((resolve) => client.write(second, () => resolve()));
+  await delay(PAUSE_MS, undefined, { signal }); // a body that is read although it is paused loses this part
+  body.resume();
+  await once(body as never, "end", { signal });
+  if (pieces.join() !== "one,two,three") throw new Error("another body was read than was sent");
+  if (memory.size !== 1) throw new Error("each read takes memory of its own");
+}
+
+async function answer({ client, response }: Upload, signal: AbortSignal): Promise<void> {
+  response.writeHead(204).end();
+  let text = "";
+  client.on("data", (piece: Buffer) => {
+    text += piece.toString("latin1");
+  });
+  await once(client, "end", { signal });
+  client.destroy();
+  if (!/^HTTP\/1\.1 204 .*\r\nConnection: close\r\n/is.test(text)) throw new Error("the answer was lost");
+}
