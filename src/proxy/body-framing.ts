@@ -32,8 +32,9 @@ export class LengthFraming implements BodyFraming {
 
 const LF = 0x0a;
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-/** The size, then extensions, which mean nothing to anybody. Quoted ones are legal but unheard of: refused. */
-const SIZE_LINE = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${TOKEN}(?:=${TOKEN})?)*\r\n$`);
+const QUOTED = '"[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e]*"';
+/** The size, then extensions, which mean nothing to anybody. */
+const SIZE_LINE = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*\r\n$`);
 const TRAILER_LINE = new RegExp(`^(${TOKEN}):[\t\\x20-\\x7e\\x80-\\xff]*\r\n$`);
 /** They would tell how long a message is that has ended. */
 const FRAMING_FIELDS = new Set(["connection", "content-length", "transfer-encoding", "upgrade"]);

@@ -19,6 +19,8 @@ import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.
 /** As cheap as larger ones. It holds what a client has sent while Glance does not read. */
 const READ_BYTES = 1024 * 1024;
 const DISCARD_BYTES = 64 * 1024;
+/** Read before anybody wants it, as Node does by its water mark. */
+const READ_AHEAD_BYTES = 256 * 1024;
 
 /**
  * Takes the body of a request over; at once, while its event is being emitted, or never.
@@ -95,21 +97,23 @@ class RawBody extends EventEmitter implements Body {
   readonly #framing: BodyFraming;
   readonly #discarded: Buffer;
   readonly #readInto: ReadInto;
-  /** What came with the head. */
-  #rest: Buffer | undefined;
+  /** What came before anybody wanted it. */
+  readonly #ahead: Buffer[] = [];
+  #aheadBytes = 0;
   #paused = true;
+  #begun = false;
   #renewed = false;
 
-  constructor(socket: Socket, framing: BodyFraming, rest: Buffer, discarded: Buffer, readInto: ReadInto) {
+  constructor(socket: Socket, framing: BodyFraming, first: Buffer, discarded: Buffer, readInto: ReadInto) {
     super();
     this.#socket = socket;
     this.#framing = framing;
-    this.#rest = rest;
     this.#discarded = discarded;
     this.#readInto = readInto;
     socket.once("close", () => this.emit("close"));
-    readInto(socket, Buffer.allocUnsafeSlow(READ_BYTES), this.#onRead);
-    socket.pause();
+    // Read on, though not far: a client that leaves before its body is wanted is seen by that.
+    socket.removeAllListeners("data").on("data", this.#readAhead);
+    this.#readAhead(first);
   }
 
   get complete(): boolean {
@@ -134,22 +138,39 @@ class RawBody extends EventEmitter implements Body {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#rest === undefined) this.#socket.resume();
-    else process.nextTick(() => this.#readRest());
+    if (!this.#begun) this.#begin();
+    if (this.#ahead.length > 0) process.nextTick(() => this.#readWhatCameAhead());
+    else this.#socket.resume();
   }
 
   readonly renew = (): void => {
-    if (this.#renewed) return;
+    if (this.#renewed || !this.#begun) return;
     this.#renewed = true;
     this.#readInto(this.#socket, this.#discarded, this.#onRead);
   };
 
-  #readRest(): void {
-    const rest = this.#rest;
-    if (this.#paused || rest === undefined || this.destroyed) return;
-    this.#rest = undefined;
-    this.#read(rest);
-    if (!this.#paused) this.#socket.resume();
+  readonly #readAhead = (bytes: Buffer): void => {
+    if (bytes.length > 0) this.#ahead.push(bytes);
+    this.#aheadBytes += bytes.length;
+    if (this.#aheadBytes >= READ_AHEAD_BYTES) this.#socket.pause();
+  };
+
+  /** From here on the socket is read only when somebody resumes it. */
+  #begin(): void {
+    this.#begun = true;
+    this.#socket.pause();
+    this.#readInto(this.#socket, Buffer.allocUnsafeSlow(READ_BYTES), this.#onRead);
+    this.#socket.off("data", this.#readAhead);
+    const buffered = this.#socket.read() as Buffer | null;
+    if (buffered !== null) this.#ahead.push(buffered);
+  }
+
+  #readWhatCameAhead(): void {
+    while (!this.#paused && !this.destroyed) {
+      const bytes = this.#ahead.shift();
+      if (bytes === undefined) return void this.#socket.resume();
+      this.#read(bytes);
+    }
   }
 
   /** @returns whether to read on. */
@@ -198,7 +219,7 @@ function findReadInto(): ReadInto {
     if (hidden._handle === null) return; // closed
     // Read only after `resume`: a stream that has just been pushed to would also read ahead by itself.
     socket._read = () => undefined;
-    socket.read = Readable.prototype.read;
+    socket.read = (size) => Readable.prototype.read.call(socket, size) as unknown;
     hidden[bufferKey] = buffer;
     hidden[callbackKey] = onRead;
     hidden._handle.useUserBuffer(buffer);

@@ -8,10 +8,13 @@ import { createRawBodies, type ClaimBody } from "./raw-body.js";
 
 const PATIENCE_MS = 2_000;
 const PAUSE_MS = 5;
-/** The first part comes with the head, the second while the body is paused, the third once the second has been read. */
+/** The first part comes with the head, each other while the body is paused. */
 const UPLOADS = [
-  { framing: "Content-Length: 11", parts: ["one", "two", "three"] },
-  { framing: "Transfer-Encoding: chunked", parts: ["3\r\none\r\n8\r\n", "two", "three\r\n0\r\n\r\n"] },
+  { framing: "Content-Length: 15", parts: ["one", "two", "three", "four"] },
+  {
+    framing: "Transfer-Encoding: chunked",
+    parts: ["3\r\none\r\nc\r\n", "two", "three", "four\r\n0\r\n\r\n"],
+  },
 ] as const;
 
 /** @returns why not, or undefined where they can. */
@@ -23,12 +26,12 @@ export async function checkRawBodies(): Promise<string | undefined> {
     server.listen(0, "127.0.0.1");
     await once(server, "listening", { signal });
     for (const { framing, parts } of UPLOADS) {
-      const [first, second, third] = parts;
+      const [first, ...others] = parts;
       const upload = await begin(server, claim, framing, first, signal);
-      await readParts(upload, second, third, signal);
+      await readParts(upload, others, signal);
       await answer(upload, signal);
     }
-    const abandoned = await begin(server, claim, "Content-Length: 11", "one", signal);
+    const abandoned = await begin(server, claim, "Content-Length: 15", "one", signal);
     abandoned.client.destroy();
     abandoned.body.resume();
     await once(abandoned.body as never, "close", { signal });
@@ -71,25 +74,31 @@ async function begin(
 
 async function readParts(
   { client, body }: Upload,
-  second: string,
-  third: string,
+  [second, third, fourth]: readonly [string, string, string],
   signal: AbortSignal,
 ): Promise<void> {
-  const pieces: string[] = [];
-  const memory = new Set<ArrayBufferLike>();
-  body.on("data", (piece) => {
-    pieces.push(piece.toString("latin1"));
-    if (pieces.length > 1) memory.add(piece.buffer);
-    body.pause();
-    setImmediate(() => body.resume());
-    if (pieces.length === 2) client.write(third);
-  });
-  await new Promise<void>((resolve) => client.write(second, () => resolve()));
-  await delay(PAUSE_MS, undefined, { signal }); // a body that is read although it is paused loses this part
-  body.resume();
-  await once(body as never, "end", { signal });
-  if (pieces.join() !== "one,two,three") throw new Error("another body was read than was sent");
-  if (memory.size !== 1) throw new Error("each read takes memory of its own");
+  const send = async (part: string): Promise<void> => {
+    await new Promise<void>((resolve) => client.write(part, () => resolve()));
+    await delay(PAUSE_MS, undefined, { signal }); // were it read in spite of the pause, it would be lost
+  };
+  const take = async (): Promise<Buffer> => {
+    const next = once(body as never, "data", { signal });
+    body.resume();
+    return ((await next) as [Buffer])[0];
+  };
+  body.on("data", () => body.pause());
+  const ended = once(body as never, "end", { signal });
+  await send(second);
+  const text = [await take(), await take()].join("");
+  await send(third);
+  const one = await take();
+  const memory = one.buffer;
+  const read = text + one.toString();
+  await send(fourth);
+  const other = await take();
+  await ended;
+  if (read + other.toString() !== "onetwothreefour") throw new Error("another body was read than was sent");
+  if (other.buffer !== memory) throw new Error("each read takes memory of its own");
 }
 
 async function answer({ client, response }: Upload, signal: AbortSignal): Promise<void> {
