@@ -1,0 +1,100 @@
+/** npm run bench [-- --quick] [--rounds N]: this proxy beside its peers, in one run; writes bench/RESULTS.md. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { once } from "node:events";
+import { parseArgs } from "node:util";
+import { format, resolveConfig } from "prettier";
+import { cpuSeconds, forgetPeak, peakMiB } from "./cost.js";
+import { findPeers, ours, OURS, type Peer, type Running } from "./peers.js";
+import { median, report, targets, type Figures, type Measured } from "./report.js";
+import { compileTraffic } from "./traffic.js";
+import { scaling, workloads, type Workload } from "./workloads.js";
+
+const RESULTS = "bench/RESULTS.md";
+const DIRECT = "direct";
+
+const { values } = parseArgs({
+  options: { quick: { type: "boolean", default: false }, rounds: { type: "string" } },
+});
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const directory = mkdtempSync(join(tmpdir(), "bench-proxy-"));
+const traffic = compileTraffic(directory);
+const sink = await traffic.startSink();
+const { peers, missing } = findPeers({});
+for (const name of missing) console.log(`not installed: ${name}`);
+
+try {
+  const measured = await measureAll(peers, workloads(values.quick), rounds);
+  const scaled = [
+    ...(await measureAll([ours(OURS, {})], scaling(values.quick), Math.min(rounds, 3))),
+    ...(await measureWorkers()),
+  ];
+  const date = new Date().toISOString().slice(0, 10);
+  const page = report({ date, rounds, quick: values.quick, peers, missing, measured, scaling: scaled });
+  const aims = targets(measured);
+  const text = `${page}\n## Targets\n\n${aims.map((line) => `- ${line}`).join("\n")}\n`;
+  writeFileSync(RESULTS, await format(text, { ...(await resolveConfig(RESULTS)), parser: "markdown" }));
+  console.log(aims.join("\n"));
+} finally {
+  sink.child.kill();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Two workers against one, with streams enough for both. */
+async function measureWorkers(): Promise<Measured[]> {
+  const load = { kind: "stream", framing: "length", mib: values.quick ? 128 : 512, streams: 8 } as const;
+  const two = ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" });
+  return measureAll(
+    [ours("1 worker", {}), two],
+    [{ name: `8 x ${load.mib} MiB`, load }],
+    Math.min(rounds, 3),
+  );
+}
+
+/** Round after round, in each one peer after another, in each one workload after another: what disturbs one disturbs all. */
+async function measureAll(
+  proxies: readonly Peer[],
+  loads: readonly Workload[],
+  times: number,
+): Promise<Measured[]> {
+  const taken = new Map(loads.map((workload) => [workload, new Map<string, Figures[]>()]));
+  for (let round = 1; round <= times; round += 1) {
+    for (const workload of loads) {
+      const byPeer = taken.get(workload);
+      const add = (name: string, figures: Figures): void => {
+        byPeer?.set(name, [...(byPeer.get(name) ?? []), figures]);
+        console.log(`${round}/${times} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
+      };
+      if (workload.load.kind === "requests") {
+        const carried = await traffic.run(sink.port, workload.load);
+        add(DIRECT, { ...carried, cpuSeconds: 0, peakMiB: 0 });
+      }
+      for (const peer of proxies) {
+        const running = await peer.start(directory, sink.port);
+        try {
+          add(peer.name, await measure(running, workload));
+        } finally {
+          running.child.kill();
+          await once(running.child, "exit");
+        }
+      }
+    }
+  }
+  return [...taken].map(([workload, byPeer]) => {
+    const medians = new Map([...byPeer].map(([name, figures]) => [name, median(figures)]));
+    const direct = medians.get(DIRECT);
+    medians.delete(DIRECT);
+    return { workload, figures: medians, direct };
+  });
+}
+
+async function measure({ pid, port }: Running, { load }: Workload): Promise<Figures> {
+  // Once before it counts: what is compiled and allocated at first is not what a byte costs.
+  if (load.kind === "stream") await traffic.run(port, { ...load, mib: Math.min(load.mib, 64), streams: 1 });
+  if (load.kind === "requests") await traffic.run(port, { ...load, count: Math.ceil(load.count / 4) });
+  forgetPeak(pid);
+  const before = cpuSeconds(pid);
+  const carried = await traffic.run(port, load);
+  return { ...carried, cpuSeconds: cpuSeconds(pid) - before, peakMiB: peakMiB(pid) };
+}

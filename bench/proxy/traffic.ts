@@ -1,0 +1,72 @@
+/** Both ends of the bench: `traffic.c`, compiled when it is needed. */
+import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import type { Load } from "./workloads.js";
+
+export interface Carried {
+  readonly seconds: number;
+  readonly failures: number;
+  /** Of each request, seconds. */
+  readonly p50?: number;
+  readonly p99?: number;
+}
+
+export interface Traffic {
+  startSink(): Promise<{ readonly port: number; readonly child: ChildProcess }>;
+  run(port: number, load: Load): Promise<Carried>;
+}
+
+/** @throws Error where there is no C compiler. */
+export function compileTraffic(directory: string): Traffic {
+  const program = join(directory, "traffic");
+  execFileSync("cc", ["-O2", "-pthread", "bench/proxy/traffic.c", "-o", program], { stdio: "inherit" });
+  return {
+    async startSink() {
+      const child = spawn(program, ["sink"], { stdio: ["ignore", "pipe", "inherit"] });
+      return { port: Number(await firstLine(child)), child };
+    },
+    async run(port, load) {
+      if (load.kind === "stall") return stall(port, load.connections);
+      const numbers =
+        load.kind === "stream"
+          ? ["stream", port, load.framing, load.mib, load.streams, "/v2/images/bench/file"]
+          : ["requests", port, load.method, load.bytes, load.connections, load.count];
+      const { stdout } = await promisify(execFile)(program, numbers.map(String));
+      return JSON.parse(stdout) as Carried;
+    },
+  };
+}
+
+export async function firstLine(child: ChildProcess): Promise<string> {
+  if (!child.stdout) throw new Error("its output is not read");
+  const lines = createInterface({ input: child.stdout });
+  const [line] = (await Promise.race([
+    once(lines, "line"),
+    once(child, "exit").then(() => {
+      throw new Error(`${child.spawnfile} ended before it was ready`);
+    }),
+  ])) as [string];
+  return line;
+}
+
+const STALL_MS = 5_000;
+
+/** Uploads that Glance does not read: each sends what the proxy takes. */
+async function stall(port: number, connections: number): Promise<Carried> {
+  const piece = Buffer.alloc(4 * 1024 * 1024);
+  const sockets = Array.from({ length: connections }, () => {
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    socket.write(`PUT /v2/images/stall/file HTTP/1.1\r\nHost: bench\r\nContent-Length: ${2 ** 30}\r\n\r\n`);
+    socket.write(piece);
+    return socket;
+  });
+  await delay(STALL_MS);
+  const failures = sockets.filter(({ destroyed }) => destroyed).length;
+  for (const socket of sockets) socket.destroy();
+  return { seconds: STALL_MS / 1000, failures };
+}
