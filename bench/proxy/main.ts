@@ -75,7 +75,7 @@ async function measureAll(
         try {
           add(peer.name, await measure(running, workload));
         } finally {
-          running.child.kill();
+          running.child.kill("SIGKILL"); // it would let the stalled uploads finish
           await once(running.child, "exit");
         }
       }

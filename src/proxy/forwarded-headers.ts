@@ -98,6 +98,7 @@ function parseTrust(trust: readonly string[]): (address: string) => boolean {
     if (prefix === undefined) list.addAddress(address, family);
     else list.addSubnet(address, Number(prefix), family);
   }
+  if (trust.length === 0) return () => false; // most often so, and a look into the list is not cheap
   // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; BlockList knows that they are the same.
   return (address) => list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 }

@@ -16,8 +16,8 @@ import { Readable } from "node:stream";
 import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 
-/** As cheap as larger ones. It holds what a client has sent while Glance does not read. */
-const READ_BYTES = 1024 * 1024;
+/** Nearly as cheap as larger ones. It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
+const READ_BYTES = 768 * 1024;
 const DISCARD_BYTES = 64 * 1024;
 /** Read before anybody wants it, as Node does by its water mark. */
 const READ_AHEAD_BYTES = 256 * 1024;
