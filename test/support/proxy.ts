@@ -41,7 +41,8 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
     { log },
   );
   const { listen, admin, relay, relayReason } = await server.start();
-  if (relayUnderTest() === "raw" && relay !== "raw" && relayReason !== "listen.tls") {
+  const wanted = config.upload?.relay ?? relayUnderTest();
+  if (wanted !== "stream" && relay !== "raw" && relayReason !== "listen.tls") {
     throw new Error(`the raw relay is to be tested, and it is not used: ${relayReason}`);
   }
   const port = Number(new URL(listen).port);

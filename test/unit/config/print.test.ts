@@ -25,6 +25,7 @@ const everything: ConfigInput = {
   admin: { address: "127.0.0.1:0" },
   size: { hints: ["X-Size"], unknown: "reject", reframe: false },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
+  upload: { relay: "raw" },
   rollback: { verify: false, timeout: "90s", interval: "1ms" },
   spool: { dir: "/spool", memory: "2MiB", maxPerUpload: "3GiB", maxTotal: "4GiB", onFull: "reject" },
   import: { verifyStaged: false },
