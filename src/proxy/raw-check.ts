@@ -64,6 +64,9 @@ async function begin(
     signal.addEventListener("abort", reject);
     server.once("request", (request, response) => {
       const body = claim(request, response);
+      // Taken over in the middle of Node's own read, which would go on by itself.
+      body?.resume();
+      body?.pause();
       if (body) resolve({ client, body, response });
       else reject(new Error("a body could not be taken from the parser"));
     });

@@ -42,6 +42,31 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect(seen.digest()).toBe(sha256(body));
   });
 
+  test("a trickle of pieces too small for Glance's connection to push back", async () => {
+    const seen = readSlowly();
+    let read = (): void => undefined;
+    const readWhenAsked = scene.upstream.onUpload;
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.pause();
+      read = () => {
+        readWhenAsked(incoming, response);
+        incoming.resume();
+      };
+    };
+    const whole = body.subarray(0, 6 * MIB);
+    const peer = await scene.connect();
+    peer.sendHead("PUT", FILE, { "Content-Length": whole.length });
+    await scene.uploadUpstream();
+    for (let at = 0; at < whole.length; at += 8000) {
+      peer.send(whole.subarray(at, at + 8000));
+      await new Promise((resolve) => setTimeout(resolve, 1)); // a read of its own, most often
+    }
+    read();
+    expect((await peer.response()).status).toBe(204);
+    expect(seen.digest()).toBe(sha256(whole));
+  });
+
   test("in chunks that it is also sent on in", async () => {
     const asTheyCome = await scene.startAnother({ size: { reframe: false }, upload: { relay: "auto" } });
     const seen = readSlowly();
