@@ -48,7 +48,14 @@ export function nameInstance(): string {
 }
 
 /** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({ config, upstream, observers, quotas, instance, claimBody }: AppOptions): Middleware {
+export function createApp({
+  config,
+  upstream,
+  observers,
+  quotas,
+  instance,
+  claimBody,
+}: AppOptions): Middleware {
   const { metrics, log } = observers;
   const exchanges = new WeakMap<object, Exchange>();
   const forwarder = createHeaderForwarder(
