@@ -38,6 +38,7 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     idle.start();
     body.on("data", onData).once("end", stop).once("close", stop);
     response.once("close", stop);
+    body.renew?.();
     body.resume();
     // Ended, or gone: neither event will come again.
     if (body.destroyed || (body.complete && body.readableEnded)) stop();

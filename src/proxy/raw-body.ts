@@ -19,6 +19,8 @@ import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.
 /** Nearly as cheap as larger ones. It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 const READ_BYTES = 768 * 1024;
 const DISCARD_BYTES = 64 * 1024;
+/** Smaller chunks are moved together: each piece costs a write. */
+const SMALL_BYTES = 4 * 1024;
 /** Read before anybody wants it, as Node does by its water mark. */
 const READ_AHEAD_BYTES = 256 * 1024;
 
@@ -144,9 +146,9 @@ class RawBody extends EventEmitter implements Body {
   }
 
   readonly renew = (): void => {
-    if (this.#renewed || !this.#begun) return;
+    if (this.#renewed) return;
     this.#renewed = true;
-    this.#readInto(this.#socket, this.#discarded, this.#onRead);
+    if (this.#begun) this.#readInto(this.#socket, this.#discarded, this.#onRead);
   };
 
   readonly #readAhead = (bytes: Buffer): void => {
@@ -159,7 +161,8 @@ class RawBody extends EventEmitter implements Body {
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
-    this.#readInto(this.#socket, Buffer.allocUnsafeSlow(READ_BYTES), this.#onRead);
+    const buffer = this.#renewed ? this.#discarded : Buffer.allocUnsafeSlow(READ_BYTES);
+    this.#readInto(this.#socket, buffer, this.#onRead);
     this.#socket.off("data", this.#readAhead);
     const buffered = this.#socket.read() as Buffer | null;
     if (buffered !== null) this.#ahead.push(buffered);
@@ -185,12 +188,27 @@ class RawBody extends EventEmitter implements Body {
 
   #read(bytes: Buffer): void {
     if (this.complete) return; // read on only to see the client leave; nothing of it is answered
+    // What lies together and is not told yet.
+    let start = 0;
+    let end = 0;
+    const tell = (): void => void (end > start && this.emit("data", bytes.subarray(start, end)));
     try {
-      this.#framing.read(bytes, (piece) => this.emit("data", piece));
+      this.#framing.read(bytes, (piece) => {
+        const at = piece.byteOffset - bytes.byteOffset;
+        if (piece.length < SMALL_BYTES) {
+          bytes.copyWithin(end, at, at + piece.length); // over framing that has been read
+          end += piece.length;
+        } else {
+          tell();
+          start = at;
+          end = at + piece.length;
+        }
+      });
     } catch {
       this.#socket.destroy(); // as with Node's parser: an answer could land in the middle of another
       return;
     }
+    tell();
     if (!this.complete) return;
     this.renew();
     this.#paused = false;

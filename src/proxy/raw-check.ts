@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Body } from "./body.js";
 import { createRawBodies, type ClaimBody } from "./raw-body.js";
 
-const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
 /** The first part comes with the head, each other while the body is paused. */
 const UPLOADS = [
@@ -63,12 +63,16 @@ async function begin(
   const begun = new Promise<Upload>((resolve, reject) => {
     signal.addEventListener("abort", reject);
     server.once("request", (request, response) => {
-      const body = claim(request, response);
-      // Taken over in the middle of Node's own read, which would go on by itself.
-      body?.resume();
-      body?.pause();
-      if (body) resolve({ client, body, response });
-      else reject(new Error("a body could not be taken from the parser"));
+      try {
+        const body = claim(request, response);
+        if (!body) throw new Error("a body could not be taken from the parser");
+        // Taken over in the middle of Node's own read, which would go on by itself.
+        body.resume();
+        body.pause();
+        resolve({ client, body, response });
+      } catch (error) {
+        reject(error as Error);
+      }
     });
   });
   client.write(`PUT / HTTP/1.1\r\nHost: check\r\n${framing}\r\n\r\n${first}`);
@@ -85,12 +89,17 @@ async function readParts(
     await delay(PAUSE_MS, undefined, { signal }); // were it read in spite of the pause, it would be lost
   };
   const take = async (): Promise<Buffer> => {
-    const next = once(body as never, "data", { signal });
+    const next = once(body as never, "data", { signal }) as Promise<[Buffer]>;
     body.resume();
-    return ((await next) as [Buffer])[0];
+    const [piece] = await Promise.race([next, lost]);
+    return piece;
   };
   body.on("data", () => body.pause());
   const ended = once(body as never, "end", { signal });
+  const lost = new Promise<never>((_, reject) => {
+    body.once("close", () => reject(new Error("a body was lost that was not to be read yet")));
+  });
+  for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
   await send(second);
   const text = [await take(), await take()].join("");
   await send(third);

@@ -190,8 +190,9 @@ class Relay {
   #write(bytes: Buffer): boolean {
     const { upload, source } = this.#options;
     const upstream = this.#upstream;
-    if (!upstream || bytes.length === 0) return true;
+    if (!upstream) return true;
     const reused = source.renew !== undefined;
+    if (bytes.length === 0) return !(reused && upstream.writableLength > 0);
     if (upstream.socket) corkForThisTurn(upstream.socket);
     const most = upload.framingOut === "chunked" ? MAX_CHUNK_BYTES : bytes.length;
     let writable = true;

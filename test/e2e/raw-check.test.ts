@@ -1,6 +1,38 @@
-import { expect, test } from "vitest";
+/** What tells at the start whether bodies can be taken over. */
+import { once } from "node:events";
+import { connect, createServer, Socket, type AddressInfo } from "node:net";
+import { afterEach, expect, test, vi } from "vitest";
 import { checkRawBodies } from "../../src/proxy/raw-check.js";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Where sockets have their native functions from. */
+async function nativeStream(): Promise<{ useUserBuffer: () => void }> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  await once(client, "connect");
+  let owner = (client as unknown as { _handle: object })._handle;
+  while (!Object.hasOwn(owner, "useUserBuffer")) owner = Object.getPrototypeOf(owner) as object;
+  client.destroy();
+  server.close();
+  return owner as { useUserBuffer: () => void };
+}
 
 test("bodies can be taken over on this Node", async () => {
   expect(await checkRawBodies()).toBeUndefined();
+});
+
+test("a Node that lacks what it takes is told, and does not end the process", async () => {
+  vi.spyOn(await nativeStream(), "useUserBuffer").mockImplementation(() => {
+    throw new TypeError("not a function");
+  });
+  expect(await checkRawBodies()).toBe("not a function");
+});
+
+test("so is one that reads on in spite of a pause", async () => {
+  vi.spyOn(Socket.prototype, "pause").mockReturnThis();
+  expect(await checkRawBodies()).toMatch(/./);
 });

@@ -33,7 +33,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect(seen.digest()).toBe(sha256(body));
   });
 
-  test.each([1000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
+  test.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
     const seen = readSlowly();
     const peer = await scene.startUpload({ [SIZE]: body.length });
     for (let at = 0; at < body.length; at += size) peer.sendChunk(body.subarray(at, at + size));
