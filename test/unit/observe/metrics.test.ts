@@ -27,6 +27,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   upstream_up: [],
   tls_certificate_expiry_timestamp_seconds: ["side"],
   build_info: ["version"],
+  relay_info: ["relay"],
 };
 
 const FIGURES = {
@@ -58,6 +59,7 @@ function exercise(metrics: Metrics): void {
   metrics.importRequested("glance-direct");
   metrics.request("GET", 200, 0.1);
   metrics.upstreamError("reset");
+  metrics.relayChosen("raw");
   metrics.watchSpool(SPOOL);
   metrics.watchUpstream(() => Promise.resolve(true));
   metrics.watchCertificates({ listen: () => 1000, upstream: () => undefined });
