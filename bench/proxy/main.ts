@@ -1,4 +1,8 @@
-/** npm run bench [-- --quick] [--rounds N]: this proxy beside its peers, in one run; writes bench/RESULTS.md. */
+/**
+ * npm run bench [-- --mib N] [--rounds N] [--output FILE]: this proxy beside its peers, in one run.
+ *
+ * `--mib`: bytes of each upload workload, 4096 by default; the others shrink with it. `--rounds`: 5. `--output`: bench/RESULTS.md.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,13 +15,17 @@ import { median, report, targets, type Figures, type Measured } from "./report.j
 import { compileTraffic } from "./traffic.js";
 import { scaling, workloads, type Workload } from "./workloads.js";
 
-const RESULTS = "bench/RESULTS.md";
 const DIRECT = "direct";
 
 const { values } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, rounds: { type: "string" } },
+  options: {
+    mib: { type: "string", default: "4096" },
+    rounds: { type: "string", default: "5" },
+    output: { type: "string", default: "bench/RESULTS.md" },
+  },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const mib = wholeNumber("mib");
+const rounds = wholeNumber("rounds");
 const directory = mkdtempSync(join(tmpdir(), "bench-proxy-"));
 const traffic = compileTraffic(directory);
 const sink = await traffic.startSink();
@@ -25,25 +33,33 @@ const { peers, missing } = findPeers({});
 for (const name of missing) console.log(`not installed: ${name}`);
 
 try {
-  const measured = await measureAll(peers, workloads(values.quick), rounds);
+  const measured = await measureAll(peers, workloads(mib), rounds);
   const scaled = [
-    ...(await measureAll([ours(OURS, {})], scaling(values.quick), Math.min(rounds, 3))),
+    ...(await measureAll([ours(OURS, {})], scaling(mib), Math.min(rounds, 3))),
     ...(await measureWorkers()),
   ];
   const date = new Date().toISOString().slice(0, 10);
-  const page = report({ date, rounds, quick: values.quick, peers, missing, measured, scaling: scaled });
+  const page = report({ date, rounds, peers, missing, measured, scaling: scaled });
   const aims = targets(measured);
   const text = `${page}\n## Targets\n\n${aims.map((line) => `- ${line}`).join("\n")}\n`;
-  writeFileSync(RESULTS, await format(text, { ...(await resolveConfig(RESULTS)), parser: "markdown" }));
+  const style = await resolveConfig("bench/RESULTS.md");
+  writeFileSync(values.output, await format(text, { ...style, parser: "markdown" }));
   console.log(aims.join("\n"));
 } finally {
   sink.child.kill();
   rmSync(directory, { recursive: true, force: true });
 }
 
+function wholeNumber(name: "mib" | "rounds"): number {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`--${name}: ${JSON.stringify(values[name])}: takes a whole number, at least 1`);
+  process.exit(2);
+}
+
 /** Two workers against one, with streams enough for both. */
 async function measureWorkers(): Promise<Measured[]> {
-  const load = { kind: "stream", framing: "length", mib: values.quick ? 128 : 512, streams: 8 } as const;
+  const load = { kind: "stream", framing: "length", mib: Math.ceil(mib / 8), streams: 8 } as const;
   const two = ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" });
   return measureAll(
     [ours("1 worker", {}), two],

@@ -38,19 +38,18 @@ export function median(rounds: readonly Figures[]): Figures {
 export interface Page {
   readonly date: string;
   readonly rounds: number;
-  readonly quick: boolean;
   readonly peers: readonly Peer[];
   readonly missing: readonly string[];
   readonly measured: readonly Measured[];
   readonly scaling: readonly Measured[];
 }
 
-export function report({ date, rounds, quick, peers, missing, measured, scaling }: Page): string {
+export function report({ date, rounds, peers, missing, measured, scaling }: Page): string {
   return [
     "# Beside the C proxies",
     "",
     `Written by \`npm run bench\` on ${date}: Node ${process.version.slice(1)}, ${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), ` +
-      `plain HTTP over loopback, one worker each, ${quick ? "a quick run, " : ""}medians of ${rounds} interleaved rounds. Load generator, proxy and sink share the ` +
+      `plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. Load generator, proxy and sink share the ` +
       "cores: compare figures of one run, as the ratios do.",
     "",
     `${peers.map(({ name, version }) => `${name} ${version}`).join(", ")}.${missing.length > 0 ? ` Not installed: ${missing.join(", ")}.` : ""}`,

@@ -20,13 +20,13 @@ export interface Workload {
   readonly load: Load;
 }
 
-export function workloads(quick: boolean): Workload[] {
-  const mib = quick ? 512 : 4096;
-  const count = quick ? 2_000 : 20_000;
+/** @param mib of each workload of uploads. */
+export function workloads(mib: number): Workload[] {
+  const count = mib * 5;
   const stream = (framing: "length" | "chunked" | "declared", streams = 1): Load => ({
     kind: "stream",
     framing,
-    mib: mib / streams,
+    mib: Math.ceil(mib / streams),
     streams,
   });
   const requests = (method: "GET" | "PUT", bytes: number): Load => ({
@@ -43,7 +43,7 @@ export function workloads(quick: boolean): Workload[] {
       load: stream("declared"),
     },
     { name: `one upload of ${mib} MiB, chunks of 64 KiB, no size told`, load: stream("chunked") },
-    { name: `eight uploads of ${mib / 8} MiB at once, Content-Length`, load: stream("length", 8) },
+    { name: `eight uploads of ${Math.ceil(mib / 8)} MiB at once, Content-Length`, load: stream("length", 8) },
     { name: "uploads of 1 KiB, 16 connections", load: requests("PUT", 1024) },
     { name: "small GETs, 16 connections", load: requests("GET", 0) },
     { name: "200 uploads that Glance does not read", load: { kind: "stall", connections: 200 } },
@@ -51,19 +51,15 @@ export function workloads(quick: boolean): Workload[] {
 }
 
 /** How the cost of this proxy grows: with the size of an upload, and with their number at once. */
-export function scaling(quick: boolean): Workload[] {
-  const most = quick ? 1024 : 16 * 1024;
-  const stream = (mib: number, streams: number): Workload => ({
-    name: `${streams} x ${mib} MiB`,
-    load: { kind: "stream", framing: "length", mib, streams },
+export function scaling(mib: number): Workload[] {
+  const stream = (size: number, streams: number): Workload => ({
+    name: `${streams} x ${size} MiB`,
+    load: { kind: "stream", framing: "length", mib: size, streams },
   });
+  const sizes = [1, 16, 256, 1024, 16 * 1024].filter((size) => size <= 4 * mib);
   return [
-    stream(1, 256),
-    stream(16, 32),
-    stream(256, 2),
-    stream(1024, 1),
-    ...(quick ? [] : [stream(most, 1)]),
-    ...[1, 10, 100, 500].map((streams) => stream(Math.ceil(2000 / streams), streams)),
+    ...sizes.map((size) => stream(size, Math.max(1, Math.floor(mib / 8 / size)))),
+    ...[1, 10, 100, 500].map((streams) => stream(Math.ceil(mib / 2 / streams), streams)),
   ];
 }
 
