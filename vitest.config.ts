@@ -1,24 +1,37 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+
+/** What has to do with uploads, once more over the other relay, small bodies too. */
+const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
+
+/** They keep a machine busy: each runs alone, after all others. */
+const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
+const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
     globalSetup: "test/support/build.ts",
     pool: "forks",
+    maxWorkers: Math.max(2, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
     // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
     retry: process.env["CI"] === "true" ? 1 : 0,
     projects: [
-      { extends: true, test: { name: "stream", include: ["test/**/*.test.ts"] } },
+      { extends: true, test: { name: "stream", include: ["test/**/*.test.ts"], exclude: HEAVY } },
       {
-        // What has to do with uploads, once more over the other relay, small bodies too.
         extends: true,
         test: {
           name: "raw",
-          include: ["test/{clients,e2e,faults,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          env: { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" },
+          include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          env: RAW,
         },
+      },
+      { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone } },
+      {
+        extends: true,
+        test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone },
       },
     ],
   },
