@@ -16,8 +16,14 @@ import { Readable } from "node:stream";
 import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 
-/** Nearly as cheap as larger ones. It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
+/** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 const READ_BYTES = 768 * 1024;
+/** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
+const LARGE_READ_BYTES = 2 * 1024 * 1024;
+/** A body flows that has come that far. */
+const FLOWING_BYTES = 16 * 1024 * 1024;
+/** So many bodies at once are read into large buffers; they are for few fast clients, not for hundreds of slow ones. */
+const MAX_LARGE = 16;
 const DISCARD_BYTES = 64 * 1024;
 /** Smaller chunks are moved together: each piece costs a write. */
 const SMALL_BYTES = 4 * 1024;
@@ -33,8 +39,7 @@ export type ClaimBody = (request: IncomingMessage, response: ServerResponse) => 
 /** @throws Error where this Node has no such thing. */
 export function createRawBodies(server: Server): ClaimBody {
   const readInto = findReadInto();
-  /** Read into by all that is of no use: nobody looks at it. */
-  const discarded = Buffer.allocUnsafeSlow(DISCARD_BYTES);
+  const memory = new ReadMemory();
   /** The request whose head has just ended, with what came behind it. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
 
@@ -68,7 +73,7 @@ export function createRawBodies(server: Server): ClaimBody {
     const framing = framingOf(request);
     if (framing.ended || socket.isPaused()) return undefined;
     response.shouldKeepAlive = false;
-    offer.body = new RawBody(socket, framing, rest, discarded, readInto);
+    offer.body = new RawBody(socket, framing, rest, memory, readInto);
     return offer.body;
   };
 }
@@ -94,10 +99,28 @@ function framingOf({ headers }: IncomingMessage): BodyFraming {
     : new ChunkedFraming();
 }
 
+/** What bodies are read into. */
+class ReadMemory {
+  /** Read into by all that is of no use: nobody looks at it. */
+  readonly discarded = Buffer.allocUnsafeSlow(DISCARD_BYTES);
+  #large = 0;
+
+  /** @returns undefined where enough are in use. */
+  takeLarge(): Buffer | undefined {
+    if (this.#large === MAX_LARGE) return undefined;
+    this.#large += 1;
+    return Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
+  }
+
+  releaseLarge(): void {
+    this.#large -= 1;
+  }
+}
+
 class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
-  readonly #discarded: Buffer;
+  readonly #memory: ReadMemory;
   readonly #readInto: ReadInto;
   /** What came before anybody wanted it. */
   readonly #ahead: Buffer[] = [];
@@ -105,14 +128,19 @@ class RawBody extends EventEmitter implements Body {
   #paused = true;
   #begun = false;
   #renewed = false;
+  #hasLarge = false;
+  #readBytes = 0;
 
-  constructor(socket: Socket, framing: BodyFraming, first: Buffer, discarded: Buffer, readInto: ReadInto) {
+  constructor(socket: Socket, framing: BodyFraming, first: Buffer, memory: ReadMemory, readInto: ReadInto) {
     super();
     this.#socket = socket;
     this.#framing = framing;
-    this.#discarded = discarded;
+    this.#memory = memory;
     this.#readInto = readInto;
-    socket.once("close", () => this.emit("close"));
+    socket.once("close", () => {
+      this.#releaseLarge();
+      this.emit("close");
+    });
     // Read on, though not far: a client that leaves before its body is wanted is seen by that.
     socket.removeAllListeners("data").on("data", this.#readAhead);
     this.#readAhead(first);
@@ -148,7 +176,8 @@ class RawBody extends EventEmitter implements Body {
   readonly renew = (): void => {
     if (this.#renewed) return;
     this.#renewed = true;
-    if (this.#begun) this.#readInto(this.#socket, this.#discarded, this.#onRead);
+    this.#releaseLarge();
+    if (this.#begun) this.#readInto(this.#socket, this.#memory.discarded, this.#onRead);
   };
 
   readonly #readAhead = (bytes: Buffer): void => {
@@ -161,7 +190,7 @@ class RawBody extends EventEmitter implements Body {
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
-    const buffer = this.#renewed ? this.#discarded : Buffer.allocUnsafeSlow(READ_BYTES);
+    const buffer = this.#renewed ? this.#memory.discarded : Buffer.allocUnsafeSlow(READ_BYTES);
     this.#readInto(this.#socket, buffer, this.#onRead);
     this.#socket.off("data", this.#readAhead);
     const buffered = this.#socket.read() as Buffer | null;
@@ -182,9 +211,23 @@ class RawBody extends EventEmitter implements Body {
       this.#socket.destroy(); // nobody asked for these: what they were read over may still have been on its way
       return false;
     }
+    this.#readBytes += bytes;
     this.#read(buffer.subarray(0, bytes));
+    if (this.#readBytes >= FLOWING_BYTES && !this.#hasLarge && !this.#renewed) this.#takeLarge();
     return !this.#paused;
   };
+
+  #takeLarge(): void {
+    const buffer = this.#memory.takeLarge();
+    if (buffer === undefined) return;
+    this.#hasLarge = true;
+    this.#readInto(this.#socket, buffer, this.#onRead);
+  }
+
+  #releaseLarge(): void {
+    if (this.#hasLarge) this.#memory.releaseLarge();
+    this.#hasLarge = false;
+  }
 
   #read(bytes: Buffer): void {
     if (this.complete) return; // read on only to see the client leave; nothing of it is answered

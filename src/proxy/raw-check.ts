@@ -71,7 +71,8 @@ async function begin(
         body.pause();
         resolve({ client, body, response });
       } catch (error) {
-        reject(error as Error);
+        const why = error as Error;
+        reject(why);
       }
     });
   });

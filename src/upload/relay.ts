@@ -15,6 +15,9 @@ import { sizeExceeded, sizeMismatch } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import type { Upload } from "./upload.js";
 
+/** Worth a system call of its own: it is mostly with the kernel then, and the next may be read with no turn in between. */
+const AT_ONCE_BYTES = 256 * 1024;
+
 /** uWSGI resets the connection on chunks near 1 MiB. */
 const MAX_CHUNK_BYTES = 64 * 1024;
 
@@ -74,6 +77,8 @@ class Relay {
   /** Glance has said `100`: it has marked the image, and reads. */
   #begun = false;
   #reading = false;
+  /** The client waits until Glance has read. */
+  #waiting = false;
   #bodyEnded = false;
   #done = false;
 
@@ -120,6 +125,7 @@ class Relay {
 
   readonly #onDrain = (): void => {
     if (this.#done || this.#bodyEnded) return; // then it is still Glance's turn
+    this.#waiting = false;
     this.#silence.stop();
     if (this.#onWritable) this.#onWritable();
     else this.#awaitClient();
@@ -127,7 +133,7 @@ class Relay {
 
   /** Nothing is on its way to Glance any more, so the memory it lay in may be read into again. */
   readonly #onSent = (): void => {
-    if (this.#upstream?.writableLength === 0) this.#onDrain();
+    if (this.#waiting && this.#upstream?.writableLength === 0) this.#onDrain();
   };
 
   /** Once: on `100`, or when it has been waited for long enough. */
@@ -180,6 +186,7 @@ class Relay {
     this.#idle.start();
     const writable = this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece);
     if (!writable) {
+      this.#waiting = true;
       this.#idle.stop();
       this.#silence.start();
       this.#options.source.pause();
@@ -193,15 +200,19 @@ class Relay {
     if (!upstream) return true;
     const reused = source.renew !== undefined;
     if (bytes.length === 0) return !(reused && upstream.writableLength > 0);
-    if (upstream.socket) corkForThisTurn(upstream.socket);
     const most = upload.framingOut === "chunked" ? MAX_CHUNK_BYTES : bytes.length;
+    const atOnce = bytes.length >= AT_ONCE_BYTES && most === bytes.length;
+    const { socket } = upstream;
+    if (atOnce) socket?.cork();
+    else if (socket) corkForThisTurn(socket);
     let writable = true;
     for (let start = 0; start < bytes.length; start += most) {
       const piece = bytes.subarray(start, start + most);
       upload.forwarded(piece.length);
       writable = upstream.write(piece, reused ? this.#onSent : undefined);
     }
-    return writable && !reused;
+    if (atOnce) socket?.uncork();
+    return reused ? upstream.writableLength === 0 : writable;
   }
 
   readonly #onEnd = (): void => {
