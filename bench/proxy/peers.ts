@@ -99,10 +99,10 @@ function nginx(name: string, buffer: string): Peer {
       );
       writeFileSync(
         join(own, "nginx.conf"),
-        `worker_processes 1; daemon off; pid ${own}/pid; error_log stderr crit;
+        `master_process off; daemon off; pid ${own}/pid; error_log stderr crit;
 events { worker_connections 2048; }
 http {
-  access_log off; ${temporary.join(" ")}
+  access_log off; keepalive_requests 1000000; ${temporary.join(" ")}
   client_max_body_size 0; client_body_buffer_size ${buffer};
   server {
     listen 127.0.0.1:${port};
