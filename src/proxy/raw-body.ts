@@ -193,8 +193,12 @@ class RawBody extends EventEmitter implements Body {
     const buffer = this.#renewed ? this.#memory.discarded : Buffer.allocUnsafeSlow(READ_BYTES);
     this.#readInto(this.#socket, buffer, this.#onRead);
     this.#socket.off("data", this.#readAhead);
-    const buffered = this.#socket.read() as Buffer | null;
-    if (buffered !== null) this.#ahead.push(buffered);
+    // Up to Node 24 all at once, on 26 piece by piece.
+    for (;;) {
+      const buffered = this.#socket.read() as Buffer | null;
+      if (buffered === null) break;
+      this.#ahead.push(buffered);
+    }
   }
 
   #readWhatCameAhead(): void {
