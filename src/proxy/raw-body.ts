@@ -28,7 +28,7 @@ const DISCARD_BYTES = 64 * 1024;
 /** Smaller chunks are moved together: each piece costs a write. */
 const SMALL_BYTES = 4 * 1024;
 /** Read before anybody wants it, as Node does by its water mark. */
-const READ_AHEAD_BYTES = 256 * 1024;
+export const READ_AHEAD_BYTES = 256 * 1024;
 
 /**
  * Takes the body of a request over; at once, while its event is being emitted, or never.

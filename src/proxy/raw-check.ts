@@ -4,7 +4,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Body } from "./body.js";
-import { createRawBodies, type ClaimBody } from "./raw-body.js";
+import { createRawBodies, READ_AHEAD_BYTES, type ClaimBody } from "./raw-body.js";
 
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
@@ -16,6 +16,9 @@ const UPLOADS = [
     parts: ["3\r\none\r\nc\r\n", "two", "three", "four\r\n0\r\n\r\n"],
   },
 ] as const;
+
+/** What comes behind it before the body is wanted, the socket has to keep. */
+const AHEAD = "1".repeat(READ_AHEAD_BYTES);
 
 /** @returns why not, or undefined where they can. */
 export async function checkRawBodies(): Promise<string | undefined> {
@@ -31,6 +34,9 @@ export async function checkRawBodies(): Promise<string | undefined> {
       await readParts(upload, others, signal);
       await answer(upload, signal);
     }
+    const ahead = await begin(server, claim, `Content-Length: ${AHEAD.length + 11}`, AHEAD, signal, "later");
+    await readAhead(ahead, ["two", "three", "end"], signal);
+    await answer(ahead, signal);
     const abandoned = await begin(server, claim, "Content-Length: 15", "one", signal);
     abandoned.client.destroy();
     abandoned.body.resume();
@@ -56,6 +62,7 @@ async function begin(
   framing: string,
   first: string,
   signal: AbortSignal,
+  wanted: "at once" | "later" = "at once",
 ): Promise<Upload> {
   const { port } = server.address() as AddressInfo;
   const client = connect({ port, host: "127.0.0.1", noDelay: true });
@@ -66,9 +73,11 @@ async function begin(
       try {
         const body = claim(request, response);
         if (!body) throw new Error("a body could not be taken from the parser");
-        // Taken over in the middle of Node's own read, which would go on by itself.
-        body.resume();
-        body.pause();
+        if (wanted === "at once") {
+          // Taken over in the middle of Node's own read, which would go on by itself.
+          body.resume();
+          body.pause();
+        }
         resolve({ client, body, response });
       } catch (error) {
         const why = error as Error;
@@ -80,15 +89,17 @@ async function begin(
   return begun;
 }
 
+/** Each part is read before the next one is sent; were it read in spite of a pause, it would be lost. */
+async function send(client: Socket, part: string, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => client.write(part, () => resolve()));
+  await delay(PAUSE_MS, undefined, { signal });
+}
+
 async function readParts(
   { client, body }: Upload,
   [second, third, fourth]: readonly [string, string, string],
   signal: AbortSignal,
 ): Promise<void> {
-  const send = async (part: string): Promise<void> => {
-    await new Promise<void>((resolve) => client.write(part, () => resolve()));
-    await delay(PAUSE_MS, undefined, { signal }); // were it read in spite of the pause, it would be lost
-  };
   const take = async (): Promise<Buffer> => {
     const next = once(body as never, "data", { signal }) as Promise<[Buffer]>;
     body.resume();
@@ -101,17 +112,33 @@ async function readParts(
     body.once("close", () => reject(new Error("a body was lost that was not to be read yet")));
   });
   for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
-  await send(second);
+  await send(client, second, signal);
   const text = [await take(), await take()].join("");
-  await send(third);
+  await send(client, third, signal);
   const one = await take();
   const memory = one.buffer;
   const read = text + one.toString();
-  await send(fourth);
+  await send(client, fourth, signal);
   const other = await take();
   await ended;
   if (read + other.toString() !== "onetwothreefour") throw new Error("another body was read than was sent");
   if (other.buffer !== memory) throw new Error("each read takes memory of its own");
+}
+
+async function readAhead(
+  { client, body }: Upload,
+  parts: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const part of parts) await send(client, part, signal);
+  const pieces: Buffer[] = [];
+  body.on("data", (piece) => pieces.push(Buffer.from(piece)));
+  const ended = once(body as never, "end", { signal });
+  body.resume();
+  await ended;
+  if (Buffer.concat(pieces).toString() !== AHEAD + parts.join("")) {
+    throw new Error("a body was lost that was read before it was wanted");
+  }
 }
 
 async function answer({ client, response }: Upload, signal: AbortSignal): Promise<void> {
