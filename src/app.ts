@@ -1,13 +1,14 @@
 /** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import express, { type ErrorRequestHandler, type RequestHandler } from "express";
+import express, { type RequestHandler } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError } from "./proxy-error.js";
 import { createAnswerer } from "./proxy/answer.js";
 import { createExchange, type Exchange } from "./proxy/exchange.js";
+import { messagesOf, type Messages } from "./proxy/express-messages.js";
 import { createHeaderForwarder } from "./proxy/forwarded-headers.js";
 import { createLinger } from "./proxy/linger.js";
 import { createOneAtATime } from "./proxy/one-at-a-time.js";
@@ -47,17 +48,16 @@ export function nameInstance(): string {
   return `glance-size-proxy-${randomUUID().slice(0, 8)}`;
 }
 
-/** The proxy as an Express app of its own, which may be mounted in another. @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({
-  config,
-  upstream,
-  observers,
-  quotas,
-  instance,
-  claimBody,
-}: AppOptions): Middleware {
+export interface App {
+  /** An Express app of its own, which may be mounted in another. */
+  readonly handle: Middleware;
+  /** For a server of Node's, to spare Express work: see {@link messagesOf}. */
+  readonly messages: Messages;
+}
+
+/** @throws ConfigError for an unusable `spool.dir`. */
+export function createApp({ config, upstream, observers, quotas, instance, claimBody }: AppOptions): App {
   const { metrics, log } = observers;
-  const exchanges = new WeakMap<object, Exchange>();
   const forwarder = createHeaderForwarder(
     instance,
     config.forwarded.trust,
@@ -87,24 +87,27 @@ export function createApp({
   const passThrough = createPassThrough(upstream, answerer, metrics, patience);
   const importImage = createImportHandler({ config, upstream, passThrough, metrics });
 
-  const observe: RequestHandler = (request, response, next) => {
+  const serve: RequestHandler = async (request, response) => {
     const startedAt = performance.now();
     response.once("close", () => {
       // 499 as nginx has it: the client left before there was an answer.
       const status = response.headersSent ? response.statusCode : 499;
       metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
     });
-    exchanges.set(request, createExchange(request, response, forwarder));
-    next();
+    const exchange = createExchange(request, response, forwarder);
+    try {
+      await carry(exchange);
+    } catch (cause) {
+      refuse(exchange, cause);
+    }
   };
 
-  const carry: RequestHandler = async (request) => {
-    const exchange = exchanges.get(request);
-    if (!exchange) throw new Error("the request was not observed first");
+  async function carry(exchange: Exchange): Promise<void> {
+    const { request, head } = exchange;
     if (request.readableDidRead)
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
-    guardRequest(request.method, request.httpVersion, exchange.head);
-    const target = readTarget(request.method, request.url, config.listen.pathPrefix);
+    guardRequest(request.method ?? "", request.httpVersion, head);
+    const target = readTarget(request.method ?? "", request.url ?? "", config.listen.pathPrefix);
     switch (target.kind) {
       case "refused":
         throw new ProxyError("bad_request", target.reason);
@@ -117,14 +120,12 @@ export function createApp({
       case "other":
         return passThrough(exchange, target.path);
     }
-  };
+  }
 
-  /** In place of Express's own, which drains a client that is still sending without bound. */
-  const refuse: ErrorRequestHandler = (cause: unknown, request, response, _next) => {
-    const exchange = exchanges.get(request);
-    if (!exchange || response.headersSent) return void response.destroy();
+  function refuse(exchange: Exchange, cause: unknown): void {
+    const { request, response, requestId, peer } = exchange;
+    if (response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    const { requestId, peer } = exchange;
     log[error.code === "internal" ? "error" : "info"](
       {
         requestId,
@@ -136,15 +137,10 @@ export function createApp({
       "request refused",
     );
     answerer.refuse(exchange, { error });
-  };
+  }
 
-  return express()
-    .disable("x-powered-by")
-    .disable("etag")
-    .use(createOneAtATime())
-    .use(observe)
-    .use(carry)
-    .use(refuse);
+  const handle = express().disable("x-powered-by").disable("etag").use(createOneAtATime()).use(serve);
+  return { handle, messages: messagesOf(handle) };
 }
 
 /** Calls `act` once for each of the first values; a client chooses them, so their number is bounded. */

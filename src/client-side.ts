@@ -17,7 +17,7 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** Bytes read ahead of each connection. */
-const READ_AHEAD_BYTES = 256 * 1024;
+const READ_AHEAD_BYTES = 128 * 1024;
 
 export interface Listening {
   /** The URL. */
@@ -45,10 +45,13 @@ export interface ClientSide {
 /** @throws ConfigError where a file or directory cannot be used. */
 export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
   const { config, upstream, observers } = options;
+  let claimBody: ClaimBody | undefined;
+  const app = createApp({ ...options, claimBody: (request, response) => claimBody?.(request, response) });
   const listener = createListener(
     "listen.address",
     config.listen.address,
     {
+      ...app.messages,
       maxHeaderSize: config.limits.maxHeaderSize,
       // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
       requestTimeout: 0,
@@ -62,10 +65,8 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
     config.listen.tls,
   );
   const { server } = listener;
-  let claimBody: ClaimBody | undefined;
-  const app = createApp({ ...options, claimBody: (request, response) => claimBody?.(request, response) });
   // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
-  server.on("request", app).on("checkContinue", app).on("checkExpectation", app);
+  for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);
   answerParseErrors(server, connections);
   observers.metrics.watchCertificates({

@@ -46,15 +46,15 @@ export function createGlanceSizeProxy(
   const parsed = parseConfig(config);
   const observers = createObservers(parsed.log.level, options);
   observers.metrics.relayChosen("stream"); // the connections are the app's
-  const app = createApp({
+  const { handle } = createApp({
     config: parsed,
     upstream: createUpstream(parsed.upstream),
     observers,
     quotas: createQuotas(parsed),
     instance: nameInstance(),
   });
-  const handle: Middleware = (request, response, next) => app(request, response, next);
-  return Object.assign(handle, {
+  const middleware: Middleware = (request, response, next) => handle(request, response, next);
+  return Object.assign(middleware, {
     registry: observers.metrics.registry,
     uploads: () => observers.uploads.snapshot(),
   });

@@ -106,7 +106,6 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
     async relay(exchange, answer) {
       const { response } = exchange;
       writeHead(response, answer);
-      response.flushHeaders();
       const relayed = await stream(answer, response, patience);
       if (relayed === "whole") finish(exchange);
       return relayed;
@@ -146,8 +145,8 @@ function isSending({ request, body }: Exchange): boolean {
 }
 
 /**
- * Back-pressure on both sides; an answer cut short leaves the client's cut short as well. Does not end the response. By hand:
- * `pipeline` costs a twentieth of a small request.
+ * Lets the head out, and the body. Back-pressure on both sides; an answer cut short leaves the client's cut short as well. Does
+ * not end the response. By hand: `pipeline` costs a twentieth of a small request.
  */
 function stream(
   answer: IncomingMessage,
@@ -157,7 +156,10 @@ function stream(
   return new Promise((resolve) => {
     const silence = createTimer(silenceMs, () => answer.destroy());
     const idle = createTimer(idleMs, () => response.destroy());
+    // With the beginning of the body, which most often is there already.
+    const headAlone = setImmediate(() => response.flushHeaders());
     const settle = (relayed: RelayedAnswer): void => {
+      clearImmediate(headAlone);
       silence.stop();
       idle.stop();
       answer.off("data", onPiece).off("end", onEnd).off("close", onAnswerClose);
@@ -169,6 +171,7 @@ function stream(
       resolve(relayed);
     };
     const onPiece = (piece: Buffer): void => {
+      clearImmediate(headAlone);
       if (response.write(piece)) return silence.start();
       answer.pause();
       silence.stop();

@@ -29,13 +29,12 @@ export function createPassThrough(
   { silenceMs, idleMs }: Patience,
 ): PassThrough {
   const proxy = httpProxy.createProxyServer<IncomingMessage, ServerResponse>({
-    agent: upstream.agent,
     selfHandleResponse: true,
     ignorePath: true,
   });
 
   /** What the events of a request are for; http-proxy hands us the client's request and nothing else of ours. */
-  const pending = new WeakMap<IncomingMessage, Pending>();
+  const pending = new Map<IncomingMessage, Pending>();
   proxy.on("proxyReq", (outgoing, request) => pending.get(request)?.opened(outgoing));
   proxy.on("proxyRes", (answer, request) => pending.get(request)?.answered(answer));
 
@@ -63,7 +62,14 @@ export function createPassThrough(
         idle.stop();
         if (!isAnswered) silence.start();
       };
+      const send = (connection: "own" | "shared"): void => {
+        const agent = upstream.agent(connection);
+        proxy.web(request, response, { target: upstream.target, agent }, fail);
+      };
       const fail = (cause: unknown): void => {
+        if (!isAnswered && !response.destroyed && outgoing?.reusedSocket === true && isReset(cause)) {
+          return send("own"); // Glance has closed the shared connection as the request was on its way
+        }
         isAnswered = true;
         silence.stop();
         idle.stop();
@@ -77,6 +83,7 @@ export function createPassThrough(
         silence.stop();
         idle.stop();
         outgoing?.destroy();
+        pending.delete(request);
         resolve();
       });
       pending.set(request, {
@@ -86,7 +93,7 @@ export function createPassThrough(
           opened.on("drain", awaitClient).once("finish", awaitGlance);
           // Also where neither Node nor http-proxy says anything else: an answer that switches protocols, for one.
           opened.once("close", () => {
-            if (!isAnswered) fail(new Error("closed without an answer"));
+            if (!isAnswered && opened === outgoing) fail(new Error("closed without an answer"));
           });
         },
         answered(answer) {
@@ -105,7 +112,7 @@ export function createPassThrough(
           }, reject);
         },
       });
-      proxy.web(request, response, { target: upstream.target }, fail);
+      send(isRepeatable(exchange) ? "shared" : "own");
       // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
       awaitClient();
       request.on("data", () => {
@@ -120,6 +127,20 @@ export function createPassThrough(
     const kind = upstreamErrorKind(error);
     if (kind !== undefined) metrics.upstreamError(kind);
   }
+}
+
+/** A request that may be sent twice, since it changes nothing and there is nothing of it to be lost. */
+function isRepeatable({ request, head }: Exchange): boolean {
+  return (
+    request.method === "GET" &&
+    head.values("transfer-encoding").length === 0 &&
+    head.values("content-length").every((length) => length === "0")
+  );
+}
+
+function isReset(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === "ECONNRESET" || code === "EPIPE";
 }
 
 interface Pending {

@@ -17,7 +17,7 @@ import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
-const READ_BYTES = 768 * 1024;
+const READ_BYTES = 512 * 1024;
 /** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
 /** A body flows that has come that far. */

@@ -1,5 +1,5 @@
 /** How to reach Glance: one place for its address, connection and the names of its failures. */
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
+import { Agent as HttpAgent, request as httpRequest, type AgentOptions, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -8,6 +8,9 @@ import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import { readCredentials, type Credentials } from "../tls/credentials.js";
 import type { OutgoingHeaders } from "./forwarded-headers.js";
+
+/** So long a shared connection may be idle, milliseconds: shorter than what servers grant, of which Apache's 5 s are the least. */
+const KEEP_ALIVE_MS = 4_000;
 
 /** Where connections go: an address or a Unix socket. */
 interface Place {
@@ -18,9 +21,10 @@ interface Place {
 }
 
 export interface Upstream {
-  /** For http-proxy: the target, with the agent every request has to use. */
+  /** For http-proxy: the target, with the agent that a request has to use. */
   readonly target: Place;
-  readonly agent: HttpAgent;
+  /** @param connection of its own, or `shared` with requests before and after it: for such as may be sent twice. */
+  agent(connection: "own" | "shared"): HttpAgent;
   /** Its `Host`, for requests of the proxy's own. */
   readonly authority: string;
   /** A path of Glance's, below that of `upstream.url`. */
@@ -43,22 +47,33 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   const base = place.socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
   const secure = place.protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
-  // One connection a request: a kept-alive connection that Glance closes at the wrong moment could lose an upload, and
-  // uWSGI closes after every answer anyway.
-  const agent = secure
-    ? new HttpsAgent({ keepAlive: false, ...verification(config, place) })
-    : new HttpAgent({ keepAlive: false });
-  agent.createConnection = connectInTime(agent, config.connectTimeout, () => credentials);
+  const createAgent = (options: AgentOptions): HttpAgent => {
+    const agent = secure
+      ? new HttpsAgent({ ...options, ...verification(config, place) })
+      : new HttpAgent(options);
+    agent.createConnection = connectInTime(
+      agent,
+      config.connectTimeout,
+      secure ? () => credentials : undefined,
+    );
+    return agent;
+  };
+  // A kept-alive connection that Glance closes at the wrong moment could lose an upload.
+  const own = createAgent({ keepAlive: false });
+  const createShared = (): HttpAgent => createAgent({ keepAlive: true, timeout: KEEP_ALIVE_MS });
+  let shared = createShared();
   const request = secure ? httpsRequest : httpRequest;
   return {
     target: place,
-    agent,
+    agent: (connection) => (connection === "own" ? own : shared),
     authority: place.socketPath === undefined ? config.url.host : "localhost",
     path: (path) => base + path,
-    request: (method, path, headers) => request({ ...place, agent, method, path: base + path, headers }),
+    request: (method, path, headers) => request({ ...place, agent: own, method, path: base + path, headers }),
     credentials: () => credentials,
     reload() {
-      if (secure) credentials = readUpstreamCredentials(config.tls);
+      if (!secure) return;
+      credentials = readUpstreamCredentials(config.tls);
+      shared = createShared(); // the old connections end when they have been idle
     },
   };
 }
@@ -84,11 +99,12 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
 function connectInTime(
   agent: HttpAgent,
   timeoutMs: number,
-  credentials: () => Credentials,
+  credentials: (() => Credentials) | undefined,
 ): HttpAgent["createConnection"] {
   const connect = agent.createConnection.bind(agent);
   return (options, callback) => {
-    const connection = connect({ ...options, ...credentials() }, callback);
+    // Copies live long in V8, and all that hangs on them: plain HTTP does without.
+    const connection = connect(credentials ? { ...options, ...credentials() } : options, callback);
     if (connection && timeoutMs > 0) limitConnecting(connection, timeoutMs);
     return connection;
   };

@@ -42,6 +42,19 @@ test("an image arrives whole", async () => {
   expect(answer.body.every((byte) => byte === 0x78)).toBe(true);
 });
 
+test("the head of an answer does not wait for the body", async () => {
+  let goOn: (() => void) | undefined;
+  scene.upstream.onOther = (_incoming, response) => {
+    response.writeHead(200, { "content-length": 5 }).flushHeaders();
+    goOn = () => response.end("hello");
+  };
+  const peer = await scene.connect();
+  peer.sendHead("GET", IMAGE);
+  await expect.poll(() => peer.unread.includes("\r\n\r\n")).toBe(true);
+  goOn?.();
+  expect((await peer.response()).text).toBe("hello");
+});
+
 test("a client that does not read holds Glance back, and one that leaves ends the download", async () => {
   const state = endless();
   const peer = await scene.connect();

@@ -44,6 +44,14 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     return proxy;
   }
 
+  async function install(
+    { certFile, keyFile }: Certificate,
+    at: Pick<Certificate, "certFile" | "keyFile">,
+  ): Promise<void> {
+    await copyFile(certFile, at.certFile);
+    await copyFile(keyFile, at.keyFile);
+  }
+
   async function connectSecurely(port: number, client?: Certificate): Promise<Peer & { socket: TLSSocket }> {
     const pem = client ? await client.pem() : {};
     const socket = connectTls({
@@ -111,13 +119,9 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     const upstream = await startUpstream();
     const [first, second] = [await authority.issue("proxy.test"), await authority.issue("proxy.test", 2)];
     const files = { certFile: join(directory, "live.crt"), keyFile: join(directory, "live.key") };
-    const install = async ({ certFile, keyFile }: Certificate): Promise<void> => {
-      await copyFile(certFile, files.certFile);
-      await copyFile(keyFile, files.keyFile);
-    };
     const expiry = async ({ certFile }: Certificate): Promise<number> =>
       Date.parse(new X509Certificate(await readFile(certFile)).validTo) / 1000;
-    await install(first);
+    await install(first, files);
     const proxy = await start(upstream, { listen: { tls: files } });
     const metric = () => proxy.metric('tls_certificate_expiry_timestamp_seconds{side="listen"}');
     expect(await metric()).toBe(await expiry(first));
@@ -132,7 +136,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     const still = await connectSecurely(proxy.port);
     expect(still.socket.getPeerCertificate().fingerprint256).toBe(before);
 
-    await install(second);
+    await install(second, files);
     proxy.reload();
     const after = await connectSecurely(proxy.port);
     expect(after.socket.getPeerCertificate().fingerprint256).not.toBe(before);
@@ -181,6 +185,30 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     expect(await proxy.metric('tls_certificate_expiry_timestamp_seconds{side="upstream"}')).toBeGreaterThan(
       0,
     );
+  });
+
+  it("shows Glance a new certificate after a reload, also where a connection could have been shared", async () => {
+    const pem = await (await authority.issue("127.0.0.1")).pem();
+    const server = createHttpsServer({
+      ...pem,
+      ca: (await authority.pem()).cert,
+      requestCert: true,
+      keepAliveTimeout: 60_000,
+    });
+    const names: string[] = [];
+    server.on("request", ({ socket }: { socket: TLSSocket }) => {
+      names.push(socket.getPeerCertificate().subject.CN as string);
+    });
+    const upstream = await startUpstream(server);
+    const files = { certFile: join(directory, "own.crt"), keyFile: join(directory, "own.key") };
+    await install(await authority.issue("one"), files);
+    const proxy = await start(upstream, { upstream: { tls: { caFile: authority.certFile, ...files } } });
+    await request(proxy.port, "GET", "/v2/images");
+    await request(proxy.port, "GET", "/v2/images");
+    await install(await authority.issue("two"), files);
+    proxy.reload();
+    await request(proxy.port, "GET", "/v2/images");
+    expect(names).toEqual(["one", "one", "two"]);
   });
 
   it.each([

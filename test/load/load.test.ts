@@ -190,7 +190,9 @@ describe.runIf(process.platform === "linux")("load", () => {
         { timeout: 60_000, interval: 500 },
       )
       .toBe(true);
-    expect(await residentBytes(proxy.pid)).toBeLessThan(300 * MIB);
+    const resident = await residentBytes(proxy.pid);
+    console.info(`resident: ${Math.round(resident / MIB)} MiB`);
+    expect(resident).toBeLessThan(300 * MIB);
   }, 120_000);
 });
 
