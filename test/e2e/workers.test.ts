@@ -191,7 +191,8 @@ describe("a worker that dies", () => {
     const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "4" });
     await beginInTurn(command, 4, { [SIZE]: 5 });
     process.kill((await workersOf(command))[0] ?? 0, "SIGKILL");
-    await expect.poll(async () => (await command.uploads()).inFlight.length).toBe(2);
+    await expect.poll(() => logged(command, "a worker died, and is replaced")).toHaveLength(1);
+    expect((await command.uploads()).inFlight).toHaveLength(2);
     const more = await begin(command, 3, { [SIZE]: 5 });
     for (const peer of more) peer.sendChunk("hello").endChunks();
     const statuses = await Promise.all(more.map(async (peer) => (await peer.response()).status));
