@@ -46,7 +46,7 @@ export interface ClientSide {
 export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
   const { config, upstream, observers } = options;
   let claimBody: ClaimBody | undefined;
-  const app = createApp({ ...options, claimBody: (request, response) => claimBody?.(request, response) });
+  const app = createApp({ ...options, claimBody: (...upload) => claimBody?.(...upload) });
   const listener = createListener(
     "listen.address",
     config.listen.address,

@@ -157,9 +157,9 @@ const upload = z.strictObject({
     .enum(["auto", "raw", "stream"])
     .prefault("auto")
     .describe(
-      "How bodies are read. `auto`: large ones of a declared size, on plain-TCP connections, from the socket itself, for less than " +
-        "half the CPU time, where a check at the start shows that this Node allows it. `raw`: small ones too. `stream`: none. " +
-        "The metric `relay_info` tells which it is.",
+      "How bodies are read. `auto`: large ones of a declared size and those that are spooled, on plain-TCP connections, from the " +
+        "socket itself, for far less CPU time, where a check at the start shows that this Node allows it. `raw`: small ones " +
+        "too. `stream`: none. The metric `relay_info` tells which it is.",
     ),
 });
 

@@ -18,6 +18,8 @@ import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 const READ_BYTES = 512 * 1024;
+/** Of what is kept, each read is copied, and lies in a spool's memory until it is written. */
+const KEEP_READ_BYTES = 256 * 1024;
 /** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
 /** A body flows that has come that far. */
@@ -32,14 +34,19 @@ export const READ_AHEAD_BYTES = 256 * 1024;
 
 /**
  * Takes the body of a request over; at once, while its event is being emitted, or never.
+ * @param purpose a body that is kept is copied at once, in pieces that fit into the memory of its spool.
  * @returns undefined where it has to be read as usual.
  */
-export type ClaimBody = (request: IncomingMessage, response: ServerResponse) => Body | undefined;
+export type ClaimBody = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  purpose: "keep" | "send",
+) => Body | undefined;
 
 /** @throws Error where this Node has no such thing. */
 export function createRawBodies(server: Server): ClaimBody {
   const readInto = findReadInto();
-  const memory = new ReadMemory();
+  const memories = { keep: new ReadMemory(KEEP_READ_BYTES, 0), send: new ReadMemory(READ_BYTES, MAX_LARGE) };
   /** The request whose head has just ended, with what came behind it. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
 
@@ -67,13 +74,13 @@ export function createRawBodies(server: Server): ClaimBody {
     });
   });
 
-  return (request, response) => {
+  return (request, response, purpose) => {
     if (offer === undefined || offer.socket !== request.socket || offer.body) return undefined;
     const { socket, rest } = offer;
     const framing = framingOf(request);
     if (framing.ended || socket.isPaused()) return undefined;
     response.shouldKeepAlive = false;
-    offer.body = new RawBody(socket, framing, rest, memory, readInto);
+    offer.body = new RawBody(socket, framing, rest, memories[purpose], readInto);
     return offer.body;
   };
 }
@@ -105,9 +112,19 @@ class ReadMemory {
   readonly discarded = Buffer.allocUnsafeSlow(DISCARD_BYTES);
   #large = 0;
 
+  /** @param maxLarge so many large ones at once. */
+  constructor(
+    private readonly bytes: number,
+    private readonly maxLarge: number,
+  ) {}
+
+  take(): Buffer {
+    return Buffer.allocUnsafeSlow(this.bytes);
+  }
+
   /** @returns undefined where enough are in use. */
   takeLarge(): Buffer | undefined {
-    if (this.#large === MAX_LARGE) return undefined;
+    if (this.#large === this.maxLarge) return undefined;
     this.#large += 1;
     return Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
   }
@@ -190,7 +207,7 @@ class RawBody extends EventEmitter implements Body {
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
-    const buffer = this.#renewed ? this.#memory.discarded : Buffer.allocUnsafeSlow(READ_BYTES);
+    const buffer = this.#renewed ? this.#memory.discarded : this.#memory.take();
     this.#readInto(this.#socket, buffer, this.#onRead);
     this.#socket.off("data", this.#readAhead);
     // Up to Node 24 all at once, on 26 piece by piece.

@@ -71,7 +71,7 @@ async function begin(
     signal.addEventListener("abort", reject);
     server.once("request", (request, response) => {
       try {
-        const body = claim(request, response);
+        const body = claim(request, response, "send");
         if (!body) throw new Error("a body could not be taken from the parser");
         if (wanted === "at once") {
           // Taken over in the middle of Node's own read, which would go on by itself.

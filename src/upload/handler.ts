@@ -77,9 +77,9 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     requireAgreement(sizes);
     checkLimits(declared);
     // Before anything is waited for, or Node's parser has the body.
-    if (isWorthClaiming(declared)) {
-      exchange.body = claimBody?.(exchange.request, exchange.response) ?? exchange.request;
-    }
+    const purpose = claimPurpose(declared);
+    if (purpose)
+      exchange.body = claimBody?.(exchange.request, exchange.response, purpose) ?? exchange.request;
     if (!(await places.reserve(1))) {
       throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
@@ -131,7 +131,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
 
   /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
   async function spoolFor(declared: DeclaredSize, lookUp: LookUp): Promise<Spool | undefined> {
-    if (declared.source !== "unknown" || size.unknown !== "spool") return undefined;
+    if (!isToBeKept(declared)) return undefined;
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
     return seen.kind === "found" && seen.status === "queued" ? createSpool() : undefined;
   }
@@ -140,7 +140,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   async function keep(exchange: Exchange, upload: Upload, spool: Spool): Promise<AsyncIterable<Buffer>> {
     exchange.sendContinue();
     const kept = await keepBody({
-      source: exchange.request,
+      source: exchange.body,
       spool,
       upload,
       maxBytes,
@@ -190,9 +190,17 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     });
   }
 
-  /** Its connection cannot be used again afterwards, and the memory it is read into is had for it alone. */
-  function isWorthClaiming({ bytes }: DeclaredSize): boolean {
-    return bytes !== undefined && bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES);
+  function isToBeKept({ source }: DeclaredSize): boolean {
+    return source === "unknown" && size.unknown === "spool";
+  }
+
+  /** A connection cannot be used again whose body was claimed, and the memory it is read into is had for it alone. */
+  function claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
+    if (isToBeKept(declared)) return "keep";
+    const { bytes } = declared;
+    return bytes !== undefined && bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES)
+      ? "send"
+      : undefined;
   }
 
   function checkLimits(declared: DeclaredSize): void {

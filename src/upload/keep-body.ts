@@ -1,13 +1,13 @@
 /** Reads the client's body into a spool, counted, as far as there is place for it. */
-import type { IncomingMessage } from "node:http";
 import { clientAborted, clientTimeout, type ProxyError } from "../proxy-error.js";
+import type { Body } from "../proxy/body.js";
 import { createTimer } from "../timer.js";
 import { tooLarge } from "./relay.js";
 import type { NoPlace, Spool } from "./spool.js";
 import type { Upload } from "./upload.js";
 
 export interface KeepOptions {
-  readonly source: IncomingMessage;
+  readonly source: Body;
   readonly spool: Spool;
   readonly upload: Upload;
   /** Most bytes accepted. */
@@ -27,11 +27,14 @@ export type Kept =
 export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
   return new Promise((resolve) => {
     const idle = createTimer(idleMs, () => fail(clientTimeout()));
-    let settled = false;
-    /** Resolves when the last piece read is in the spool, or has ended the keeping. */
-    let taken = Promise.resolve();
+    /** Read, and not in the spool yet: pieces may still come after a pause. */
+    const pending: Buffer[] = [];
+    let isWaiting = false;
+    let hasEnded = false;
+    let isSettled = false;
+
     const settle = (kept: Kept): void => {
-      settled = true;
+      isSettled = true;
       idle.stop();
       source.off("data", onPiece).off("end", onEnd).off("close", onClose);
       resolve(kept);
@@ -40,34 +43,52 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       settle({ kind: "failed", error });
       source.resume();
     };
-    const settleFull = (why: NoPlace, piece: Buffer): void => {
-      source.pause();
-      settle({ kind: "full", why, next: why.kept ? [] : [piece] });
-    };
-    const onPiece = (piece: Buffer): void => {
-      idle.start();
-      upload.received(piece.length);
-      if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
-      const appended = spool.append(piece);
-      if (!(appended instanceof Promise)) {
-        if (appended) settleFull(appended, piece);
-        return;
-      }
+    const settleFull = (why: NoPlace): void => {
+      if (why.kept) pending.shift();
+      isWaiting = true;
       idle.stop();
       source.pause();
-      taken = appended.then((full) => {
-        if (settled) return;
-        if (full) return settleFull(full, piece);
-        idle.start();
-        source.resume();
+      // What came with this piece comes within this turn.
+      queueMicrotask(() => {
+        if (!isSettled) settle({ kind: "full", why, next: pending });
       });
     };
-    // Node says that the body has ended although it is paused, and so before its last piece may be taken.
+    const keep = (): void => {
+      for (let [piece] = pending; piece && !isWaiting; [piece] = pending) {
+        const appended = spool.append(piece);
+        if (appended instanceof Promise) return waitFor(appended);
+        if (appended) return settleFull(appended);
+        pending.shift();
+      }
+      if (hasEnded && !isWaiting) settle({ kind: "whole" });
+    };
+    const waitFor = (appended: Promise<NoPlace | undefined>): void => {
+      isWaiting = true;
+      idle.stop();
+      source.pause();
+      void appended.then((full) => {
+        if (isSettled) return;
+        isWaiting = false;
+        if (full) return settleFull(full);
+        pending.shift();
+        idle.start();
+        keep();
+        if (!isWaiting) source.resume();
+      });
+    };
+    const onPiece = (piece: Buffer): void => {
+      upload.received(piece.length);
+      if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
+      pending.push(source.renew ? Buffer.from(piece) : piece); // the spool keeps it longer than its memory is there
+      if (isWaiting) return;
+      idle.start();
+      keep();
+    };
+    // It may come although the body is paused, and so before the last piece is taken.
     const onEnd = (): void => {
       source.off("close", onClose);
-      void taken.then(() => {
-        if (!settled) settle({ kind: "whole" });
-      });
+      hasEnded = true;
+      keep();
     };
     const onClose = (): void => fail(clientAborted());
     if (source.destroyed) return fail(clientAborted());

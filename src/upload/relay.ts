@@ -150,7 +150,7 @@ class Relay {
     try {
       for await (const piece of kept) {
         if (this.#done) return;
-        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece)) continue;
+        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, false)) continue;
         this.#silence.start();
         await new Promise<void>((resolve) => {
           this.#onWritable = resolve;
@@ -184,7 +184,8 @@ class Relay {
     }
     if (upload.receivedBytes > maxBytes) return this.#fail(tooLarge(upload.receivedBytes, maxBytes));
     this.#idle.start();
-    const writable = this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece);
+    const reused = this.#options.source.renew !== undefined;
+    const writable = this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, reused);
     if (!writable) {
       this.#waiting = true;
       this.#idle.stop();
@@ -193,12 +194,14 @@ class Relay {
     }
   };
 
-  /** @returns whether to go on; else {@link #onDrain} tells when. */
-  #write(bytes: Buffer): boolean {
-    const { upload, source } = this.#options;
+  /**
+   * @param reused the memory of these bytes is read into again, once they are with the kernel.
+   * @returns whether to go on; else {@link #onDrain} tells when.
+   */
+  #write(bytes: Buffer, reused: boolean): boolean {
+    const { upload } = this.#options;
     const upstream = this.#upstream;
     if (!upstream) return true;
-    const reused = source.renew !== undefined;
     if (bytes.length === 0) return !(reused && upstream.writableLength > 0);
     const most = upload.framingOut === "chunked" ? MAX_CHUNK_BYTES : bytes.length;
     const atOnce = bytes.length >= AT_ONCE_BYTES && most === bytes.length;
@@ -223,7 +226,7 @@ class Relay {
     }
     this.#bodyEnded = true;
     if (!this.#upstream) this.#openUpstream();
-    if (this.#holdBack) this.#write(this.#holdBack.release());
+    if (this.#holdBack) this.#write(this.#holdBack.release(), false);
     this.#upstream?.end();
     this.#silence.start();
   };

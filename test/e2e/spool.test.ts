@@ -197,8 +197,12 @@ describe("spool.maxPerUpload", () => {
       incoming.once("end", () => response.writeHead(204).end());
     };
     const peer = await scene.startUpload({}, FILE, proxy.port);
-    for (let at = 0; at < body.length; at += 30_000) peer.sendChunk(body.subarray(at, at + 30_000));
-    peer.endChunks();
+    // All at once: what is too much comes in the middle of a read.
+    const chunks: (string | Buffer)[] = [];
+    for (let at = 0; at < body.length; at += 20_000) {
+      chunks.push(`${(20_000).toString(16)}\r\n`, body.subarray(at, at + 20_000), "\r\n");
+    }
+    peer.send(Buffer.concat(chunks.map((part) => Buffer.from(part))), "0\r\n\r\n");
     expect((await peer.response()).status).toBe(204);
     expect(Buffer.concat(seen).equals(body)).toBe(true);
     const [upload] = scene.upstream.uploads;
