@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
-import type { ProxyError } from "../proxy-error.js";
+import { toProxyError, type ProxyError } from "../proxy-error.js";
 import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "./forwarded-headers.js";
 import { createTimer } from "../timer.js";
@@ -79,8 +79,10 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
   function finish(exchange: Exchange, onDiscarded?: (bytes: number) => void): void {
     const { body, response } = exchange;
-    if (isSending(exchange)) linger(body, response, onDiscarded);
-    else {
+    if (isSending(exchange)) {
+      response.flushHeaders(); // a head without a body would wait for its end
+      linger(body, response, onDiscarded);
+    } else {
       response.end();
       body.resume();
     }
@@ -105,8 +107,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
 
     async relay(exchange, answer) {
       const { response } = exchange;
-      writeHead(response, answer);
-      const relayed = await stream(answer, response, patience);
+      const relayed = await stream(answer, response, () => writeHead(response, answer), patience);
       if (relayed === "whole") finish(exchange);
       return relayed;
     },
@@ -121,7 +122,6 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
         ...(told ? [] : ["content-length", String(body.length)]),
         ...["connection", "close"],
       ]);
-      response.flushHeaders(); // an empty body alone would not
       response.write(body);
       finish(exchange, onDiscarded);
       return "whole";
@@ -145,19 +145,37 @@ function isSending({ request, body }: Exchange): boolean {
 }
 
 /**
- * Lets the head out, and the body. Back-pressure on both sides; an answer cut short leaves the client's cut short as well. Does
+ * Back-pressure on both sides; an answer cut short leaves the client's cut short as well, or, with nothing of it out, unanswered. Does
  * not end the response. By hand: `pipeline` costs a twentieth of a small request.
+ *
+ * @param writeHead called once, when there is something of the body to go with it, or else a moment later.
  */
 function stream(
   answer: IncomingMessage,
   response: ServerResponse,
+  writeHead: () => void,
   { silenceMs, idleMs }: Patience,
 ): Promise<RelayedAnswer> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const silence = createTimer(silenceMs, () => answer.destroy());
     const idle = createTimer(idleMs, () => response.destroy());
-    // With the beginning of the body, which most often is there already.
-    const headAlone = setImmediate(() => response.flushHeaders());
+    let hasBegun = false;
+    const headAlone = setImmediate(() => {
+      if (begin()) response.flushHeaders();
+    });
+    /** @returns whether there is a head. */
+    const begin = (): boolean => {
+      if (hasBegun) return true;
+      clearImmediate(headAlone);
+      try {
+        writeHead();
+        hasBegun = true;
+      } catch (error) {
+        reject(toProxyError(error));
+        settle("truncated");
+      }
+      return hasBegun;
+    };
     const settle = (relayed: RelayedAnswer): void => {
       clearImmediate(headAlone);
       silence.stop();
@@ -166,12 +184,12 @@ function stream(
       response.off("drain", onDrain).off("close", onResponseClose);
       if (relayed !== "whole") {
         answer.destroy();
-        response.destroy();
+        if (hasBegun) response.destroy();
       }
       resolve(relayed);
     };
     const onPiece = (piece: Buffer): void => {
-      clearImmediate(headAlone);
+      if (!begin()) return;
       if (response.write(piece)) return silence.start();
       answer.pause();
       silence.stop();
@@ -182,7 +200,9 @@ function stream(
       silence.start();
       answer.resume();
     };
-    const onEnd = (): void => settle("whole");
+    const onEnd = (): void => {
+      if (begin()) settle("whole");
+    };
     const onAnswerClose = (): void => settle("truncated");
     const onResponseClose = (): void => settle("abandoned");
     answer.on("error", () => undefined); // told by its close

@@ -1,6 +1,5 @@
 /** Requests and responses as Express wants them. */
 import { IncomingMessage, ServerResponse, type ServerOptions } from "node:http";
-import type { Express } from "express";
 
 export type Messages = Required<Pick<ServerOptions, "IncomingMessage" | "ServerResponse">>;
 
@@ -9,11 +8,11 @@ export type Messages = Required<Pick<ServerOptions, "IncomingMessage" | "ServerR
  * own code too, which is a quarter of what a small request costs. A server that makes them of these classes spares that: they
  * have the app's prototype from the beginning.
  */
-export function messagesOf(app: Express): Messages {
+export function messagesOf(app: object): Messages {
   class Request extends IncomingMessage {}
   class Response<R extends IncomingMessage> extends ServerResponse<R> {}
-  // The types do not know that an app has these two.
-  const prototypes = app as unknown as { request: object; response: object };
+  // Express's types do not know these two, and whoever installs the package may have none.
+  const prototypes = app as { request: object; response: object };
   Object.setPrototypeOf(Request.prototype, prototypes.request);
   Object.setPrototypeOf(Response.prototype, prototypes.response);
   prototypes.request = Request.prototype;

@@ -16,7 +16,13 @@ import { invalidStatusLine } from "./answer-head.js";
 import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
 import { guardContentLength } from "./request-guard.js";
-import { toUpstreamError, upstreamErrorKind, upstreamTimeout, type Upstream } from "./upstream.js";
+import {
+  toUpstreamError,
+  truncatedAnswer,
+  upstreamErrorKind,
+  upstreamTimeout,
+  type Upstream,
+} from "./upstream.js";
 import { clientTimeout, type ProxyError } from "../proxy-error.js";
 
 /** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
@@ -35,7 +41,11 @@ export function createPassThrough(
 
   /** What the events of a request are for; http-proxy hands us the client's request and nothing else of ours. */
   const pending = new Map<IncomingMessage, Pending>();
-  proxy.on("proxyReq", (outgoing, request) => pending.get(request)?.opened(outgoing));
+  proxy.on("proxyReq", (outgoing, request) => {
+    const waiting = pending.get(request);
+    if (waiting) waiting.opened(outgoing);
+    else outgoing.destroy(); // the client has left meanwhile
+  });
   proxy.on("proxyRes", (answer, request) => pending.get(request)?.answered(answer));
 
   return (exchange, path) => {
@@ -53,6 +63,8 @@ export function createPassThrough(
       const idle = createTimer(idleMs, () => outgoing?.destroy(clientTimeout()));
       /** By Glance, or by ourselves: nobody is waited for any more. */
       let isAnswered = false;
+      let answer: IncomingMessage | undefined;
+      let failure: ProxyError | undefined;
       const awaitClient = (): void => {
         silence.stop();
         if (!isAnswered) idle.start();
@@ -68,16 +80,18 @@ export function createPassThrough(
       };
       const fail = (cause: unknown): void => {
         if (!isAnswered && !response.destroyed && outgoing?.reusedSocket === true && isReset(cause)) {
-          return send("own"); // Glance has closed the shared connection as the request was on its way
+          // Glance has closed the shared connection as the request was on its way.
+          outgoing = undefined;
+          return send("own");
         }
         isAnswered = true;
         silence.stop();
         idle.stop();
         if (response.destroyed) return;
-        const error = toUpstreamError(cause);
-        report(error);
-        if (response.headersSent) response.destroy();
-        else reject(error);
+        failure = toUpstreamError(cause);
+        report(failure);
+        if (answer) answer.destroy();
+        else reject(failure);
       };
       response.once("close", () => {
         silence.stop();
@@ -96,19 +110,22 @@ export function createPassThrough(
             if (!isAnswered && opened === outgoing) fail(new Error("closed without an answer"));
           });
         },
-        answered(answer) {
+        answered(received) {
           isAnswered = true;
           silence.stop();
           idle.stop();
-          const invalid = invalidStatusLine(answer);
+          const invalid = invalidStatusLine(received);
           if (invalid) {
             fail(invalid);
             return void outgoing?.destroy();
           }
+          answer = received;
           // Glance reads no further: what the client still sends would wait for it, and the client for us.
           if (outgoing) answer.once("end", () => request.unpipe(outgoing));
           answerer.relay(exchange, answer).then((relayed) => {
-            if (relayed === "truncated") metrics.upstreamError("truncated");
+            if (relayed !== "truncated") return;
+            if (!failure) metrics.upstreamError("truncated");
+            if (!response.headersSent) reject(failure ?? truncatedAnswer());
           }, reject);
         },
       });

@@ -60,7 +60,8 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   };
   // A kept-alive connection that Glance closes at the wrong moment could lose an upload.
   const own = createAgent({ keepAlive: false });
-  const createShared = (): HttpAgent => createAgent({ keepAlive: true, timeout: KEEP_ALIVE_MS });
+  const createShared = (): HttpAgent =>
+    distrustIdle(createAgent({ keepAlive: true, timeout: KEEP_ALIVE_MS }));
   let shared = createShared();
   const request = secure ? httpsRequest : httpRequest;
   return {
@@ -108,6 +109,25 @@ function connectInTime(
     if (connection && timeoutMs > 0) limitConnecting(connection, timeoutMs);
     return connection;
   };
+}
+
+/** Bytes that come while nobody has asked for any would be taken for the answer to the next request. */
+function distrustIdle(agent: HttpAgent): HttpAgent {
+  const keep = agent.keepSocketAlive.bind(agent);
+  const reuse = agent.reuseSocket.bind(agent);
+  agent.keepSocketAlive = (socket) => {
+    socket.on("data", destroy);
+    return keep(socket); // whether to, which its type does not tell
+  };
+  agent.reuseSocket = (socket, request) => {
+    socket.off("data", destroy);
+    reuse(socket, request);
+  };
+  return agent;
+}
+
+function destroy(this: Duplex): void {
+  this.destroy();
 }
 
 function limitConnecting(connection: Duplex, timeoutMs: number): void {
@@ -183,6 +203,11 @@ function isTlsError(code: string | undefined): boolean {
 
 function isProtocolError(cause: unknown): boolean {
   return String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith("HPE_");
+}
+
+/** Before any of it was passed on. */
+export function truncatedAnswer(): ProxyError {
+  return new ProxyError("upstream_failed", "Glance's answer broke off.");
 }
 
 /** Glance was silent for longer than `upstream.responseTimeout`. */

@@ -8,7 +8,7 @@ import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import type { ClaimBody } from "../proxy/raw-body.js";
-import { upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
+import { truncatedAnswer, upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import type { Quota } from "../quota.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { keepBody } from "./keep-body.js";
@@ -239,10 +239,6 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
 
 function onDiscarded(upload: Upload): (bytes: number) => void {
   return (bytes) => upload.discarded(bytes);
-}
-
-function truncatedAnswer(): ProxyError {
-  return new ProxyError("upstream_failed", "Glance's answer broke off.");
 }
 
 function canAnswer(response: ServerResponse): boolean {

@@ -1,7 +1,7 @@
 /** Downloads stream: nobody is faster than the slowest, and an answer cut short stays cut short. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
-import { IncompleteResponse } from "../support/raw-http.js";
+import { IncompleteResponse, request } from "../support/raw-http.js";
 import { useScene } from "./scene.js";
 
 const scene = useScene();
@@ -53,6 +53,16 @@ test("the head of an answer does not wait for the body", async () => {
   await expect.poll(() => peer.unread.includes("\r\n\r\n")).toBe(true);
   goOn?.();
   expect((await peer.response()).text).toBe("hello");
+});
+
+test("an answer that is broken from its beginning becomes 502", async () => {
+  scene.upstream.onOther = (incoming) => {
+    incoming.socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n");
+  };
+  const answer = await request(scene.proxy.port, "GET", IMAGE);
+  expect(answer).toMatchObject({ status: 502, statusText: "Bad Gateway" });
+  expect(await scene.proxy.metric('upstream_errors_total{kind="protocol"}')).toBe(1);
+  expect(await scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(0);
 });
 
 test("a client that does not read holds Glance back, and one that leaves ends the download", async () => {

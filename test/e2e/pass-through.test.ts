@@ -163,6 +163,13 @@ describe("an answer", () => {
     expect((await peer.response()).status).toBe(status);
   });
 
+  test("without a body reaches a client that is still sending", async () => {
+    scene.upstream.onOther = (_incoming, response) => response.writeHead(401, { "content-length": 0 }).end();
+    const peer = await scene.connect();
+    peer.sendHead("POST", "/v2/images", { "Content-Length": 100 }).send("{");
+    expect((await peer.response({ deadlineMs: 3_000 })).status).toBe(401);
+  });
+
   test("to HEAD keeps its Content-Length", async () => {
     answer(200, ["Content-Length", "123456"]);
     const head = await request(scene.proxy.port, "HEAD", "/v2/images/one/file");

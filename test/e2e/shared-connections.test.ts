@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { request, type HeaderValues } from "../support/raw-http.js";
 import { startRecordingUpstream, type UploadScript } from "../support/recording-upstream.js";
@@ -108,6 +109,24 @@ describe("a GET on a connection that Glance closes just then", () => {
     expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(0);
   });
 
+  test("at any moment, gets its answer", async () => {
+    scene.upstream.onOther = (incoming, response) => {
+      response.end("here");
+      setTimeout(() => incoming.socket.end(), 5);
+    };
+    const clients = Array.from({ length: 20 }, async (_, client) => {
+      const peer = await scene.connect();
+      const texts = new Set<string>();
+      for (let count = 0; count < 30; count += 1) {
+        peer.sendHead("GET", PATH);
+        texts.add((await peer.response()).text);
+        await delay(3 + ((client + count) % 5));
+      }
+      return [...texts];
+    });
+    expect(new Set((await Promise.all(clients)).flat())).toEqual(new Set(["here"]));
+  });
+
   test("with its answer begun, is cut short as that is", async () => {
     onSecond((incoming, response) => {
       response.writeHead(200, { "content-length": 10 }).write("hello");
@@ -124,4 +143,16 @@ test("on a new connection it is not sent again", async () => {
   expect((await request(scene.proxy.port, "GET", PATH)).status).toBe(502);
   expect(scene.upstream.requests).toHaveLength(1);
   expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(1);
+});
+
+test("bytes that nobody asked for are nobody's answer", async () => {
+  const { onOther } = scene.upstream;
+  scene.upstream.onOther = (incoming, response) => {
+    onOther(incoming, response);
+    setTimeout(() => incoming.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET"), 20);
+  };
+  await request(scene.proxy.port, "GET", PATH);
+  await once(sockets[0] as Socket, "close", { signal: AbortSignal.timeout(3_000) });
+  scene.upstream.onOther = onOther;
+  expect((await request(scene.proxy.port, "GET", PATH)).text).toBe(`GET ${PATH}`);
 });
