@@ -28,7 +28,6 @@ const mib = wholeNumber("mib");
 const rounds = wholeNumber("rounds");
 const directory = mkdtempSync(join(tmpdir(), "bench-proxy-"));
 const traffic = compileTraffic(directory);
-const sink = await traffic.startSink();
 const { peers, missing } = findPeers({});
 for (const name of missing) console.log(`not installed: ${name}`);
 
@@ -46,7 +45,6 @@ try {
   writeFileSync(values.output, await format(text, { ...style, parser: "markdown" }));
   console.log(aims.join("\n"));
 } finally {
-  sink.child.kill();
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -83,16 +81,21 @@ async function measureAll(
         console.log(`${round}/${times} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
       };
       if (workload.load.kind === "requests") {
+        const sink = await traffic.startSink();
         const carried = await traffic.run(sink.port, workload.load);
         add(DIRECT, { ...carried, cpuSeconds: 0, peakMiB: 0 });
+        sink.child.kill();
       }
       for (const peer of proxies) {
+        // Its own: stalled uploads would lie in the old one, and make the kernel sparing with memory for all that come.
+        const sink = await traffic.startSink();
         const running = await peer.start(directory, sink.port);
         try {
           add(peer.name, await measure(running, workload));
         } finally {
           running.child.kill("SIGKILL"); // it would let the stalled uploads finish
           await once(running.child, "exit");
+          sink.child.kill();
         }
       }
     }
