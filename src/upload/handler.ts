@@ -10,9 +10,15 @@ import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import type { ClaimBody } from "../proxy/raw-body.js";
 import { truncatedAnswer, upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import type { Quota } from "../quota.js";
-import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
+import {
+  readDeclaredSizes,
+  requireAgreement,
+  SIZE_HEADER,
+  tooLarge,
+  type DeclaredSize,
+} from "./declared-size.js";
 import { keepBody } from "./keep-body.js";
-import { relayBody, tooLarge, type RelayEnd } from "./relay.js";
+import { relayBody, type RelayEnd } from "./relay.js";
 import { createRollback, explainRollback, type LookUp, type Rollback } from "./rollback.js";
 import type { SpoolFull } from "./spool-budget.js";
 import type { Spool } from "./spool.js";

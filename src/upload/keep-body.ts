@@ -2,7 +2,7 @@
 import { clientAborted, clientTimeout, type ProxyError } from "../proxy-error.js";
 import type { Body } from "../proxy/body.js";
 import { createTimer } from "../timer.js";
-import { tooLarge } from "./relay.js";
+import { tooLarge } from "./declared-size.js";
 import type { NoPlace, Spool } from "./spool.js";
 import type { Upload } from "./upload.js";
 
@@ -43,11 +43,14 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       settle({ kind: "failed", error });
       source.resume();
     };
-    const settleFull = (why: NoPlace): void => {
-      if (why.kept) pending.shift();
+    const wait = (): void => {
       isWaiting = true;
       idle.stop();
       source.pause();
+    };
+    const settleFull = (why: NoPlace): void => {
+      if (why.kept) pending.shift();
+      wait();
       // What came with this piece comes within this turn.
       queueMicrotask(() => {
         if (!isSettled) settle({ kind: "full", why, next: pending });
@@ -63,9 +66,7 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       if (hasEnded && !isWaiting) settle({ kind: "whole" });
     };
     const waitFor = (appended: Promise<NoPlace | undefined>): void => {
-      isWaiting = true;
-      idle.stop();
-      source.pause();
+      wait();
       void appended.then((full) => {
         if (isSettled) return;
         isWaiting = false;

@@ -11,7 +11,7 @@ import { invalidStatusLine } from "../proxy/answer-head.js";
 import type { Body } from "../proxy/body.js";
 import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
-import { sizeExceeded, sizeMismatch } from "./declared-size.js";
+import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import type { Upload } from "./upload.js";
 
@@ -296,12 +296,4 @@ class Relay {
 function corkForThisTurn(socket: Socket): void {
   socket.cork();
   process.nextTick(() => socket.uncork());
-}
-
-/** `limits.maxImageSize` passed. */
-export function tooLarge(bytes: number, maxBytes: number): ProxyError {
-  return new ProxyError(
-    "too_large",
-    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
-  );
 }
