@@ -1,14 +1,52 @@
 /** What Linux shows of other programs' processes. */
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { peakBytes, restartPeak } from "../test/support/process-memory.js";
 
 const SAMPLE_INTERVAL_MS = 50;
 
 /** The one child of a process. @throws where there is none, or more than one. */
 export async function onlyChild(pid: number): Promise<number> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).split(" ").filter(Boolean);
-  if (children.length !== 1) throw new Error(`process ${pid} has ${children.length} children, not one`);
-  return Number(children[0]);
+  const [child, ...others] = await childrenOf(pid);
+  if (child === undefined || others.length > 0)
+    throw new Error(`process ${pid} has ${others.length + (child ? 1 : 0)} children, not one`);
+  return child;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return children.split(" ").filter(Boolean).map(Number);
+}
+
+/** A process, and what its main thread has started. */
+async function family(pid: number): Promise<number[]> {
+  const families = (await childrenOf(pid)).map(family);
+  return [pid, ...(await Promise.all(families)).flat()];
+}
+
+async function sumOver(pid: number, count: (pid: number) => Promise<number>): Promise<number> {
+  const counts = (await family(pid)).map(count);
+  return (await Promise.all(counts)).reduce((sum, one) => sum + one, 0);
+}
+
+/** CPU time that a process and its children have had, of the threads that live. To the nanosecond. */
+export async function familyCpuSeconds(pid: number): Promise<number> {
+  const nanoseconds = await sumOver(pid, async (member) => {
+    const threads = (await readdir(`/proc/${member}/task`)).map(async (thread) =>
+      Number.parseInt(await readFile(`/proc/${member}/task/${thread}/schedstat`, "latin1")),
+    );
+    return (await Promise.all(threads)).reduce((sum, one) => sum + one, 0);
+  });
+  return nanoseconds / 1e9;
+}
+
+/** The peaks of a process and its children, added up. */
+export function familyPeakBytes(pid: number): Promise<number> {
+  return sumOver(pid, peakBytes);
+}
+
+export async function restartFamilyPeak(pid: number): Promise<void> {
+  await Promise.all((await family(pid)).map(restartPeak));
 }
 
 /** The most bytes in files below a directory that a process has open during `act`, whether they have a name or not. */

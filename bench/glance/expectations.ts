@@ -1,4 +1,5 @@
 /** What the proxy is expected to bring, and whether it did. Pure. */
+import type { Expectation } from "../expectation.js";
 import { printRatio, printSize } from "../format.js";
 import { ANNOUNCED, BASELINE, DIRECT_CHUNKED, NGINX, SPOOLED, type Cell } from "./cells.js";
 import type { ResultsBySize } from "./rounds.js";
@@ -8,13 +9,6 @@ const MOST_TIME = 1.15;
 const MOST_MEMORY = 1.1;
 /** What is no slower may be measured that much slower. */
 const NOISE = 1.05;
-
-export interface Expectation {
-  readonly text: string;
-  readonly found: string;
-  /** Undefined where the run does not tell. */
-  readonly holds: boolean | undefined;
-}
 
 export function judge(results: ResultsBySize): Expectation[] {
   const time = compare(results, ANNOUNCED, BASELINE, "seconds");

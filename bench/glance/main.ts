@@ -6,14 +6,16 @@ import { parseArgs } from "node:util";
 import { sizeBytes } from "../../src/config/values.js";
 import { explainMissing, isProvided } from "../../test/support/requirements.js";
 import { run } from "../../test/support/run.js";
+import { commandLine, readNumber, runMain } from "../arguments.js";
+import { expectationList } from "../expectation.js";
 import { printSeconds, printSize } from "../format.js";
 import { describeMachine } from "../machine.js";
+import { writeSection } from "../markdown.js";
 import { nginxVersion } from "../nginx.js";
-import { writeSection } from "../readme.js";
 import { textTable } from "../table.js";
 import { PIECE_BYTES } from "../upload.js";
 import { judge } from "./expectations.js";
-import { expectationList, fullTable, readmeTable } from "./report.js";
+import { fullTable, readmeTable } from "./report.js";
 import { measureAll, type Results } from "./rounds.js";
 
 const COMMAND = "npm run bench:glance";
@@ -38,7 +40,7 @@ async function main(args: string[]): Promise<void> {
   });
   if (values.help) return void process.stdout.write(USAGE);
   const sizes = readSizes(values.sizes);
-  const rounds = readRounds(values.rounds);
+  const rounds = readNumber("rounds", values.rounds);
   const readme = args.length === 0 ? "README.md" : values.readme;
   const missing = explainMissing(["glance-api", "boto3"]);
   if (missing !== undefined) throw new Error(missing);
@@ -54,10 +56,9 @@ async function main(args: string[]): Promise<void> {
   }
 
   const expectations = judge(results);
-  const command = [COMMAND, ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
   const others = [...results.values()].flatMap((cells) => [...cells.values()].map((one) => one.othersCores));
   const conditions =
-    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: ${await describeRun()}, ` +
+    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ${await describeRun()}, ` +
     `of which other programs took up to ${Math.max(...others).toFixed(1)} meanwhile. Times are the fastest of ${rounds} (of 1 ` +
     "where Glance does not learn a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
   const judged = expectationList(expectations);
@@ -78,21 +79,10 @@ function readSizes(text: string): number[] {
   return [...new Set(sizes)].sort((left, right) => left - right);
 }
 
-function readRounds(text: string): number {
-  if (!/^[1-9]\d*$/.test(text))
-    throw new Error(`--rounds: ${JSON.stringify(text)}: takes a number from 1 on`);
-  return Number(text);
-}
-
 async function describeRun(): Promise<string> {
   const glance = (await run("/usr/bin/glance-api", ["--version"])).stdout.trim();
   const nginx = isProvided("nginx") ? `nginx ${await nginxVersion()}` : "no nginx";
   return `Glance ${glance} under eventlet with its S3 driver, Node ${process.versions.node}, ${nginx}, ${describeMachine()}`;
 }
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`);
-  process.exitCode = 2;
-}
+await runMain(main);

@@ -2,7 +2,6 @@
 import { printMemory, printRatio, printSeconds, printSize } from "../format.js";
 import { markdownTable } from "../table.js";
 import { BASELINE, CELLS, type Cell } from "./cells.js";
-import type { Expectation } from "./expectations.js";
 import type { Figures, Results, ResultsBySize } from "./rounds.js";
 
 const ABSENT = "not installed";
@@ -64,13 +63,6 @@ export function readmeTable(results: ResultsBySize): string {
     ];
   });
   return markdownTable([head, ...rows]);
-}
-
-export function expectationList(expectations: readonly Expectation[]): string {
-  const verdict = { true: "holds", false: "**does not hold**", undefined: "not judged" };
-  return expectations
-    .map(({ text, holds, found }) => `- ${text}: ${verdict[`${holds}`]} (${found}).`)
-    .join("\n");
 }
 
 type Figure = "seconds" | "glanceBytes";

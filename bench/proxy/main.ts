@@ -1,119 +1,71 @@
 /**
- * npm run bench [-- --mib N] [--rounds N] [--output FILE]: this proxy beside its peers, in one run.
- *
- * `--mib`: bytes of each upload workload, 4096 by default; the others shrink with it. `--rounds`: 5. `--output`: bench/RESULTS.md.
+ * `npm run bench`: this proxy beside its peers, in one run. Exit code 0 where it has measured, whatever it found, and 2
+ * where it could not.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { format, resolveConfig } from "prettier";
-import { cpuSeconds, forgetPeak, peakMiB } from "./cost.js";
-import { findPeers, ours, OURS, type Peer, type Running } from "./peers.js";
-import { median, report, targets, type Figures, type Measured } from "./report.js";
-import { compileTraffic } from "./traffic.js";
-import { scaling, workloads, type Workload } from "./workloads.js";
+import { commandLine, readNumber, runMain } from "../arguments.js";
+import { expectationList } from "../expectation.js";
+import { describeMachine } from "../machine.js";
+import { writePage } from "../markdown.js";
+import { judge } from "./expectations.js";
+import { findPeers, ours, OURS } from "./peers.js";
+import { report } from "./report.js";
+import { measureAll, type Measured } from "./rounds.js";
+import { compileTraffic, type Traffic } from "./traffic.js";
+import { scaling, severalWorkers, workloads } from "./workloads.js";
 
-const DIRECT = "direct";
+const COMMAND = "npm run bench";
+const USAGE = `${COMMAND} [-- OPTIONS]
 
-const { values } = parseArgs({
-  options: {
-    mib: { type: "string", default: "4096" },
-    rounds: { type: "string", default: "5" },
-    output: { type: "string", default: "bench/RESULTS.md" },
-  },
-});
-const mib = wholeNumber("mib");
-const rounds = wholeNumber("rounds");
-const directory = mkdtempSync(join(tmpdir(), "bench-proxy-"));
-const traffic = compileTraffic(directory);
-const { peers, missing } = findPeers({});
-for (const name of missing) console.log(`not installed: ${name}`);
+  --mib N        bytes of each workload of uploads, in MiB; the others shrink with it (4096)
+  --rounds N     in so many rounds (5)
+  --output FILE  where the page is written (bench/RESULTS.md)
+`;
+/** How the cost grows is no comparison with others: fewer will do. */
+const MOST_SCALING_ROUNDS = 3;
 
-try {
-  const measured = await measureAll(peers, workloads(mib), rounds);
-  const scaled = [
-    ...(await measureAll([ours(OURS, {})], scaling(mib), Math.min(rounds, 3))),
-    ...(await measureWorkers()),
-  ];
-  const date = new Date().toISOString().slice(0, 10);
-  const page = report({ date, rounds, peers, missing, measured, scaling: scaled });
-  const aims = targets(measured);
-  const text = `${page}\n## Targets\n\n${aims.map((line) => `- ${line}`).join("\n")}\n`;
-  const style = await resolveConfig("bench/RESULTS.md");
-  writeFileSync(values.output, await format(text, { ...style, parser: "markdown" }));
-  console.log(aims.join("\n"));
-} finally {
-  rmSync(directory, { recursive: true, force: true });
-}
-
-function wholeNumber(name: "mib" | "rounds"): number {
-  const value = Number(values[name]);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  console.error(`--${name}: ${JSON.stringify(values[name])}: takes a whole number, at least 1`);
-  process.exit(2);
-}
-
-/** Two workers against one, with streams enough for both. */
-async function measureWorkers(): Promise<Measured[]> {
-  const load = { kind: "stream", framing: "length", mib: Math.ceil(mib / 8), streams: 8 } as const;
-  const two = ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" });
-  return measureAll(
-    [ours("1 worker", {}), two],
-    [{ name: `8 x ${load.mib} MiB`, load }],
-    Math.min(rounds, 3),
-  );
-}
-
-/** Round after round, in each one peer after another, in each one workload after another: what disturbs one disturbs all. */
-async function measureAll(
-  proxies: readonly Peer[],
-  loads: readonly Workload[],
-  times: number,
-): Promise<Measured[]> {
-  const taken = new Map(loads.map((workload) => [workload, new Map<string, Figures[]>()]));
-  for (let round = 1; round <= times; round += 1) {
-    for (const workload of loads) {
-      const byPeer = taken.get(workload);
-      const add = (name: string, figures: Figures): void => {
-        byPeer?.set(name, [...(byPeer.get(name) ?? []), figures]);
-        console.log(`${round}/${times} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
-      };
-      if (workload.load.kind === "requests") {
-        const sink = await traffic.startSink();
-        const carried = await traffic.run(sink.port, workload.load);
-        add(DIRECT, { ...carried, cpuSeconds: 0, peakMiB: 0 });
-        sink.child.kill();
-      }
-      for (const peer of proxies) {
-        // Its own: stalled uploads would lie in the old one, and make the kernel sparing with memory for all that come.
-        const sink = await traffic.startSink();
-        const running = await peer.start(directory, sink.port);
-        try {
-          add(peer.name, await measure(running, workload));
-        } finally {
-          running.child.kill("SIGKILL"); // it would let the stalled uploads finish
-          await once(running.child, "exit");
-          sink.child.kill();
-        }
-      }
-    }
-  }
-  return [...taken].map(([workload, byPeer]) => {
-    const medians = new Map([...byPeer].map(([name, figures]) => [name, median(figures)]));
-    const direct = medians.get(DIRECT);
-    medians.delete(DIRECT);
-    return { workload, figures: medians, direct };
+async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      mib: { type: "string", default: "4096" },
+      rounds: { type: "string", default: "5" },
+      output: { type: "string", default: "bench/RESULTS.md" },
+      help: { type: "boolean" },
+    },
   });
+  if (values.help) return void process.stdout.write(USAGE);
+  const mib = readNumber("mib", values.mib);
+  const rounds = readNumber("rounds", values.rounds);
+  const directory = await mkdtemp(join(tmpdir(), "bench-proxy-"));
+  try {
+    const traffic = await compileTraffic(directory);
+    const peers = await findPeers();
+    const installed = peers.filter(({ version }) => version !== undefined);
+    const measured = await measureAll(traffic, installed, workloads(mib), rounds);
+    const scaled = await measureScaling(traffic, mib, Math.min(rounds, MOST_SCALING_ROUNDS));
+    const expectations = judge(measured);
+    const conditions =
+      `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ` +
+      `Node ${process.versions.node}, ${describeMachine()}, plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. ` +
+      "Load generator, proxy and sink share the cores: compare figures of one run, as the ratios do.";
+    const page = report({ conditions, peers, measured, scaling: scaled, expectations });
+    await writePage(values.output, page);
+    console.log(`\n${expectationList(expectations)}`);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
-async function measure({ pid, port }: Running, { load }: Workload): Promise<Figures> {
-  // Once before it counts: what is compiled and allocated at first is not what a byte costs.
-  if (load.kind === "stream") await traffic.run(port, { ...load, mib: Math.min(load.mib, 64), streams: 1 });
-  if (load.kind === "requests") await traffic.run(port, { ...load, count: Math.ceil(load.count / 4) });
-  forgetPeak(pid);
-  const before = cpuSeconds(pid);
-  const carried = await traffic.run(port, load);
-  return { ...carried, cpuSeconds: cpuSeconds(pid) - before, peakMiB: peakMiB(pid) };
+async function measureScaling(traffic: Traffic, mib: number, rounds: number): Promise<Measured[]> {
+  const workers = [ours("1 worker"), ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" })];
+  return [
+    ...(await measureAll(traffic, [ours(OURS)], scaling(mib), rounds)),
+    ...(await measureAll(traffic, workers, [severalWorkers(mib)], rounds)),
+  ];
 }
+
+await runMain(main);

@@ -1,11 +1,12 @@
 /** Both ends of the bench: `traffic.c`, compiled when it is needed. */
-import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { explainMissing } from "../../test/support/requirements.js";
 import type { Load } from "./workloads.js";
 
 export interface Carried {
@@ -16,19 +17,28 @@ export interface Carried {
   readonly p99?: number;
 }
 
+export interface Sink {
+  readonly port: number;
+  readonly url: string;
+  stop(): void;
+}
+
 export interface Traffic {
-  startSink(): Promise<{ readonly port: number; readonly child: ChildProcess }>;
+  startSink(): Promise<Sink>;
   run(port: number, load: Load): Promise<Carried>;
 }
 
 /** @throws Error where there is no C compiler. */
-export function compileTraffic(directory: string): Traffic {
+export async function compileTraffic(directory: string): Promise<Traffic> {
+  const missing = explainMissing(["cc"]);
+  if (missing !== undefined) throw new Error(missing);
   const program = join(directory, "traffic");
-  execFileSync("cc", ["-O2", "-pthread", "bench/proxy/traffic.c", "-o", program], { stdio: "inherit" });
+  await promisify(execFile)("cc", ["-O2", "-pthread", "bench/proxy/traffic.c", "-o", program]);
   return {
     async startSink() {
       const child = spawn(program, ["sink"], { stdio: ["ignore", "pipe", "inherit"] });
-      return { port: Number(await firstLine(child)), child };
+      const port = Number(await firstLine(child));
+      return { port, url: `http://127.0.0.1:${port}`, stop: () => void child.kill() };
     },
     async run(port, load) {
       if (load.kind === "stall") return stall(port, load.connections);

@@ -1,11 +1,14 @@
 /** What is sent through each proxy. */
+export interface StreamLoad {
+  readonly kind: "stream";
+  readonly framing: "length" | "chunked" | "declared";
+  /** Of each. */
+  readonly mib: number;
+  readonly streams: number;
+}
+
 export type Load =
-  | {
-      readonly kind: "stream";
-      readonly framing: "length" | "chunked" | "declared";
-      readonly mib: number;
-      readonly streams: number;
-    }
+  | StreamLoad
   | {
       readonly kind: "requests";
       readonly method: "GET" | "PUT";
@@ -52,17 +55,22 @@ export function workloads(mib: number): Workload[] {
 
 /** How the cost of this proxy grows: with the size of an upload, and with their number at once. */
 export function scaling(mib: number): Workload[] {
-  const stream = (size: number, streams: number): Workload => ({
-    name: `${streams} x ${size} MiB`,
-    load: { kind: "stream", framing: "length", mib: size, streams },
-  });
   const sizes = [1, 16, 256, 1024, 16 * 1024].filter((size) => size <= 4 * mib);
   return [
-    ...sizes.map((size) => stream(size, Math.max(1, Math.floor(mib / 8 / size)))),
-    ...[1, 10, 100, 500].map((streams) => stream(Math.ceil(mib / 2 / streams), streams)),
+    ...sizes.map((size) => parallel(size, Math.max(1, Math.floor(mib / 8 / size)))),
+    ...[1, 10, 100, 500].map((streams) => parallel(Math.ceil(mib / 2 / streams), streams)),
   ];
 }
 
-export function gibOf(load: Load): number | undefined {
-  return load.kind === "stream" ? (load.mib * load.streams) / 1024 : undefined;
+/** Streams enough for both of two workers. */
+export function severalWorkers(mib: number): Workload {
+  return parallel(Math.ceil(mib / 8), 8);
+}
+
+function parallel(mib: number, streams: number): Workload {
+  return { name: `${streams} x ${mib} MiB`, load: { kind: "stream", framing: "length", mib, streams } };
+}
+
+export function gibOf({ mib, streams }: StreamLoad): number {
+  return (mib * streams) / 1024;
 }

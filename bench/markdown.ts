@@ -1,4 +1,4 @@
-/** Sections of Markdown files that a program writes, so that no figure is typed by hand. */
+/** Markdown that a program writes, so that no figure is typed by hand; formatted as the project's own. */
 import { readFile, writeFile } from "node:fs/promises";
 import { format, resolveConfig } from "prettier";
 
@@ -9,6 +9,10 @@ export async function writeSection(file: string, name: string, content: string):
   const [before, rest, ...more] = text.split(begin);
   const after = rest?.split(end)[1];
   if (after === undefined || more.length > 0) throw new Error(`${file} has to have one ${begin} ... ${end}`);
-  const written = `${before}${begin}\n\n${content}\n\n${end}${after}`;
-  await writeFile(file, await format(written, { ...(await resolveConfig(file)), parser: "markdown" }));
+  await writePage(file, `${before}${begin}\n\n${content}\n\n${end}${after}`);
+}
+
+export async function writePage(file: string, text: string): Promise<void> {
+  const style = await resolveConfig("README.md"); // the project's, wherever the page is written
+  await writeFile(file, await format(text, { ...style, parser: "markdown" }));
 }

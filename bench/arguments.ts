@@ -1,0 +1,23 @@
+/** What both benchmarks do with their command lines. */
+
+/** @throws where it is not a number from 1 on. */
+export function readNumber(option: string, text: string): number {
+  if (!/^[1-9]\d*$/.test(text))
+    throw new Error(`--${option}: ${JSON.stringify(text)}: takes a number from 1 on`);
+  return Number(text);
+}
+
+/** As it was typed, to be typed again. */
+export function commandLine(command: string, args: readonly string[]): string {
+  return [command, ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
+}
+
+/** Exit code 2 where `main` fails. */
+export async function runMain(main: (args: string[]) => Promise<void>): Promise<void> {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exitCode = 2;
+  }
+}

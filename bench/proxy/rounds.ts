@@ -1,0 +1,95 @@
+/** Round after round, in each one workload after another, in each one peer after another: what disturbs one disturbs all. */
+import { familyCpuSeconds, familyPeakBytes, restartFamilyPeak } from "../process.js";
+import type { Peer, Running } from "./peers.js";
+import type { Carried, Traffic } from "./traffic.js";
+import type { Workload } from "./workloads.js";
+
+const MIB = 2 ** 20;
+
+export interface Figures extends Carried {
+  readonly cpuSeconds: number;
+  readonly peakMiB: number;
+}
+
+export interface Measured {
+  readonly workload: Workload;
+  /** Medians over the rounds, by peer. */
+  readonly figures: ReadonlyMap<string, Figures>;
+  /** Without a proxy; for the added latency. */
+  readonly direct: Figures | undefined;
+}
+
+const DIRECT = "direct";
+
+export async function measureAll(
+  traffic: Traffic,
+  peers: readonly Peer[],
+  workloads: readonly Workload[],
+  rounds: number,
+): Promise<Measured[]> {
+  const taken = new Map(workloads.map((workload) => [workload, new Map<string, Figures[]>()]));
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const [workload, byPeer] of taken) {
+      const add = (name: string, figures: Figures): void => {
+        byPeer.set(name, [...(byPeer.get(name) ?? []), figures]);
+        console.log(`${round}/${rounds} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
+      };
+      if (workload.load.kind === "requests") add(DIRECT, await measureDirect(traffic, workload));
+      for (const peer of peers) add(peer.name, await measure(traffic, peer, workload));
+    }
+  }
+  return [...taken].map(([workload, byPeer]) => {
+    const figures = new Map([...byPeer].map(([name, all]) => [name, median(all)]));
+    const direct = figures.get(DIRECT);
+    figures.delete(DIRECT);
+    return { workload, figures, direct };
+  });
+}
+
+async function measureDirect(traffic: Traffic, { load }: Workload): Promise<Figures> {
+  const sink = await traffic.startSink();
+  try {
+    return { ...(await traffic.run(sink.port, load)), cpuSeconds: 0, peakMiB: 0 };
+  } finally {
+    sink.stop();
+  }
+}
+
+async function measure(traffic: Traffic, peer: Peer, workload: Workload): Promise<Figures> {
+  // Its own: stalled uploads would lie in the old one, and make the kernel sparing with memory for all that come.
+  const sink = await traffic.startSink();
+  let proxy: Running | undefined;
+  try {
+    proxy = await peer.start(sink.url);
+    await warmUp(traffic, proxy.port, workload);
+    await restartFamilyPeak(proxy.pid);
+    const before = await familyCpuSeconds(proxy.pid);
+    const carried = await traffic.run(proxy.port, workload.load);
+    const cpuSeconds = (await familyCpuSeconds(proxy.pid)) - before;
+    return { ...carried, cpuSeconds, peakMiB: (await familyPeakBytes(proxy.pid)) / MIB };
+  } finally {
+    await proxy?.stop();
+    sink.stop();
+  }
+}
+
+/** What is compiled and allocated at first is not what a byte costs. */
+async function warmUp(traffic: Traffic, port: number, { load }: Workload): Promise<void> {
+  if (load.kind === "stream") await traffic.run(port, { ...load, mib: Math.min(load.mib, 64), streams: 1 });
+  if (load.kind === "requests") await traffic.run(port, { ...load, count: Math.ceil(load.count / 4) });
+}
+
+function median(rounds: readonly Figures[]): Figures {
+  const of = (pick: (one: Figures) => number | undefined): number => {
+    const sorted = rounds.map((one) => pick(one) ?? Number.NaN).sort((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  };
+  return {
+    seconds: of((one) => one.seconds),
+    cpuSeconds: of((one) => one.cpuSeconds),
+    peakMiB: of((one) => one.peakMiB),
+    failures: rounds.reduce((sum, one) => sum + one.failures, 0),
+    p50: of((one) => one.p50),
+    p99: of((one) => one.p99),
+  };
+}
