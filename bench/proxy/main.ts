@@ -13,7 +13,7 @@ import { writePage } from "../markdown.js";
 import { judge } from "./expectations.js";
 import { findPeers, ours, OURS } from "./peers.js";
 import { report } from "./report.js";
-import { measureAll, type Measured } from "./rounds.js";
+import { measureAll, WARMED_UP, type Measured } from "./rounds.js";
 import { compileTraffic, type Traffic } from "./traffic.js";
 import { scaling, severalWorkers, workloads } from "./workloads.js";
 
@@ -50,7 +50,7 @@ async function main(args: string[]): Promise<void> {
     const expectations = judge(measured);
     const conditions =
       `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ` +
-      `Node ${process.versions.node}, ${describeMachine()}, plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. ` +
+      `Node ${process.versions.node}, ${describeMachine()}, plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. ${WARMED_UP}. ` +
       "Load generator, proxy and sink share the cores: compare figures of one run, as the ratios do.";
     const page = report({ conditions, peers, measured, scaling: scaled, expectations });
     await writePage(values.output, page);
