@@ -1,6 +1,7 @@
 /** What only the raw relay could get wrong; all the rest is tested over both. */
 import { createHash, randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { until } from "../support/glance-client.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 const MIB = 1024 * 1024;
@@ -75,6 +76,42 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect((await peer.response()).status).toBe(204);
     expect(seen.digest()).toBe(sha256(body));
   });
+});
+
+test("what is on its way to a Glance that refuses is not overwritten by what still comes", async () => {
+  let refuse = (): void => undefined;
+  let endAnswer = (): void => undefined;
+  let readOn = (): unknown => undefined;
+  const pieces: Buffer[] = [];
+  scene.upstream.onUpload = (incoming, response) => {
+    response.writeContinue();
+    incoming.pause();
+    refuse = () => response.writeHead(413, { "content-length": 4 }).write("no");
+    endAnswer = () => response.end("!!");
+    readOn = () => incoming.on("data", (piece: Buffer) => pieces.push(piece)).resume();
+  };
+  const forwarded = (): Promise<number> =>
+    scene.proxy.metric('upload_forwarded_bytes_total{operation="file"}');
+  const whole = randomBytes(64 * MIB);
+  const peer = await scene.connect();
+  peer.sendHead("PUT", FILE, { "Content-Length": whole.length }).send(whole);
+  // Until Glance's connection takes no more.
+  let before = -1;
+  const inFlight = await until(forwarded, (bytes) => {
+    const isStuck = bytes > 0 && bytes === before;
+    before = bytes;
+    return isStuck;
+  });
+  refuse();
+  await peer.flushed();
+  readOn();
+  await until(
+    () => Promise.resolve(Buffer.concat(pieces).length),
+    (bytes) => bytes === inFlight,
+  );
+  expect(sha256(Buffer.concat(pieces))).toBe(sha256(whole.subarray(0, inFlight)));
+  endAnswer();
+  expect(await peer.response()).toMatchObject({ status: 413, text: "no!!" });
 });
 
 test("it is used for large uploads alone, and says so", async () => {

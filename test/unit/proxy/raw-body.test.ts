@@ -1,0 +1,119 @@
+/** What the tests of the upload path do not bring about by themselves: when a body is not taken over, and what it is read into. */
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { Socket, type AddressInfo } from "node:net";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Body } from "../../../src/proxy/body.js";
+import { createRawBodies, type ClaimBody } from "../../../src/proxy/raw-body.js";
+import { connect, type Peer } from "../../support/raw-http.js";
+
+const MIB = 1024 * 1024;
+const LARGEST_BYTES = 2 * MIB;
+/** More than is read before a body flows. */
+const flowing = Buffer.alloc(24 * MIB, "f");
+
+let server: Server;
+let claim: ClaimBody;
+let port: number;
+beforeEach(async () => {
+  server = createServer();
+  claim = createRawBodies(server);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  ({ port } = server.address() as AddressInfo);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  server.close();
+  server.closeAllConnections();
+});
+
+interface Begun<Found> {
+  readonly peer: Peer;
+  readonly found: Found;
+}
+
+/** Sends a request; `look` sees it while its event is being emitted. */
+async function begin<Found>(
+  length: number,
+  look: (request: IncomingMessage, response: ServerResponse) => Found,
+): Promise<Begun<Found>> {
+  const found = new Promise<Found>((resolve) => {
+    server.once("request", (request, response) => resolve(look(request, response)));
+  });
+  const peer = await connect(port);
+  peer.sendHead("PUT", "/", { "Content-Length": length });
+  return { peer, found: await found };
+}
+
+function claimed(request: IncomingMessage, response: ServerResponse): Body {
+  const body = claim(request, response, "send");
+  if (!body) throw new Error("the body was not taken over");
+  return body;
+}
+
+/** @returns the most memory that its pieces lay in. */
+async function readAll({ peer, found: body }: Begun<Body>): Promise<number> {
+  let most = 0;
+  body.on("data", (piece) => {
+    most = Math.max(most, piece.buffer.byteLength);
+  });
+  const ended = once(body as never, "end");
+  body.resume();
+  peer.send(flowing);
+  await ended;
+  return most;
+}
+
+test("large memory goes from body to body, however many there are", async () => {
+  for (let upload = 0; upload < 20; upload += 1) {
+    const begun = await begin(flowing.length, claimed);
+    expect(await readAll(begun)).toBe(LARGEST_BYTES);
+    begun.peer.destroy();
+  }
+});
+
+test("so does the memory of those whose client leaves", async () => {
+  for (let upload = 0; upload < 20; upload += 1) {
+    const { peer, found: body } = await begin(flowing.length + 1, claimed);
+    const closed = once(body as never, "close");
+    let bytes = 0;
+    body.on("data", (piece) => {
+      bytes += piece.length;
+      if (bytes === flowing.length) peer.destroy();
+    });
+    body.resume();
+    peer.send(flowing);
+    await closed;
+  }
+  expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
+});
+
+test("what is read in spite of a pause ends the connection, for it may lie over what is still needed", async () => {
+  const { peer, found: body } = await begin(10, claimed);
+  const pieces: Buffer[] = [];
+  body.on("data", (piece) => pieces.push(Buffer.from(piece)));
+  const closed = once(body as never, "close");
+  body.resume();
+  peer.send("first");
+  await vi.waitUntil(() => pieces.length === 1);
+  vi.spyOn(Socket.prototype, "pause").mockReturnThis();
+  body.pause();
+  peer.send("other");
+  await closed;
+  expect(Buffer.concat(pieces).toString()).toBe("first");
+});
+
+test("the body of a connection that is paused is read as usual", async () => {
+  const { peer, found: request } = await begin(5, (request, response) => {
+    request.socket.pause();
+    expect(claim(request, response, "send")).toBeUndefined();
+    return request;
+  });
+  const pieces: Buffer[] = [];
+  request.on("data", (piece: Buffer) => pieces.push(piece));
+  peer.send("hello");
+  request.socket.resume();
+  await once(request, "end");
+  expect(Buffer.concat(pieces).toString()).toBe("hello");
+});
