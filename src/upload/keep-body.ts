@@ -80,7 +80,7 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
     const onPiece = (piece: Buffer): void => {
       upload.received(piece.length);
       if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
-      pending.push(source.renew ? Buffer.from(piece) : piece); // the spool keeps it longer than its memory is there
+      pending.push(piece);
       if (isWaiting) return;
       idle.start();
       keep();

@@ -30,7 +30,7 @@ const CONTINUE_WAIT_MS = 1_000;
 export interface RelayOptions {
   readonly source: Body;
   readonly upload: Upload;
-  /** The beginning of the body, where it has been read and counted already; `source` has the rest, if any. */
+  /** The beginning of the body, where it has been read and counted already, a piece at a time; `source` has the rest, if any. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
   /** Opens the request to Glance, its head complete with framing. */
   readonly open: () => ClientRequest;
@@ -124,7 +124,7 @@ class Relay {
   }
 
   readonly #onDrain = (): void => {
-    if (this.#done || this.#bodyEnded) return; // then it is still Glance's turn
+    if (!this.#waiting || this.#done || this.#bodyEnded) return; // nobody waits, or it is Glance's turn
     this.#waiting = false;
     this.#silence.stop();
     if (this.#onWritable) this.#onWritable();
@@ -133,7 +133,7 @@ class Relay {
 
   /** Nothing is on its way to Glance any more, so the memory it lay in may be read into again. */
   readonly #onSent = (): void => {
-    if (this.#waiting && this.#upstream?.writableLength === 0) this.#onDrain();
+    if (this.#upstream?.writableLength === 0) this.#onDrain();
   };
 
   /** Once: on `100`, or when it has been waited for long enough. */
@@ -150,7 +150,8 @@ class Relay {
     try {
       for await (const piece of kept) {
         if (this.#done) return;
-        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, false)) continue;
+        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, true)) continue;
+        this.#waiting = true;
         this.#silence.start();
         await new Promise<void>((resolve) => {
           this.#onWritable = resolve;

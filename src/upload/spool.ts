@@ -7,13 +7,11 @@ import { randomUUID } from "node:crypto";
 import { open, unlink, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../config/config-error.js";
+import { ByteQueue } from "./byte-queue.js";
 import type { SpoolBudget, SpoolFull } from "./spool-budget.js";
 
-/** Pieces of a body kept one by one; a piece of a few bytes costs hundreds. */
-const MAX_PIECES = 256;
-
-/** Bytes read from the file at once. */
-const READ_BYTES = 256 * 1024;
+/** Bytes read from the file at once: while one is sent, the next is read. */
+const READ_BYTES = 512 * 1024;
 
 export interface SpoolOptions {
   /** Where the file is. */
@@ -37,8 +35,7 @@ export class Spool {
   #sizeBytes = 0;
   #reservedBytes = 0;
   /** What follows the file's content. */
-  #memory: Buffer[] = [];
-  #memoryBytes = 0;
+  readonly #memory = new ByteQueue();
   #file: FileHandle | undefined;
   #fileBytes = 0;
   /** The writing that is going on; never rejects. */
@@ -55,9 +52,9 @@ export class Spool {
   }
 
   /**
-   * Takes a piece of the body. Never two at once.
+   * Copies a piece of the body. Never two at once.
    *
-   * @returns undefined where there was a place for it; a promise where that has to be waited for.
+   * @returns undefined where there was a place for it; a promise where that has to be waited for, and the piece with it.
    */
   append(piece: Buffer): NoPlace | undefined | Promise<NoPlace | undefined> {
     const { maxPerUpload } = this.options;
@@ -69,19 +66,21 @@ export class Spool {
       : this.#take(piece, reserved);
   }
 
-  /** Everything kept, from the beginning. @throws where the file cannot be read. */
+  /** Everything kept, from the beginning. A piece is there until the next is asked for. @throws where the file cannot be read. */
   async *read(): AsyncGenerator<Buffer, void, undefined> {
     await this.#flushing;
-    let next = this.#readAt(0);
+    const bytes = Math.min(READ_BYTES, this.#fileBytes);
+    let [reading, sent] = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
+    let next = this.#readAt(0, reading);
     for (let at = 0; at < this.#fileBytes;) {
       const piece = await next;
       at += piece.length;
-      // Read ahead while this one is sent.
-      next = this.#readAt(at);
+      [reading, sent] = [sent, reading];
+      next = this.#readAt(at, reading);
       next.catch(() => undefined); // of nobody's interest where nobody reads on
       yield piece;
     }
-    yield* this.#memory;
+    yield* this.#memory.pieces();
   }
 
   /** Gives memory, file and reservation back. May be called at any time, and more than once. Never rejects. */
@@ -89,7 +88,7 @@ export class Spool {
     if (this.#closed) return;
     this.#closed = true;
     await this.#flushing; // or a file that is being opened would stay open
-    this.#memory = [];
+    this.#memory.clear();
     // A disk that fails only now takes nothing from anybody: what was kept is sent, or given up.
     await this.#file?.close().catch(() => undefined);
     this.budget.release(this.#reservedBytes);
@@ -105,11 +104,11 @@ export class Spool {
     this.#reservedBytes += piece.length;
     this.#sizeBytes += piece.length;
     this.#memory.push(piece);
-    this.#memoryBytes += piece.length;
-    if (this.#memory.length > MAX_PIECES) this.#memory = [Buffer.concat(this.#memory)];
     if (this.#failure) return this.#diskFull();
-    if (this.#memoryBytes > this.#flushAbove) this.#flush();
-    return this.#memoryBytes > this.options.memory ? this.#flushing?.then(() => this.#diskFull()) : undefined;
+    if (this.#memory.length > this.#flushAbove) this.#flush();
+    return this.#memory.length > this.options.memory
+      ? this.#flushing?.then(() => this.#diskFull())
+      : undefined;
   }
 
   #diskFull(): NoPlace | undefined {
@@ -133,22 +132,21 @@ export class Spool {
 
   async #write(): Promise<void> {
     this.#file ??= await openUnnamed(this.options.dir);
-    while (this.#memoryBytes > this.#flushAbove && !this.#closed) {
-      const { bytesWritten } = await this.#file.writev(this.#memory, this.#fileBytes);
+    while (this.#memory.length > this.#flushAbove && !this.#closed) {
+      const { bytesWritten } = await this.#file.writev(this.#memory.pieces(), this.#fileBytes);
       if (bytesWritten === 0) throw new Error("the disk takes no more");
       this.#fileBytes += bytesWritten;
-      this.#memoryBytes -= bytesWritten;
-      this.#memory = skip(this.#memory, bytesWritten);
+      this.#memory.shift(bytesWritten);
     }
   }
 
   /** @returns nothing at the end. */
-  async #readAt(at: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, this.#fileBytes - at));
-    if (buffer.length === 0) return buffer;
-    const { bytesRead } = (await this.#file?.read(buffer, 0, buffer.length, at)) ?? { bytesRead: 0 };
+  async #readAt(at: number, into: Buffer): Promise<Buffer> {
+    const length = Math.min(into.length, this.#fileBytes - at);
+    if (length === 0) return Buffer.alloc(0);
+    const { bytesRead } = (await this.#file?.read(into, 0, length, at)) ?? { bytesRead: 0 };
     if (bytesRead === 0) throw new Error(`the spool file ends at ${at} of ${this.#fileBytes} bytes`);
-    return buffer.subarray(0, bytesRead);
+    return into.subarray(0, bytesRead);
   }
 }
 
@@ -175,14 +173,4 @@ async function openUnnamed(dir: string): Promise<FileHandle> {
     await file.close();
     throw error;
   }
-}
-
-function skip(pieces: readonly Buffer[], bytes: number): Buffer[] {
-  const rest: Buffer[] = [];
-  let left = bytes;
-  for (const piece of pieces) {
-    if (left < piece.length) rest.push(piece.subarray(left));
-    left = Math.max(left - piece.length, 0);
-  }
-  return rest;
 }

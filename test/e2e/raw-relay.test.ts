@@ -1,33 +1,18 @@
 /** What only the raw relay could get wrong; all the rest is tested over both. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { sha256 } from "../support/bytes.js";
 import { until } from "../support/glance-client.js";
-import { FILE, SIZE, useScene } from "./scene.js";
+import { FILE, readSlowly, SIZE, useScene } from "./scene.js";
 
 const MIB = 1024 * 1024;
 
 const scene = useScene({ upload: { relay: "auto" } });
 const body = randomBytes(12 * MIB + 1);
-const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
-
-/** Glance reads in fits and starts: what is on its way stays there for a while. */
-function readSlowly(): { digest(): string } {
-  const hash = createHash("sha256");
-  scene.upstream.onUpload = (incoming, response) => {
-    response.writeContinue();
-    incoming.on("data", (piece: Buffer) => {
-      hash.update(piece);
-      incoming.pause();
-      setTimeout(() => incoming.resume(), 1);
-    });
-    incoming.once("end", () => response.writeHead(204).end());
-  };
-  return { digest: () => hash.digest("hex") };
-}
 
 describe("every byte of a large upload reaches a slow Glance as it was", () => {
   test("Content-Length", async () => {
-    const seen = readSlowly();
+    const seen = readSlowly(scene.upstream);
     const peer = await scene.connect();
     peer.sendHead("PUT", FILE, { "Content-Length": body.length }).send(body);
     expect((await peer.response()).status).toBe(204);
@@ -35,7 +20,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
   });
 
   test.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
-    const seen = readSlowly();
+    const seen = readSlowly(scene.upstream);
     const peer = await scene.startUpload({ [SIZE]: body.length });
     for (let at = 0; at < body.length; at += size) peer.sendChunk(body.subarray(at, at + size));
     peer.endChunks();
@@ -44,7 +29,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
   });
 
   test("a trickle of pieces too small for Glance's connection to push back", async () => {
-    const seen = readSlowly();
+    const seen = readSlowly(scene.upstream);
     let read = (): void => undefined;
     const readWhenAsked = scene.upstream.onUpload;
     scene.upstream.onUpload = (incoming, response) => {
@@ -70,7 +55,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
 
   test("in chunks that it is also sent on in", async () => {
     const asTheyCome = await scene.startAnother({ size: { reframe: false }, upload: { relay: "auto" } });
-    const seen = readSlowly();
+    const seen = readSlowly(scene.upstream);
     const peer = await scene.startUpload({ [SIZE]: body.length }, FILE, asTheyCome.port);
     peer.sendChunk(body).endChunks();
     expect((await peer.response()).status).toBe(204);

@@ -1,4 +1,6 @@
 /** What most end-to-end tests start from: for each test a recording upstream of its own, with a proxy in front of it. */
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import { afterEach, beforeEach } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { connect, request, type HeaderValues, type Peer } from "../support/raw-http.js";
@@ -92,3 +94,33 @@ export function useScene(config: TestProxyConfig = {}): Scene {
 export const neverContinue: UploadScript = (request, response) => {
   request.resume().once("end", () => response.writeHead(204).end());
 };
+
+/** What Glance read of an upload, all together. */
+export interface Seen {
+  digest(): string;
+}
+
+/** Glance reads in fits and starts: what is on its way to it stays there for a while. */
+export function readSlowly(upstream: RecordingUpstream): Seen {
+  return readUpload(upstream, (incoming) => {
+    incoming.pause();
+    setTimeout(() => incoming.resume(), 1);
+  });
+}
+
+export function readAtOnce(upstream: RecordingUpstream): Seen {
+  return readUpload(upstream, () => undefined);
+}
+
+function readUpload(upstream: RecordingUpstream, afterPiece: (incoming: IncomingMessage) => void): Seen {
+  const hash = createHash("sha256");
+  upstream.onUpload = (incoming, response) => {
+    response.writeContinue();
+    incoming.on("data", (piece: Buffer) => {
+      hash.update(piece);
+      afterPiece(incoming);
+    });
+    incoming.once("end", () => response.writeHead(204).end());
+  };
+  return { digest: () => hash.digest("hex") };
+}

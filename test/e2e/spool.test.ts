@@ -1,14 +1,15 @@
 /** `size.unknown: spool`: a body of unknown size is kept until its size is known, and only then sent, with its size. */
+import { randomBytes } from "node:crypto";
 import { closeSync } from "node:fs";
 import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { patternedBytes } from "../support/bytes.js";
+import { patternedBytes, sha256 } from "../support/bytes.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { connect, request, requestHead } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { FILE, SIZE, STAGE, useScene } from "./scene.js";
+import { FILE, readAtOnce, readSlowly, SIZE, STAGE, useScene } from "./scene.js";
 
 const KIB = 1024;
 const dir = await mkdtemp(join(tmpdir(), "spool-"));
@@ -38,6 +39,25 @@ async function spoolDescriptor(): Promise<number> {
   const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
   return Number(descriptors[targets.findIndex((target) => target.startsWith(dir))]);
 }
+
+describe.each([
+  ["slow", readSlowly],
+  ["fast", readAtOnce],
+] as const)("every byte reaches a %s Glance as it was", (_, read) => {
+  test.each([
+    ["all of it kept", {}],
+    ["the rest forwarded", { maxPerUpload: "3MiB", onFull: "forward" }],
+  ] as const)("%s", async (_how, bounds) => {
+    const other = await scene.startAnother({ size: { unknown: "spool" }, spool: { ...spool, ...bounds } });
+    const seen = read(scene.upstream);
+    const body = randomBytes(12 * KIB * KIB + 1);
+    const peer = await scene.startUpload({}, FILE, other.port);
+    for (let at = 0; at < body.length; at += 100_000) peer.sendChunk(body.subarray(at, at + 100_000));
+    peer.endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(seen.digest()).toBe(sha256(body));
+  });
+});
 
 describe.each([FILE, STAGE])("%s", (target) => {
   test.each([0, 1, 5 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB])(

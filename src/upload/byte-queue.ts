@@ -1,0 +1,49 @@
+/** Bytes in the order in which they came, copied into memory that is used again for those that come later. */
+const SLAB_BYTES = 128 * 1024;
+
+export class ByteQueue {
+  #slabs: Buffer[] = [];
+  #unused: Buffer[] = [];
+  /** Where the bytes begin in the first slab. */
+  #start = 0;
+  /** Where they end, counted from the beginning of the first slab. */
+  #end = 0;
+
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  push(bytes: Buffer): void {
+    for (let copied = 0; copied < bytes.length;) {
+      const at = this.#end % SLAB_BYTES;
+      if (at === 0) this.#slabs.push(this.#unused.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES));
+      const fits = bytes.copy(this.#slabs.at(-1) as Buffer, at, copied);
+      copied += fits;
+      this.#end += fits;
+    }
+  }
+
+  /** In the memory that they lie in: there until they are shifted out, or the queue is cleared. */
+  pieces(): Buffer[] {
+    return this.#slabs.map((slab, index) =>
+      slab.subarray(index === 0 ? this.#start : 0, this.#end - index * SLAB_BYTES),
+    );
+  }
+
+  /** Takes the first bytes out. */
+  shift(bytes: number): void {
+    this.#start += bytes;
+    const emptied = this.length === 0 ? this.#slabs.length : Math.floor(this.#start / SLAB_BYTES);
+    this.#unused.push(...this.#slabs.splice(0, emptied));
+    const length = this.length;
+    this.#start = length === 0 ? 0 : this.#start % SLAB_BYTES;
+    this.#end = this.#start + length;
+  }
+
+  clear(): void {
+    this.#slabs = [];
+    this.#unused = [];
+    this.#start = 0;
+    this.#end = 0;
+  }
+}
