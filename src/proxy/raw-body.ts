@@ -18,7 +18,7 @@ import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 const READ_BYTES = 512 * 1024;
-/** Of what is kept, each read is copied, and lies in a spool's memory until it is written. */
+/** Of what is kept, each read is copied, as soon as it fits into the memory of its spool. */
 const KEEP_READ_BYTES = 256 * 1024;
 /** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
@@ -34,7 +34,7 @@ export const READ_AHEAD_BYTES = 256 * 1024;
 
 /**
  * Takes the body of a request over; at once, while its event is being emitted, or never.
- * @param purpose a body that is kept is copied at once, in pieces that fit into the memory of its spool.
+ * @param purpose a body that is kept comes in pieces that fit into the memory of its spool.
  * @returns undefined where it has to be read as usual.
  */
 export type ClaimBody = (

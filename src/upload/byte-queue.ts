@@ -1,4 +1,4 @@
-/** Bytes in the order in which they came, copied into memory that is used again for those that come later. */
+/** Bytes in the order in which they came, copied into memory that is used again for those that come later. Pure. */
 const SLAB_BYTES = 128 * 1024;
 
 export class ByteQueue {
@@ -34,15 +34,20 @@ export class ByteQueue {
   shift(bytes: number): void {
     this.#start += bytes;
     const emptied = this.length === 0 ? this.#slabs.length : Math.floor(this.#start / SLAB_BYTES);
-    this.#unused.push(...this.#slabs.splice(0, emptied));
+    for (const slab of this.#slabs.splice(0, emptied)) this.#unused.push(slab);
     const length = this.length;
     this.#start = length === 0 ? 0 : this.#start % SLAB_BYTES;
     this.#end = this.#start + length;
   }
 
+  /** Gives memory back that waits for bytes to come. */
+  trim(): void {
+    this.#unused = [];
+  }
+
   clear(): void {
     this.#slabs = [];
-    this.#unused = [];
+    this.trim();
     this.#start = 0;
     this.#end = 0;
   }

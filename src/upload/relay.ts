@@ -30,7 +30,7 @@ const CONTINUE_WAIT_MS = 1_000;
 export interface RelayOptions {
   readonly source: Body;
   readonly upload: Upload;
-  /** The beginning of the body, where it has been read and counted already, a piece at a time; `source` has the rest, if any. */
+  /** The beginning of the body, read and counted already; `source` has the rest. A piece is there until the next is asked for. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
   /** Opens the request to Glance, its head complete with framing. */
   readonly open: () => ClientRequest;
@@ -77,7 +77,7 @@ class Relay {
   /** Glance has said `100`: it has marked the image, and reads. */
   #begun = false;
   #reading = false;
-  /** The client waits until Glance has read. */
+  /** The client, or what is kept, waits until Glance has read. */
   #waiting = false;
   #bodyEnded = false;
   #done = false;
@@ -157,6 +157,7 @@ class Relay {
           this.#onWritable = resolve;
         });
         this.#onWritable = undefined;
+        if (this.#done) return; // before the next piece is read over one that is still on its way
       }
       this.#readSource();
     } catch (cause) {

@@ -11,7 +11,7 @@ import { ByteQueue } from "./byte-queue.js";
 import type { SpoolBudget, SpoolFull } from "./spool-budget.js";
 
 /** Bytes read from the file at once: while one is sent, the next is read. */
-const READ_BYTES = 512 * 1024;
+const READ_BYTES = 256 * 1024;
 
 export interface SpoolOptions {
   /** Where the file is. */
@@ -69,6 +69,7 @@ export class Spool {
   /** Everything kept, from the beginning. A piece is there until the next is asked for. @throws where the file cannot be read. */
   async *read(): AsyncGenerator<Buffer, void, undefined> {
     await this.#flushing;
+    this.#memory.trim();
     const bytes = Math.min(READ_BYTES, this.#fileBytes);
     let [reading, sent] = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
     let next = this.#readAt(0, reading);

@@ -1,5 +1,5 @@
 /** TLS on both sides, Unix sockets and IPv6: the same upload path over every kind of connection. */
-import { X509Certificate } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -8,11 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { sha256 } from "../support/bytes.js";
 import { createAuthority, type Authority, type Certificate } from "../support/certificates.js";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { Peer, connect, request } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
+import { CHUNKED, FILE, readSlowly, SIZE } from "./scene.js";
 
 describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
   let authority: Authority;
@@ -185,6 +187,23 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     expect(await proxy.metric('tls_certificate_expiry_timestamp_seconds{side="upstream"}')).toBeGreaterThan(
       0,
     );
+  });
+
+  it.each([
+    ["declared", {}],
+    ["spooled", { size: { unknown: "spool" }, spool: { dir: tmpdir(), memory: "256KiB" } }],
+  ] as const)("sends every byte over it as it was: %s", async (how, config) => {
+    const upstream = await startUpstream(createHttpsServer(await (await authority.issue("127.0.0.1")).pem()));
+    const proxy = await start(upstream, { ...config, upstream: { tls: { caFile: authority.certFile } } });
+    const seen = readSlowly(upstream);
+    const body = randomBytes(8 * 1024 * 1024 + 1);
+    const peer = await connect(proxy.port);
+    peer.sendHead("PUT", FILE, { ...CHUNKED, ...(how === "declared" ? { [SIZE]: body.length } : {}) });
+    for (let at = 0; at < body.length; at += 100_000) peer.sendChunk(body.subarray(at, at + 100_000));
+    peer.endChunks();
+    expect((await peer.response()).status).toBe(204);
+    expect(seen.digest()).toBe(sha256(body));
+    peer.destroy();
   });
 
   it("shows Glance a new certificate after a reload, also where a connection could have been shared", async () => {

@@ -1,5 +1,6 @@
 /** Several processes, one proxy: what is counted, shown and limited is the sum, and one that dies takes nothing with it. */
 import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -7,11 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
+import { sha256 } from "../support/bytes.js";
 import { createAuthority } from "../support/certificates.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { request, type Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { FILE, SIZE, useScene } from "./scene.js";
+import { FILE, readSlowly, SIZE, useScene } from "./scene.js";
 
 const KIB = 1024;
 const LABELS = 'operation="file",outcome="completed",size_source="header"';
@@ -121,6 +123,17 @@ describe("spool.maxTotal", () => {
     for (const upload of scene.upstream.uploads)
       expect(upload).toMatchObject({ bytes: 64 * KIB, complete: true });
     await expect.poll(() => command.metric("spool_bytes")).toBe(0);
+  });
+
+  test("is asked for while a body comes, of which not a byte is lost", async () => {
+    const command = await start({ ...env, GLANCE_SIZE_PROXY_SPOOL__MAX_TOTAL: "64MiB" });
+    const seen = readSlowly(scene.upstream);
+    const body = randomBytes(12 * KIB * KIB + 1);
+    const [peer] = await begin(command, 1);
+    for (let at = 0; at < body.length; at += 10_000) peer?.sendChunk(body.subarray(at, at + 10_000));
+    peer?.endChunks();
+    expect((await peer?.response())?.status).toBe(204);
+    expect(seen.digest()).toBe(sha256(body));
   });
 
   test("what a worker had reserved when it died is to be had again", async () => {

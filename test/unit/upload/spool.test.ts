@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { createQuota } from "../../../src/quota.js";
@@ -20,7 +21,7 @@ function createSpool(where = dir): { spool: Spool; budget: ReturnType<typeof cre
 
 async function content(spool: Spool): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const piece of spool.read()) pieces.push(piece);
+  for await (const piece of spool.read()) pieces.push(Buffer.from(piece)); // it is there until the next is asked for
   return Buffer.concat(pieces);
 }
 
@@ -58,6 +59,20 @@ test("takes more while the file is written, up to its memory, then lets wait", a
   expect(waiting).toBeInstanceOf(Promise);
   expect(await waiting).toBeUndefined();
   expect((await content(spool)).equals(patternedBytes(2002))).toBe(true);
+  await spool.close();
+});
+
+test("a piece that was read from the file is there until the next is asked for", async () => {
+  const { spool } = createSpool();
+  const bytes = patternedBytes(2 * 1024 * 1024);
+  expect(await spool.append(bytes)).toBeUndefined();
+  let at = 0;
+  for await (const piece of spool.read()) {
+    await setImmediate(); // the next is read meanwhile
+    expect(piece.equals(bytes.subarray(at, at + piece.length))).toBe(true);
+    at += piece.length;
+  }
+  expect(at).toBe(bytes.length);
   await spool.close();
 });
 
