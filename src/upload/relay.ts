@@ -119,7 +119,9 @@ class Relay {
     upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
     upstream.on("response", (answer) => this.#onAnswer(answer));
     // Also where Node says nothing else: an answer that switches protocols, for one.
-    upstream.on("close", () => this.#fail(toUpstreamError(new Error("closed without an answer"))));
+    upstream.on("close", () => {
+      if (!this.#done) this.#fail(toUpstreamError(new Error("closed without an answer")));
+    });
     upstream.on("drain", this.#onDrain);
   }
 
