@@ -32,9 +32,14 @@ const upstreamTls = z
   .strictObject({
     caFile: pemFile
       .optional()
-      .describe("Authorities that Glance's certificate may be of. Default: the system's."),
-    certFile: pemFile.optional().describe("Certificate that the proxy shows to Glance."),
-    keyFile: pemFile.optional().describe("Key of that certificate."),
+      .describe(
+        "Authorities that Glance's certificate may be of. Default: those that Node brings along, in most builds not the " +
+          "system's: name an authority of your own here. Read again on SIGHUP.",
+      ),
+    certFile: pemFile
+      .optional()
+      .describe("Certificate that the proxy shows to Glance. Read again on SIGHUP."),
+    keyFile: pemFile.optional().describe("Key of that certificate. Read again on SIGHUP."),
     servername: z
       .string()
       .min(1)
@@ -61,10 +66,20 @@ const listenTls = z
     clientCaFile: pemFile
       .optional()
       .describe(
-        "Authorities of client certificates; with it every client has to show one. Read again on SIGHUP.",
+        "Authorities of client certificates; with it every client has to show one. Wants `certFile`. Read again on SIGHUP.",
       ),
   })
-  .superRefine(wantsBoth);
+  .superRefine(wantsBoth)
+  .superRefine(({ certFile, clientCaFile }, context) => {
+    // Alone it would be ignored: plain HTTP, open to everybody, where only clients with a certificate were wanted.
+    if (clientCaFile !== undefined && certFile === undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["certFile"],
+        message: "missing: clientCaFile is of no use without certFile and keyFile",
+      });
+    }
+  });
 
 const upstream = z.strictObject({
   url: upstreamUrl.describe(
@@ -170,7 +185,9 @@ const rollback = z.strictObject({
     .describe("After an aborted upload, answer only once Glance has put the image back to `queued`."),
   timeout: durationMs
     .prefault("10s")
-    .describe("How long to wait for that; then the client is told that the image was not yet put back."),
+    .describe(
+      "How long to wait for that; then the client is told that the image was not yet put back. 0: the image is not looked at.",
+    ),
   interval: durationMs
     .refine((ms) => ms > 0)
     .meta({ takes: "a time above 0 with its unit, such as 100ms" })

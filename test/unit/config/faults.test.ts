@@ -26,6 +26,11 @@ const cases: [string, Sources, string][] = [
       "without user, query or fragment",
   ],
   [
+    "authorities of clients without a certificate to show them",
+    { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_LISTEN__TLS__CLIENT_CA_FILE: "/ca.pem" } },
+    "listen.tls.certFile: missing: clientCaFile is of no use without certFile and keyFile",
+  ],
+  [
     "an address without a port",
     { flags: { ...UPSTREAM.flags, listen: "localhost" } },
     'listen.address: "localhost" (--listen): takes HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292',
