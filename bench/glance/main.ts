@@ -21,7 +21,7 @@ import { measureAll, type Results } from "./rounds.js";
 const COMMAND = "npm run bench:glance";
 const USAGE = `${COMMAND} [-- OPTIONS]
 
-Without options: every size in three rounds, and the section in README.md is written.
+Without options: every size in five rounds, and the section in README.md is written.
 
   --sizes 64MiB,1GiB  these sizes only (whole MiB)
   --rounds N          in so many rounds
@@ -33,7 +33,7 @@ async function main(args: string[]): Promise<void> {
     args,
     options: {
       sizes: { type: "string", default: "64MiB,256MiB,1GiB" },
-      rounds: { type: "string", default: "3" },
+      rounds: { type: "string", default: "5" },
       readme: { type: "string" },
       help: { type: "boolean" },
     },
@@ -59,7 +59,7 @@ async function main(args: string[]): Promise<void> {
   const others = [...results.values()].flatMap((cells) => [...cells.values()].map((one) => one.othersCores));
   const conditions =
     `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ${await describeRun()}, ` +
-    `of which other programs took up to ${Math.max(...others).toFixed(1)} meanwhile. Times are the fastest of ${rounds} (of 1 ` +
+    `of which other programs took up to ${Math.max(...others).toFixed(1)} meanwhile. Times are medians of ${rounds} (of 1 ` +
     "where Glance does not learn a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
   const judged = expectationList(expectations);
   process.stdout.write(`\n${textTable(fullTable(results))}\n\n${conditions}\n\n${judged}\n`);
