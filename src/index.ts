@@ -31,12 +31,12 @@ export interface GlanceSizeProxy extends Middleware {
 
 /**
  * The proxy as Express middleware. It answers every request that reaches it, so it goes last; no body parser may stand
- * in front of it. Three things are the HTTP server's and thus yours (docs/middleware.md): `requestTimeout = 0`, or Node cuts
- * uploads after 300 s; `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; and
- * a `maxHeaderSize` large enough for Keystone's tokens.
+ * in front of it. What belongs to the HTTP server is yours (docs/middleware.md): `requestTimeout = 0`, or Node cuts uploads after
+ * 300 s; `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; a `maxHeaderSize` large
+ * enough for Keystone's tokens; and a `keepAliveTimeout` longer than that of a balancer in front.
  *
- * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `admin`,
- *   `shutdown` and `workers` mean nothing here.
+ * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `listen.tls`,
+ *   `admin`, `shutdown`, `workers`, `limits.maxHeaderSize` and `upload.relay` mean nothing here.
  * @throws ConfigError naming every key that is wrong.
  */
 export function createGlanceSizeProxy(

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# DevStack runs the local.sh beside stack.sh at its end: put this there, after `npm install --global glance-size-proxy`.
+# DevStack runs the local.sh beside stack.sh at its end: put this there, after `npm install --global ./glance-size-proxy-0.1.0.tgz`
+# (made by `npm pack`).
 # DevStack's Apache serves /image from Glance's uWSGI on a random port; here the proxy steps in between.
 set -euo pipefail
 
