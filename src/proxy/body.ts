@@ -10,6 +10,8 @@ export interface Body {
    * that nobody waits for any more; what still comes is read elsewhere.
    */
   readonly renew?: (() => void) | undefined;
+  /** Present where `renew` is. Called after `end`, when no piece is needed any more: the memory may serve another body. */
+  readonly release?: (() => void) | undefined;
   on(event: "data", listener: (piece: Buffer) => void): this;
   on(event: "end" | "close", listener: () => void): this;
   once(event: "end" | "close", listener: () => void): this;

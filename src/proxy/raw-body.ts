@@ -17,7 +17,7 @@ import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
-const READ_BYTES = 512 * 1024;
+export const READ_BYTES = 512 * 1024;
 /** Of what is kept, each read is copied, as soon as it fits into the memory of its spool. */
 const KEEP_READ_BYTES = 256 * 1024;
 /** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
@@ -29,8 +29,9 @@ const MAX_LARGE = 16;
 const DISCARD_BYTES = 64 * 1024;
 /** Smaller chunks are moved together: each piece costs a write. */
 const SMALL_BYTES = 4 * 1024;
-/** Read before anybody wants it, as Node does by its water mark. */
-export const READ_AHEAD_BYTES = 256 * 1024;
+/** So many buffers wait for the next body: fresh ones cost page faults, and V8 collects garbage because of them. */
+const MOST_IDLE = 16;
+const MOST_IDLE_LARGE = 2;
 
 /**
  * Takes the body of a request over; at once, while its event is being emitted, or never.
@@ -46,7 +47,13 @@ export type ClaimBody = (
 /** @throws Error where this Node has no such thing. */
 export function createRawBodies(server: Server): ClaimBody {
   const readInto = findReadInto();
-  const memories = { keep: new ReadMemory(KEEP_READ_BYTES, 0), send: new ReadMemory(READ_BYTES, MAX_LARGE) };
+  const memories = {
+    keep: { usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE) },
+    send: {
+      usual: new BufferPool(READ_BYTES, MOST_IDLE),
+      large: new BufferPool(LARGE_READ_BYTES, MOST_IDLE_LARGE),
+    },
+  };
   /** The request whose head has just ended, with what came behind it. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
 
@@ -106,61 +113,84 @@ function framingOf({ headers }: IncomingMessage): BodyFraming {
     : new ChunkedFraming();
 }
 
-/** What bodies are read into. */
-class ReadMemory {
-  /** Read into by all that is of no use: nobody looks at it. */
-  readonly discarded = Buffer.allocUnsafeSlow(DISCARD_BYTES);
-  #large = 0;
+/** What the bodies of one purpose are read into. */
+interface ReadMemory {
+  readonly usual: BufferPool;
+  /** Where it helps a body that flows. */
+  readonly large?: BufferPool;
+}
 
-  /** @param maxLarge so many large ones at once. */
+/** Read into by all that is of no use: nobody looks at it. */
+const nowhere = Buffer.allocUnsafeSlow(DISCARD_BYTES);
+
+class BufferPool {
+  readonly #idle: Buffer[] = [];
+  #taken = 0;
+
+  /**
+   * @param bytes of each.
+   * @param mostIdle kept for the next body; the others are left to be collected.
+   */
   constructor(
     private readonly bytes: number,
-    private readonly maxLarge: number,
+    private readonly mostIdle: number,
   ) {}
 
+  /** How many are in use. */
+  get taken(): number {
+    return this.#taken;
+  }
+
   take(): Buffer {
-    return Buffer.allocUnsafeSlow(this.bytes);
+    this.#taken += 1;
+    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.bytes);
   }
 
-  /** @returns undefined where enough are in use. */
-  takeLarge(): Buffer | undefined {
-    if (this.#large === this.maxLarge) return undefined;
-    this.#large += 1;
-    return Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
-  }
-
-  releaseLarge(): void {
-    this.#large -= 1;
+  /** @param buffer absent where what was read into it may still be on its way. */
+  release(buffer?: Buffer): void {
+    this.#taken -= 1;
+    if (buffer && this.#idle.length < this.mostIdle) this.#idle.push(buffer);
   }
 }
 
 class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
-  readonly #memory: ReadMemory;
   readonly #readInto: ReadInto;
-  /** What came before anybody wanted it. */
+  /** Used, and to be given back. */
+  readonly #held: { readonly pool: BufferPool; readonly buffer: Buffer }[] = [];
+  readonly #buffer: Buffer;
+  /** Where there is one to change to. */
+  #large: BufferPool | undefined;
+  /** Came before anybody wanted it: Node's, then what lies at the beginning of the buffer. */
   readonly #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #paused = true;
   #begun = false;
   #renewed = false;
-  #hasLarge = false;
   #readBytes = 0;
 
   constructor(socket: Socket, framing: BodyFraming, first: Buffer, memory: ReadMemory, readInto: ReadInto) {
     super();
     this.#socket = socket;
     this.#framing = framing;
-    this.#memory = memory;
     this.#readInto = readInto;
+    this.#large = memory.large;
+    this.#buffer = this.#hold(memory.usual);
     socket.once("close", () => {
-      this.#releaseLarge();
+      this.#letGo();
       this.emit("close");
     });
+    socket.removeAllListeners("data");
     // Read on, though not far: a client that leaves before its body is wanted is seen by that.
-    socket.removeAllListeners("data").on("data", this.#readAhead);
-    this.#readAhead(first);
+    readInto(socket, this.#buffer, this.#onRead);
+    const came = [first];
+    // Up to Node 24 all at once, on 26 piece by piece.
+    for (let piece; (piece = socket.read() as Buffer | null) !== null;) came.push(piece);
+    const bytes = came.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > this.#buffer.length) this.#ahead.push(...came);
+    else for (const piece of came) this.#readAhead(piece.copy(this.#buffer, this.#aheadBytes));
+    socket.resume();
   }
 
   get complete(): boolean {
@@ -193,29 +223,30 @@ class RawBody extends EventEmitter implements Body {
   readonly renew = (): void => {
     if (this.#renewed) return;
     this.#renewed = true;
-    this.#releaseLarge();
-    if (this.#begun) this.#readInto(this.#socket, this.#memory.discarded, this.#onRead);
+    if (this.#begun) this.#readInto(this.#socket, nowhere, this.#onRead);
   };
 
-  readonly #readAhead = (bytes: Buffer): void => {
-    if (bytes.length > 0) this.#ahead.push(bytes);
-    this.#aheadBytes += bytes.length;
-    if (this.#aheadBytes >= READ_AHEAD_BYTES) this.#socket.pause();
+  readonly release = (): void => {
+    for (const { pool, buffer } of this.#held.splice(0)) pool.release(buffer);
   };
+
+  #hold(pool: BufferPool): Buffer {
+    const buffer = pool.take();
+    this.#held.push({ pool, buffer });
+    return buffer;
+  }
+
+  /** Of memory that may still be on its way to somebody. */
+  #letGo(): void {
+    for (const { pool } of this.#held.splice(0)) pool.release();
+  }
 
   /** From here on the socket is read only when somebody resumes it. */
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
-    const buffer = this.#renewed ? this.#memory.discarded : this.#memory.take();
-    this.#readInto(this.#socket, buffer, this.#onRead);
-    this.#socket.off("data", this.#readAhead);
-    // Up to Node 24 all at once, on 26 piece by piece.
-    for (;;) {
-      const buffered = this.#socket.read() as Buffer | null;
-      if (buffered === null) break;
-      this.#ahead.push(buffered);
-    }
+    if (this.#aheadBytes > 0) this.#ahead.push(this.#buffer.subarray(0, this.#aheadBytes));
+    this.#readInto(this.#socket, this.#renewed ? nowhere : this.#buffer, this.#onRead);
   }
 
   #readWhatCameAhead(): void {
@@ -228,26 +259,30 @@ class RawBody extends EventEmitter implements Body {
 
   /** @returns whether to read on. */
   readonly #onRead = (bytes: number, buffer: Buffer): boolean => {
+    if (!this.#begun) return this.#readAhead(bytes);
     if (this.#paused && !this.#renewed) {
       this.#socket.destroy(); // nobody asked for these: what they were read over may still have been on its way
       return false;
     }
     this.#readBytes += bytes;
     this.#read(buffer.subarray(0, bytes));
-    if (this.#readBytes >= FLOWING_BYTES && !this.#hasLarge && !this.#renewed) this.#takeLarge();
+    if (this.#readBytes >= FLOWING_BYTES && !this.#renewed) this.#takeLarge();
     return !this.#paused;
   };
 
-  #takeLarge(): void {
-    const buffer = this.#memory.takeLarge();
-    if (buffer === undefined) return;
-    this.#hasLarge = true;
-    this.#readInto(this.#socket, buffer, this.#onRead);
+  /** @returns whether there is room for more. */
+  #readAhead(bytes: number): boolean {
+    this.#aheadBytes += bytes;
+    const room = this.#buffer.subarray(this.#aheadBytes);
+    if (room.length > 0) this.#readInto(this.#socket, room, this.#onRead);
+    return room.length > 0;
   }
 
-  #releaseLarge(): void {
-    if (this.#hasLarge) this.#memory.releaseLarge();
-    this.#hasLarge = false;
+  #takeLarge(): void {
+    const large = this.#large;
+    if (!large || large.taken >= MAX_LARGE) return;
+    this.#large = undefined;
+    this.#readInto(this.#socket, this.#hold(large), this.#onRead);
   }
 
   #read(bytes: Buffer): void {

@@ -4,7 +4,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Body } from "./body.js";
-import { createRawBodies, READ_AHEAD_BYTES, type ClaimBody } from "./raw-body.js";
+import { createRawBodies, READ_BYTES, type ClaimBody } from "./raw-body.js";
 
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
@@ -18,7 +18,7 @@ const UPLOADS = [
 ] as const;
 
 /** What comes behind it before the body is wanted, the socket has to keep. */
-const AHEAD = "1".repeat(READ_AHEAD_BYTES);
+const AHEAD = "1".repeat(READ_BYTES);
 
 /** @returns why not, or undefined where they can. */
 export async function checkRawBodies(): Promise<string | undefined> {
@@ -100,11 +100,11 @@ async function readParts(
   [second, third, fourth]: readonly [string, string, string],
   signal: AbortSignal,
 ): Promise<void> {
-  const take = async (): Promise<Buffer> => {
+  const take = async (): Promise<{ text: string; memory: ArrayBufferLike }> => {
     const next = once(body as never, "data", { signal }) as Promise<[Buffer]>;
     body.resume();
     const [piece] = await Promise.race([next, lost]);
-    return piece;
+    return { text: piece.toString(), memory: piece.buffer };
   };
   body.on("data", () => body.pause());
   const ended = once(body as never, "end", { signal });
@@ -113,16 +113,17 @@ async function readParts(
   });
   for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
   await send(client, second, signal);
-  const text = [await take(), await take()].join("");
+  const taken = [await take(), await take()];
   await send(client, third, signal);
-  const one = await take();
-  const memory = one.buffer;
-  const read = text + one.toString();
+  taken.push(await take());
   await send(client, fourth, signal);
-  const other = await take();
+  taken.push(await take());
   await ended;
-  if (read + other.toString() !== "onetwothreefour") throw new Error("another body was read than was sent");
-  if (other.buffer !== memory) throw new Error("each read takes memory of its own");
+  if (taken.map(({ text }) => text).join("") !== "onetwothreefour") {
+    throw new Error("another body was read than was sent");
+  }
+  if (new Set(taken.map(({ memory }) => memory)).size > 1)
+    throw new Error("each read takes memory of its own");
 }
 
 async function readAhead(

@@ -63,7 +63,9 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
         if (appended) return settleFull(appended);
         pending.shift();
       }
-      if (hasEnded && !isWaiting) settle({ kind: "whole" });
+      if (!hasEnded || isWaiting) return;
+      settle({ kind: "whole" });
+      source.release?.();
     };
     const waitFor = (appended: Promise<NoPlace | undefined>): void => {
       wait();

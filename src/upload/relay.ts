@@ -231,7 +231,8 @@ class Relay {
     this.#bodyEnded = true;
     if (!this.#upstream) this.#openUpstream();
     if (this.#holdBack) this.#write(this.#holdBack.release(), false);
-    this.#upstream?.end();
+    const { source } = this.#options;
+    this.#upstream?.end(() => source.release?.()); // with the kernel, all of it
     this.#silence.start();
   };
 

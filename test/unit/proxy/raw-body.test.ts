@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Socket, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Body } from "../../../src/proxy/body.js";
-import { createRawBodies, type ClaimBody } from "../../../src/proxy/raw-body.js";
+import { createRawBodies, READ_BYTES, type ClaimBody } from "../../../src/proxy/raw-body.js";
 import { connect, type Peer } from "../../support/raw-http.js";
 
 const MIB = 1024 * 1024;
@@ -87,6 +87,50 @@ test("so does the memory of those whose client leaves", async () => {
     await closed;
   }
   expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
+});
+
+/** @returns the memory that a small body lay in, whose second part comes when the first has been read. */
+async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory: ArrayBufferLike }> {
+  const { peer, found: body } = await begin(10, (request, response) => claim(request, response, purpose));
+  if (!body) throw new Error("the body was not taken over");
+  const seen: { text: string; memory: ArrayBufferLike }[] = [];
+  body.on("data", (piece) => seen.push({ text: piece.toString(), memory: piece.buffer }));
+  const ended = once(body as never, "end");
+  body.resume();
+  peer.send("first");
+  await vi.waitUntil(() => seen.length === 1);
+  peer.send("other");
+  await ended;
+  peer.destroy();
+  const [first, other] = seen;
+  expect([first?.text, other?.text]).toEqual(["first", "other"]);
+  expect(other?.memory).toBe(first?.memory);
+  return { body, memory: first?.memory as ArrayBufferLike };
+}
+
+test.each(["keep", "send"] as const)("memory is used again once it is released, to %s", async (purpose) => {
+  const one = await memoryOf(purpose);
+  one.body.release?.();
+  const another = await memoryOf(purpose);
+  expect(another.memory).toBe(one.memory);
+  const third = await memoryOf(purpose);
+  expect(third.memory).not.toBe(another.memory);
+});
+
+test("what comes before it is wanted fills the memory and is one piece; the client waits with the rest", async () => {
+  const { peer, found } = await begin(flowing.length, (request, response) => ({
+    socket: request.socket,
+    body: claimed(request, response),
+  }));
+  peer.send(flowing);
+  await vi.waitUntil(() => found.socket.bytesRead >= READ_BYTES);
+  const pieces: Buffer[] = [];
+  found.body.on("data", (piece) => pieces.push(Buffer.from(piece)));
+  const ended = once(found.body as never, "end");
+  found.body.resume();
+  await ended;
+  expect(pieces[0]).toHaveLength(READ_BYTES);
+  expect(Buffer.concat(pieces).equals(flowing)).toBe(true);
 });
 
 test("what is read in spite of a pause ends the connection, for it may lie over what is still needed", async () => {

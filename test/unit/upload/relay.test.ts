@@ -1,0 +1,87 @@
+/** Memory that a body was read into, and when the relay lets it serve another. All else of the relay is seen end to end. */
+import { EventEmitter, once } from "node:events";
+import { request } from "node:http";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Body } from "../../../src/proxy/body.js";
+import { relayBody, type RelayEnd } from "../../../src/upload/relay.js";
+import type { Upload } from "../../../src/upload/upload.js";
+import { startRecordingUpstream, type RecordingUpstream } from "../../support/recording-upstream.js";
+
+/** More than a connection holds. */
+const body = Buffer.alloc(32 * 1024 * 1024, "b");
+
+let upstream: RecordingUpstream;
+/** Once Glance has begun: it reads only when this is called. */
+let glanceReads: Promise<() => void>;
+beforeEach(async () => {
+  upstream = await startRecordingUpstream();
+  glanceReads = new Promise((resolve) => {
+    upstream.onUpload = (incoming, response) => {
+      incoming.pause();
+      incoming.once("end", () => response.writeHead(204).end());
+      response.writeContinue();
+      resolve(() => void incoming.resume());
+    };
+  });
+});
+afterEach(() => upstream.stop());
+
+class OnePiece extends EventEmitter implements Body {
+  complete = false;
+  destroyed = false;
+  readonly release = vi.fn();
+  readonly renew = vi.fn();
+
+  get readableEnded(): boolean {
+    return this.complete;
+  }
+  pause(): void {}
+  resume(): void {
+    if (this.complete) return;
+    this.complete = true;
+    this.emit("data", body);
+    this.emit("end");
+  }
+}
+
+function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
+  const upload: Pick<Upload, "declaredBytes" | "framingOut" | "receivedBytes" | "received" | "forwarded"> = {
+    declaredBytes,
+    framingOut: "content-length",
+    receivedBytes: 0,
+    received: () => {
+      upload.receivedBytes = body.length;
+    },
+    forwarded: () => undefined,
+  };
+  const headers = { "content-length": declaredBytes, expect: "100-continue" };
+  return relayBody({
+    source,
+    upload: upload as Upload,
+    open: () => request(`${upstream.url}/v2/images/one/file`, { method: "PUT", headers, agent: false }),
+    onContinue: () => undefined,
+    untilBegun: () => Promise.resolve(),
+    maxBytes: Number.POSITIVE_INFINITY,
+    idleMs: 60_000,
+    silenceMs: 60_000,
+  });
+}
+
+test("it serves another when Glance's connection has taken all of it", async () => {
+  const source = new OnePiece();
+  const end = relay(source, body.length);
+  const read = await glanceReads;
+  await once(source, "end");
+  await new Promise(setImmediate);
+  expect(source.release).not.toHaveBeenCalled();
+  read();
+  expect(await end).toMatchObject({ kind: "answered", early: false });
+  expect(source.release).toHaveBeenCalledOnce();
+});
+
+test("it never does after an upload that failed", async () => {
+  const source = new OnePiece();
+  expect(await relay(source, body.length + 1)).toMatchObject({ kind: "failed" });
+  expect(source.renew).toHaveBeenCalled();
+  expect(source.release).not.toHaveBeenCalled();
+});
