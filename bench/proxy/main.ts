@@ -11,10 +11,10 @@ import { expectationList } from "../expectation.js";
 import { describeMachine } from "../machine.js";
 import { writePage } from "../markdown.js";
 import { judge } from "./expectations.js";
-import { findPeers, ours, OURS } from "./peers.js";
+import { findPeers, NGINX_1M, ours, OURS } from "./peers.js";
 import { report } from "./report.js";
-import { measureAll, WARMED_UP, type Measured } from "./rounds.js";
-import { compileTraffic, type Traffic } from "./traffic.js";
+import { measureAll, WARMED_UP } from "./rounds.js";
+import { compileTraffic } from "./traffic.js";
 import { scaling, severalWorkers, workloads } from "./workloads.js";
 
 const COMMAND = "npm run bench";
@@ -24,7 +24,7 @@ const USAGE = `${COMMAND} [-- OPTIONS]
   --rounds N     in so many rounds (5)
   --output FILE  where the page is written (bench/RESULTS.md)
 `;
-/** How the cost grows is no comparison with others: fewer will do. */
+/** How the cost grows is no close comparison: fewer will do. */
 const MOST_SCALING_ROUNDS = 3;
 
 async function main(args: string[]): Promise<void> {
@@ -46,26 +46,22 @@ async function main(args: string[]): Promise<void> {
     const peers = await findPeers();
     const installed = peers.filter(({ version }) => version !== undefined);
     const measured = await measureAll(traffic, installed, workloads(mib), rounds);
-    const scaled = await measureScaling(traffic, mib, Math.min(rounds, MOST_SCALING_ROUNDS));
+    const scalingRounds = Math.min(rounds, MOST_SCALING_ROUNDS);
+    const growing = installed.filter(({ name }) => name === OURS || name === NGINX_1M);
+    const grown = await measureAll(traffic, growing, scaling(mib), scalingRounds);
+    const workers = [ours("1 worker"), ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" })];
+    const shared = await measureAll(traffic, workers, [severalWorkers(mib)], scalingRounds);
     const expectations = judge(measured);
     const conditions =
       `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ` +
       `Node ${process.versions.node}, ${describeMachine()}, plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. ${WARMED_UP}. ` +
       "Load generator, proxy and sink share the cores: compare figures of one run, as the ratios do.";
-    const page = report({ conditions, peers, measured, scaling: scaled, expectations });
+    const page = report({ conditions, peers, measured, grown, shared, expectations });
     await writePage(values.output, page);
     console.log(`\n${expectationList(expectations)}`);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
-}
-
-async function measureScaling(traffic: Traffic, mib: number, rounds: number): Promise<Measured[]> {
-  const workers = [ours("1 worker"), ours("2 workers", { GLANCE_SIZE_PROXY_WORKERS: "2" })];
-  return [
-    ...(await measureAll(traffic, [ours(OURS)], scaling(mib), rounds)),
-    ...(await measureAll(traffic, workers, [severalWorkers(mib)], rounds)),
-  ];
 }
 
 await runMain(main);

@@ -1,7 +1,7 @@
 /** The measurements as a page. Pure. */
 import { expectationList, type Expectation } from "../expectation.js";
 import { markdownTable } from "../table.js";
-import { OURS, type Candidate } from "./peers.js";
+import { NGINX_1M, OURS, type Candidate } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
 import { gibOf } from "./workloads.js";
 
@@ -11,11 +11,14 @@ export interface Page {
   /** Those that are not installed, too. */
   readonly peers: readonly Candidate[];
   readonly measured: readonly Measured[];
-  readonly scaling: readonly Measured[];
+  /** With size and number, this proxy beside nginx. */
+  readonly grown: readonly Measured[];
+  /** The same by one worker and by two. */
+  readonly shared: readonly Measured[];
   readonly expectations: readonly Expectation[];
 }
 
-export function report({ conditions, peers, measured, scaling, expectations }: Page): string {
+export function report({ conditions, peers, measured, grown, shared, expectations }: Page): string {
   const measuredPeers = peers.filter(({ version }) => version !== undefined);
   const missing = peers.filter(({ version }) => version === undefined).map(({ name }) => name);
   return [
@@ -25,7 +28,9 @@ export function report({ conditions, peers, measured, scaling, expectations }: P
     ...(missing.length > 0 ? [`Not installed: ${missing.join("; ")}.`] : []),
     ...measured.flatMap((one) => [`## ${one.workload.name}`, table(one), ...failures(one)]),
     "## How the cost of this proxy grows",
-    growth(scaling),
+    growth(grown),
+    "## Workers",
+    workers(shared),
     "## What is expected",
     expectationList(expectations),
   ].join("\n\n");
@@ -68,16 +73,32 @@ function perByte(one: Figures, gib: number): string[] {
   return [(one.cpuSeconds / gib).toFixed(2), ((gib * 1024) / one.seconds).toFixed(0), one.peakMiB.toFixed(0)];
 }
 
-function growth(scaling: readonly Measured[]): string {
-  const rows = scaling.flatMap(({ workload: { name, load }, figures }) =>
-    load.kind === "stream"
-      ? [...figures].map(([peer, one]) => [
-          peer === OURS ? name : `${name}, ${peer}`,
-          ...perByte(one, gibOf(load)),
-        ])
-      : [],
+function growth(grown: readonly Measured[]): string {
+  const rows = byStream(grown, (name, gib, figures) => {
+    const [mine, its] = [figures.get(OURS), figures.get(NGINX_1M)];
+    if (!mine) return [];
+    const compared = its
+      ? [(its.cpuSeconds / gib).toFixed(2), (mine.cpuSeconds / its.cpuSeconds).toFixed(2)]
+      : ["", ""];
+    return [[name, ...perByte(mine, gib), ...compared]];
+  });
+  return markdownTable([["Content-Length", ...PER_BYTE, `${NGINX_1M}: CPU s/GiB`, "our CPU / its"], ...rows]);
+}
+
+function workers(shared: readonly Measured[]): string {
+  const rows = byStream(shared, (name, gib, figures) =>
+    [...figures].map(([peer, one]) => [`${name}, ${peer}`, ...perByte(one, gib)]),
   );
   return markdownTable([["Content-Length", ...PER_BYTE], ...rows]);
+}
+
+function byStream(
+  measured: readonly Measured[],
+  rows: (name: string, gib: number, figures: ReadonlyMap<string, Figures>) => string[][],
+): string[][] {
+  return measured.flatMap(({ workload: { name, load }, figures }) =>
+    load.kind === "stream" ? rows(name, gibOf(load), figures) : [],
+  );
 }
 
 function failures({ figures }: Measured): string[] {

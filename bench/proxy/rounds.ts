@@ -2,7 +2,7 @@
 import { familyCpuSeconds, familyPeakBytes, restartFamilyPeak } from "../process.js";
 import type { Peer, Running } from "./peers.js";
 import type { Carried, Traffic } from "./traffic.js";
-import type { Workload } from "./workloads.js";
+import { gibOf, type Workload } from "./workloads.js";
 
 const MIB = 2 ** 20;
 
@@ -83,11 +83,12 @@ async function warmUp(traffic: Traffic, port: number, { load }: Workload): Promi
   if (load.kind === "requests") {
     await traffic.run(port, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
   } else if (load.kind === "stream") {
-    const streams = Math.ceil((load.mib * load.streams) / WARM_UP.mib);
+    const streams = Math.ceil((gibOf(load) * 1024) / WARM_UP.mib);
     await traffic.run(port, {
       ...load,
       mib: WARM_UP.mib,
       streams: Math.min(streams, WARM_UP.mostStreams),
+      each: 1,
     });
   }
 }

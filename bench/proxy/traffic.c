@@ -2,7 +2,8 @@
  * Both ends of the bench, as cheap as they can be, so that the proxy between them is what is measured.
  *
  *   traffic sink                                            prints its port; answers PUT with 204 and GET with a little JSON
- *   traffic stream PORT FRAMING MIB STREAMS PATH            FRAMING: length, chunked or declared (chunked, with the size header)
+ *   traffic stream PORT FRAMING MIB STREAMS EACH            so many uploads at once, each followed by others, EACH in all;
+ *                                                           FRAMING: length, chunked or declared (chunked, with the size header)
  *   traffic requests PORT METHOD BYTES CONNECTIONS COUNT    one after another on each kept-alive connection
  *
  * The last two print one line of JSON. One thread a connection, blocking calls; bodies are sent from page cache without a copy
@@ -185,13 +186,12 @@ static int read_success(struct reader *r) {
 }
 
 static struct {
-  int framed, file;
+  int framed, file, each;
   long mib, mib_bytes;
   char head[512];
 } streams;
 
-static void *stream(void *unused) {
-  (void)unused;
+static void upload(void) {
   struct reader r = {.fd = dial()};
   int ok = say(r.fd, streams.head);
   for (long sent = 0; ok && sent < streams.mib; sent += 1) {
@@ -201,12 +201,17 @@ static void *stream(void *unused) {
   if (ok && streams.framed) ok = say(r.fd, "0\r\n\r\n");
   if (!ok || !read_success(&r)) count_failure();
   close(r.fd);
-  return NULL;
 }
 
-static void run_streams(const char *framing, long mib, int count, const char *path) {
+static void *stream(void *unused) {
+  for (int i = 0; i < streams.each; i += 1) upload();
+  return unused;
+}
+
+static void run_streams(const char *framing, long mib, int count, int each) {
   streams.framed = strcmp(framing, "length") != 0;
   streams.mib = mib;
+  streams.each = each;
   streams.file = memfd_create("mib", 0);
   static char zeros[CHUNK];
   for (int chunk = 0; chunk < MIB / CHUNK; chunk += 1) {
@@ -216,7 +221,7 @@ static void run_streams(const char *framing, long mib, int count, const char *pa
   }
   streams.mib_bytes = lseek(streams.file, 0, SEEK_CUR);
   int n = snprintf(streams.head, sizeof streams.head,
-                   "PUT %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n", path);
+                   "PUT /v2/images/bench/file HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n");
   if (strcmp(framing, "declared") == 0)
     n += sprintf(streams.head + n, "x-openstack-image-size: %ld\r\n", mib * MIB);
   if (streams.framed) sprintf(streams.head + n, "Transfer-Encoding: chunked\r\n\r\n");
@@ -286,7 +291,7 @@ int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "sink") == 0) run_sink();
   if (argc != 7) return fprintf(stderr, "see the head of traffic.c\n"), 2;
   port = atoi(argv[2]);
-  if (strcmp(argv[1], "stream") == 0) run_streams(argv[3], atol(argv[4]), atoi(argv[5]), argv[6]);
+  if (strcmp(argv[1], "stream") == 0) run_streams(argv[3], atol(argv[4]), atoi(argv[5]), atoi(argv[6]));
   else run_requests(argv[3], atoi(argv[4]), atoi(argv[5]), atoi(argv[6]));
   return 0;
 }

@@ -44,7 +44,7 @@ export async function compileTraffic(directory: string): Promise<Traffic> {
       if (load.kind === "stall") return stall(port, load.connections);
       const numbers =
         load.kind === "stream"
-          ? ["stream", port, load.framing, load.mib, load.streams, "/v2/images/bench/file"]
+          ? ["stream", port, load.framing, load.mib, load.streams, load.each]
           : ["requests", port, load.method, load.bytes, load.connections, load.count];
       const { stdout } = await promisify(execFile)(program, numbers.map(String));
       return JSON.parse(stdout) as Carried;

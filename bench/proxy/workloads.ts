@@ -2,9 +2,12 @@
 export interface StreamLoad {
   readonly kind: "stream";
   readonly framing: "length" | "chunked" | "declared";
-  /** Of each. */
+  /** Of each upload. */
   readonly mib: number;
+  /** At once. */
   readonly streams: number;
+  /** One after another, in each stream. */
+  readonly each: number;
 }
 
 export type Load =
@@ -31,6 +34,7 @@ export function workloads(mib: number): Workload[] {
     framing,
     mib: Math.ceil(mib / streams),
     streams,
+    each: 1,
   });
   const requests = (method: "GET" | "PUT", bytes: number): Load => ({
     kind: "requests",
@@ -53,24 +57,29 @@ export function workloads(mib: number): Workload[] {
   ];
 }
 
-/** How the cost of this proxy grows: with the size of an upload, and with their number at once. */
+/** How the cost grows: with the size of an upload, and with their number at once. */
 export function scaling(mib: number): Workload[] {
-  const sizes = [1, 16, 256, 1024, 16 * 1024].filter((size) => size <= 4 * mib);
+  const sizes = [1, 4, 16, 256, 1024, 16 * 1024].filter((size) => size <= 4 * mib);
+  const size = Math.min(16, mib);
   return [
-    ...sizes.map((size) => parallel(size, Math.max(1, Math.floor(mib / 8 / size)))),
-    ...[1, 10, 100, 500].map((streams) => parallel(Math.ceil(mib / 2 / streams), streams)),
+    ...sizes.map((one) => several(one, 1, mib / 8)),
+    ...[10, 100, 500].map((streams) => several(size, streams, mib / 2)),
   ];
 }
 
 /** Streams enough for both of two workers. */
 export function severalWorkers(mib: number): Workload {
-  return parallel(Math.ceil(mib / 8), 8);
+  return several(Math.ceil(mib / 8), 8, mib);
 }
 
-function parallel(mib: number, streams: number): Workload {
-  return { name: `${streams} x ${mib} MiB`, load: { kind: "stream", framing: "length", mib, streams } };
+/** @param total MiB of all together; more only where one upload on each stream is. */
+function several(mib: number, streams: number, total: number): Workload {
+  const each = Math.max(1, Math.floor(total / mib / streams));
+  const name = `${mib} MiB, ${streams === 1 ? "one after another" : `${streams} at once`}`;
+  return { name, load: { kind: "stream", framing: "length", mib, streams, each } };
 }
 
-export function gibOf({ mib, streams }: StreamLoad): number {
-  return (mib * streams) / 1024;
+/** Of all its uploads. */
+export function gibOf({ mib, streams, each }: StreamLoad): number {
+  return (mib * streams * each) / 1024;
 }

@@ -34,7 +34,7 @@ describeWith(["cc", "haproxy", "nginx"], "npm run bench", () => {
         const rows = section.matchAll(/^\| (\w[^|]*?) +\|(?: +-?[\d.]+ +\|)+$/gm);
         expect(Array.from(rows, ([, peer]) => peer)).toEqual(PEERS);
       }
-      expect(growth).toMatch(/8 x 1 MiB, 2 workers/);
+      expect(growth).toMatch(/1 MiB, 8 at once, 2 workers/);
       expect(text.match(/: (holds|\*\*does not hold\*\*) \([\d.]+\)\.$/gm)).toHaveLength(15);
     },
     TIMEOUT_MS,
