@@ -51,10 +51,7 @@ export function createReadiness(upstream: Upstream, listens: () => boolean = () 
 /** Any HTTP answer will do: what Glance thinks of its stores or of Keystone is not the proxy's readiness. */
 export function glanceAnswers(upstream: Upstream): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = upstream.request("GET", "/versions", {
-      host: upstream.authority,
-      accept: "application/json",
-    });
+    const request = upstream.request("GET", "/versions", [{ name: "accept", value: "application/json" }]);
     const timer = setTimeout(() => request.destroy(), PROBE_TIMEOUT_MS);
     request.once("response", (response) => {
       resolve(true);

@@ -26,12 +26,15 @@ export interface AskedGlance {
 
 export function createAskedGlance(upstream: Upstream, token: string | undefined): AskedGlance {
   const open = (method: string, path: string, headers: Record<string, string>) =>
-    upstream.request(method, path, {
-      host: upstream.authority,
-      accept: "application/json",
-      ...(token === undefined ? {} : { "x-auth-token": token }),
-      ...headers,
-    });
+    upstream.request(
+      method,
+      path,
+      Object.entries({
+        accept: "application/json",
+        ...(token === undefined ? {} : { "x-auth-token": token }),
+        ...headers,
+      }).map(([name, value]) => ({ name, value })),
+    );
   return {
     async ask(method, path, { headers = {}, body = "" } = {}) {
       const length = body === "" ? {} : { "content-length": String(Buffer.byteLength(body)) };

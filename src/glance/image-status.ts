@@ -1,5 +1,5 @@
 /** Looking an image up in Glance, with the credentials of the client whose request it is about. */
-import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
+import type { HeaderLine } from "../proxy/request-head.js";
 import type { Upstream } from "../proxy/upstream.js";
 
 export type ImageLookUp =
@@ -21,15 +21,15 @@ const NOT_IDENTITY = /^(accept|content-|expect$|if-|range$|transfer-encoding$)/;
 export function lookUpImage(
   upstream: Upstream,
   imageId: string,
-  headers: OutgoingHeaders,
+  headers: readonly HeaderLine[],
   timeoutMs: number,
 ): Promise<ImageLookUp> {
   return new Promise((resolve) => {
-    const identity = Object.fromEntries(Object.entries(headers).filter(([name]) => !NOT_IDENTITY.test(name)));
-    const request = upstream.request("GET", `/v2/images/${encodeURIComponent(imageId)}`, {
+    const identity = headers.filter(({ name }) => !NOT_IDENTITY.test(name));
+    const request = upstream.request("GET", `/v2/images/${encodeURIComponent(imageId)}`, [
       ...identity,
-      accept: "application/json",
-    });
+      { name: "accept", value: "application/json" },
+    ]);
     const timer = setTimeout(() => request.destroy(), timeoutMs);
     request.once("close", () => {
       clearTimeout(timer);

@@ -11,14 +11,14 @@ export interface UploadView {
   readonly client: ClientKind;
   readonly sizeSource: SizeSource;
   /** Absent where nobody announced it. */
-  readonly declaredBytes?: number;
+  readonly declaredBytes?: number | undefined;
   readonly receivedBytes: number;
   readonly forwardedBytes: number;
   /** ISO 8601. */
   readonly startedAt: string;
   readonly durationSeconds: number;
   /** Absent while in flight. */
-  readonly outcome?: Outcome;
+  readonly outcome?: Outcome | undefined;
 }
 
 export interface UploadsSnapshot {

@@ -3,8 +3,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { requestIdOf } from "./answer.js";
 import type { Body } from "./body.js";
-import type { HeaderForwarder, OutgoingHeaders, Peer } from "./forwarded-headers.js";
-import { createRequestHead, type RequestHead } from "./request-head.js";
+import type { HeaderForwarder, Peer } from "./forwarded-headers.js";
+import { createRequestHead, type HeaderLine, type RequestHead } from "./request-head.js";
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -15,7 +15,7 @@ export interface Exchange {
   readonly peer: Peer;
   readonly requestId: string;
   /** @throws ProxyError `loop`. */
-  upstreamHeaders(): OutgoingHeaders;
+  upstreamHeaders(): readonly HeaderLine[];
   /** Tells a client that waits for it (`Expect: 100-continue`) to send its body; once. */
   sendContinue(): void;
 }

@@ -1,10 +1,7 @@
 /** The header lines that go on with a request: cleaned first, then the proxy's own. */
 import { BlockList, isIP } from "node:net";
 import { ProxyError } from "../proxy-error.js";
-import { endToEnd, type HeaderLine, type RequestHead } from "./request-head.js";
-
-/** As `http.request` takes them; names in lower case. */
-export type OutgoingHeaders = Record<string, string | string[]>;
+import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
 
 export interface Peer {
   /** Address of whoever opened the connection; absent once it is gone. */
@@ -17,7 +14,7 @@ export interface HeaderForwarder {
    * @returns the headers for Glance: `Host` preserved, hop-by-hop and ambiguous ones gone, the way they came recorded.
    * @throws ProxyError `loop` where this very instance has seen the request before.
    */
-  forRequest(head: RequestHead, httpVersion: string, peer: Peer): OutgoingHeaders;
+  forRequest(head: RequestHead, httpVersion: string, peer: Peer): readonly HeaderLine[];
   /** @returns the flat list of header lines for the client. */
   forResponse(rawHeaders: readonly HeaderLine[], httpVersion: string): string[];
 }
@@ -43,51 +40,40 @@ export function createHeaderForwarder(
         );
       }
       const believed = peer.address !== undefined && trusted(peer.address);
-      const headers = collect(
-        endToEnd(head.lines).filter(({ name }) => {
-          // WSGI cannot tell `Content_Length` from `Content-Length`: under uWSGI, Glance takes the one for the other.
-          if (name.includes("_")) onDropped(name);
-          return !name.includes("_") && name !== "expect" && (believed || !isForwarding(name));
-        }),
-      );
+      const kept = endToEnd(head.lines).filter(({ name }) => {
+        // WSGI cannot tell `Content_Length` from `Content-Length`: under uWSGI, Glance takes the one for the other.
+        if (name.includes("_")) onDropped(name);
+        return !name.includes("_") && name !== "expect" && (believed || !isForwarding(name));
+      });
+      const lines = kept.filter(({ name }) => !CONTINUED.has(name));
+      const say = (name: string, value: string): void => void lines.push({ name, value });
+      const isSaid = (name: string): boolean => valuesOf(kept, name).length > 0;
+      const goOn = (name: string, value: string): void =>
+        say(name, [...valuesOf(kept, name), value].join(", "));
       const from = peer.address ?? "unknown";
       const proto = peer.encrypted ? "https" : "http";
-      append(headers, "x-forwarded-for", from);
-      headers["x-forwarded-proto"] ??= proto;
+      goOn("x-forwarded-for", from);
+      if (!isSaid("x-forwarded-proto")) say("x-forwarded-proto", proto);
       const [host] = head.values("host");
-      if (host !== undefined) headers["x-forwarded-host"] ??= host;
-      if (headers["forwarded"] !== undefined) {
-        append(headers, "forwarded", `for=${isIP(from) === 6 ? `"[${from}]"` : from};proto=${proto}`);
-      }
-      append(headers, "via", `${httpVersion} ${instance}`);
-      return headers;
+      if (host !== undefined && !isSaid("x-forwarded-host")) say("x-forwarded-host", host);
+      if (isSaid("forwarded"))
+        goOn("forwarded", `for=${isIP(from) === 6 ? `"[${from}]"` : from};proto=${proto}`);
+      goOn("via", `${httpVersion} ${instance}`);
+      return lines;
     },
     forResponse(lines, httpVersion) {
-      const flat = endToEnd(lines)
-        .filter(({ name }) => name !== "via")
-        .flatMap(({ name, value }) => [name, value]);
-      const via = lines.filter(({ name }) => name === "via").map(({ value }) => value);
-      return [...flat, "via", [...via, `${httpVersion} ${instance}`].join(", ")];
+      const flat = flatten(endToEnd(lines).filter(({ name }) => name !== "via"));
+      flat.push("via", [...valuesOf(lines, "via"), `${httpVersion} ${instance}`].join(", "));
+      return flat;
     },
   };
 }
 
+/** One line each, to which every proxy adds. */
+const CONTINUED = new Set(["forwarded", "via", "x-forwarded-for"]);
+
 function isForwarding(name: string): boolean {
   return name === "forwarded" || name.startsWith("x-forwarded-");
-}
-
-function collect(lines: readonly HeaderLine[]): OutgoingHeaders {
-  const headers: OutgoingHeaders = {};
-  for (const { name, value } of lines) {
-    const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat();
-  }
-  return headers;
-}
-
-function append(headers: OutgoingHeaders, name: string, value: string): void {
-  const before = headers[name];
-  headers[name] = before === undefined ? value : [before, value].flat().join(", ");
 }
 
 function parseTrust(trust: readonly string[]): (address: string) => boolean {

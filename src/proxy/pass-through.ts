@@ -16,6 +16,7 @@ import { invalidStatusLine } from "./answer-head.js";
 import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
 import { guardContentLength } from "./request-guard.js";
+import type { HeaderLine } from "./request-head.js";
 import {
   toUpstreamError,
   truncatedAnswer,
@@ -51,7 +52,7 @@ export function createPassThrough(
   return (exchange, path) => {
     const { request, response, head } = exchange;
     guardContentLength(head);
-    const headers = exchange.upstreamHeaders();
+    const headers = collect(exchange.upstreamHeaders());
     // Node frames a GET's body only where it is told to.
     if (head.values("transfer-encoding").length > 0) headers["transfer-encoding"] = "chunked";
     request.headers = headers;
@@ -153,6 +154,16 @@ function isRepeatable({ request, head }: Exchange): boolean {
     head.values("transfer-encoding").length === 0 &&
     head.values("content-length").every((length) => length === "0")
   );
+}
+
+/** As `IncomingMessage.headers`, but that each line stays one. */
+function collect(lines: readonly HeaderLine[]): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const { name, value } of lines) {
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
 }
 
 function isReset(cause: unknown): boolean {

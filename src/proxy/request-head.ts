@@ -18,10 +18,21 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     lines.push({ name: (rawHeaders[index] ?? "").toLowerCase(), value: rawHeaders[index + 1] ?? "" });
   }
-  return {
-    lines,
-    values: (name) => lines.filter((line) => line.name === name).map((line) => line.value),
-  };
+  return { lines, values: (name) => valuesOf(lines, name) };
+}
+
+/** As Node's HTTP takes them: name, value, name, value ... */
+export function flatten(lines: readonly HeaderLine[]): string[] {
+  const flat: string[] = [];
+  for (const { name, value } of lines) flat.push(name, value);
+  return flat;
+}
+
+/** Every value given under a name, in order. */
+export function valuesOf(lines: readonly HeaderLine[], name: string): readonly string[] {
+  const values: string[] = [];
+  for (const line of lines) if (line.name === name) values.push(line.value);
+  return values;
 }
 
 /** RFC 9110, section 7.6.1, with the older names still in use. */

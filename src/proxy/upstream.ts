@@ -1,13 +1,13 @@
 /** How to reach Glance: one place for its address, connection and the names of its failures. */
 import { Agent as HttpAgent, request as httpRequest, type AgentOptions, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { isIP, type Socket } from "node:net";
+import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import { readCredentials, type Credentials } from "../tls/credentials.js";
-import type { OutgoingHeaders } from "./forwarded-headers.js";
+import { flatten, valuesOf, type HeaderLine } from "./request-head.js";
 
 /** So long a shared connection may be idle, milliseconds: shorter than what servers grant, of which Apache's 5 s are the least. */
 const KEEP_ALIVE_MS = 4_000;
@@ -25,12 +25,13 @@ export interface Upstream {
   readonly target: Place;
   /** @param connection of its own, or `shared` with requests before and after it: for such as may be sent twice. */
   agent(connection: "own" | "shared"): HttpAgent;
-  /** Its `Host`, for requests of the proxy's own. */
-  readonly authority: string;
   /** A path of Glance's, below that of `upstream.url`. */
   path(path: string): string;
-  /** Opens a request on a connection of its own; nothing is sent before the first `write`, `end` or `flushHeaders`. */
-  request(method: string, path: string, headers: OutgoingHeaders): ClientRequest;
+  /**
+   * Opens a request on a connection of its own; nothing is sent before the first `write`, `end` or `flushHeaders`.
+   * @param lines `Host` is Glance's own where it is not among them.
+   */
+  request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest;
   /** What is shown to Glance; for the metric of its expiry. */
   credentials(): Credentials;
   /** Reads the files of `upstream.tls` again, for new connections. @throws ConfigError, and keeps what it had. */
@@ -44,8 +45,10 @@ class ConnectTimeout extends Error {
 /** @throws ConfigError where a file of `upstream.tls` cannot be used. */
 export function createUpstream(config: Config["upstream"]): Upstream {
   const place = placeOf(config.url);
-  const base = place.socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
-  const secure = place.protocol === "https:";
+  const { protocol, host, port, socketPath } = place;
+  const base = socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
+  const authority = socketPath === undefined ? config.url.host : "localhost";
+  const secure = protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
   const createAgent = (options: AgentOptions): HttpAgent => {
     const agent = secure
@@ -60,6 +63,9 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   };
   // A kept-alive connection that Glance closes at the wrong moment could lose an upload.
   const own = createAgent({ keepAlive: false });
+  // An agent has work with every request, and it pays for TLS alone, whose sessions it keeps.
+  const agent = secure ? own : undefined;
+  const createConnection = secure ? undefined : connectPlain(place, config.connectTimeout);
   const createShared = (): HttpAgent =>
     distrustIdle(createAgent({ keepAlive: true, timeout: KEEP_ALIVE_MS }));
   let shared = createShared();
@@ -67,9 +73,25 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   return {
     target: place,
     agent: (connection) => (connection === "own" ? own : shared),
-    authority: place.socketPath === undefined ? config.url.host : "localhost",
     path: (path) => base + path,
-    request: (method, path, headers) => request({ ...place, agent: own, method, path: base + path, headers }),
+    request(method, path, lines) {
+      const headers = flatten(lines);
+      if (valuesOf(lines, "host").length === 0) headers.push("host", authority);
+      headers.push("connection", "close");
+      // Each by its name: of an object that is spread V8 makes a new kind of object every time.
+      const options = {
+        protocol,
+        host,
+        port,
+        socketPath,
+        agent,
+        createConnection,
+        method,
+        path: base + path,
+        headers,
+      };
+      return request(options);
+    },
     credentials: () => credentials,
     reload() {
       if (!secure) return;
@@ -97,17 +119,22 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
 }
 
+function connectPlain({ host, port, socketPath }: Place, timeoutMs: number): () => Socket {
+  const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
+  // Options that `connect` would copy into the socket live long in V8, and all that hangs on them.
+  return () => limitConnecting(new Socket().setNoDelay().connect(to), timeoutMs);
+}
+
 function connectInTime(
   agent: HttpAgent,
   timeoutMs: number,
   credentials: (() => Credentials) | undefined,
 ): HttpAgent["createConnection"] {
-  const connect = agent.createConnection.bind(agent);
+  const open = agent.createConnection.bind(agent);
   return (options, callback) => {
     // Copies live long in V8, and all that hangs on them: plain HTTP does without.
-    const connection = connect(credentials ? { ...options, ...credentials() } : options, callback);
-    if (connection && timeoutMs > 0) limitConnecting(connection, timeoutMs);
-    return connection;
+    const connection = open(credentials ? { ...options, ...credentials() } : options, callback);
+    return connection && limitConnecting(connection, timeoutMs);
   };
 }
 
@@ -130,7 +157,9 @@ function destroy(this: Duplex): void {
   this.destroy();
 }
 
-function limitConnecting(connection: Duplex, timeoutMs: number): void {
+/** @param timeoutMs 0: as long as it takes. */
+function limitConnecting<Connection extends Duplex>(connection: Connection, timeoutMs: number): Connection {
+  if (timeoutMs === 0) return connection;
   const timer = setTimeout(
     () => connection.destroy(new ConnectTimeout(`not connected after ${timeoutMs} ms`)),
     timeoutMs,
@@ -138,6 +167,7 @@ function limitConnecting(connection: Duplex, timeoutMs: number): void {
   const stop = (): void => clearTimeout(timer);
   onceConnected(connection, stop);
   connection.once("close", stop);
+  return connection;
 }
 
 /** Calls back when a connection that is being opened is ready for data, its TLS handshake included. */

@@ -6,8 +6,8 @@ import type { Operation } from "../glance/request-target.js";
 import { ProxyError, toProxyError } from "../proxy-error.js";
 import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
-import type { OutgoingHeaders } from "../proxy/forwarded-headers.js";
 import type { ClaimBody } from "../proxy/raw-body.js";
+import type { HeaderLine } from "../proxy/request-head.js";
 import { truncatedAnswer, upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import type { Quota } from "../quota.js";
 import {
@@ -176,7 +176,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     exchange: Exchange,
     target: UploadTarget,
     upload: Upload,
-    headers: OutgoingHeaders,
+    headers: readonly HeaderLine[],
     rollback: Rollback,
     kept: AsyncIterable<Buffer> | undefined,
   ): Promise<RelayEnd> {
@@ -270,18 +270,16 @@ function spoolFull(why: SpoolFull, bytes: number): ProxyError {
 
 /** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
 function uploadHeaders(
-  headers: OutgoingHeaders,
+  headers: readonly HeaderLine[],
   declaredBytes: number | undefined,
   framing: Framing,
-): OutgoingHeaders {
-  const { "content-length": length, [SIZE_HEADER]: size, ...rest } = headers;
-  const empty = framing === "content-length" && declaredBytes === 0;
-  return {
-    ...rest,
-    ...(declaredBytes === undefined ? {} : { [SIZE_HEADER]: String(declaredBytes) }),
-    ...(framing === "content-length"
-      ? { "content-length": String(declaredBytes) }
-      : { "transfer-encoding": "chunked" }),
-    ...(empty ? {} : { expect: "100-continue" }),
-  };
+): HeaderLine[] {
+  const lines = headers.filter(({ name }) => name !== "content-length" && name !== SIZE_HEADER);
+  const say = (name: string, value: string): void => void lines.push({ name, value });
+  if (declaredBytes !== undefined) say(SIZE_HEADER, String(declaredBytes));
+  if (framing === "content-length") say("content-length", String(declaredBytes));
+  else say("transfer-encoding", "chunked");
+  const isEmpty = framing === "content-length" && declaredBytes === 0;
+  if (!isEmpty) say("expect", "100-continue");
+  return lines;
 }

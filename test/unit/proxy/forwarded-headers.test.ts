@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { createHeaderForwarder } from "../../../src/proxy/forwarded-headers.js";
-import { createRequestHead } from "../../../src/proxy/request-head.js";
+import { createRequestHead, valuesOf } from "../../../src/proxy/request-head.js";
 
 const INSTANCE = "glance-size-proxy-0123abcd";
 
@@ -15,11 +15,14 @@ interface Case {
 function forward(rawHeaders: readonly string[], options: Case = {}) {
   const { trust = [], encrypted = false, httpVersion = "1.1", onDropped = () => undefined } = options;
   const address = "address" in options ? options.address : "192.0.2.7";
-  return createHeaderForwarder(INSTANCE, trust, onDropped).forRequest(
-    createRequestHead(rawHeaders),
-    httpVersion,
-    { address, encrypted },
-  );
+  const forwarder = createHeaderForwarder(INSTANCE, trust, onDropped);
+  const lines = forwarder.forRequest(createRequestHead(rawHeaders), httpVersion, { address, encrypted });
+  const headers: Record<string, string | string[]> = {};
+  for (const { name } of lines) {
+    const values = valuesOf(lines, name);
+    headers[name] = values.length === 1 ? String(values[0]) : [...values];
+  }
+  return headers;
 }
 
 const CLAIMED = [
