@@ -172,9 +172,9 @@ const upload = z.strictObject({
     .enum(["auto", "raw", "stream"])
     .prefault("auto")
     .describe(
-      "How bodies are read. `auto`: large ones of a declared size and those that are spooled, on plain-TCP connections, from the " +
-        "socket itself, for far less CPU time, where a check at the start shows that this Node allows it. `raw`: small ones " +
-        "too. `stream`: none. The metric `relay_info` tells which it is.",
+      "How bodies are read. `auto`: those of 1 MiB and more or of an unknown size, on plain-TCP connections, from the socket " +
+        "itself, for far less CPU time, where a check at the start shows that this Node allows it. `raw`: small ones too. " +
+        "`stream`: none. The metric `relay_info` tells which it is.",
     ),
 });
 

@@ -200,13 +200,11 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     return source === "unknown" && size.unknown === "spool";
   }
 
-  /** A connection cannot be used again whose body was claimed, and the memory it is read into is had for it alone. */
+  /** A connection cannot be used again whose body was claimed. Of unknown size are most often snapshots and volumes: large ones. */
   function claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
     if (isToBeKept(declared)) return "keep";
-    const { bytes } = declared;
-    return bytes !== undefined && bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES)
-      ? "send"
-      : undefined;
+    const { bytes = LARGE_BYTES } = declared;
+    return bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES) ? "send" : undefined;
   }
 
   function checkLimits(declared: DeclaredSize): void {

@@ -19,13 +19,18 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect(seen.digest()).toBe(sha256(body));
   });
 
-  test.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
-    const seen = readSlowly(scene.upstream);
-    const peer = await scene.startUpload({ [SIZE]: body.length });
-    for (let at = 0; at < body.length; at += size) peer.sendChunk(body.subarray(at, at + size));
-    peer.endChunks();
-    expect((await peer.response()).status).toBe(204);
-    expect(seen.digest()).toBe(sha256(body));
+  describe.each([
+    ["whose size is told", { [SIZE]: body.length }],
+    ["whose size nobody tells", {}],
+  ])("%s", (_, headers) => {
+    test.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
+      const seen = readSlowly(scene.upstream);
+      const peer = await scene.startUpload(headers);
+      for (let at = 0; at < body.length; at += size) peer.sendChunk(body.subarray(at, at + size));
+      peer.endChunks();
+      expect((await peer.response()).status).toBe(204);
+      expect(seen.digest()).toBe(sha256(body));
+    });
   });
 
   test("a trickle of pieces too small for Glance's connection to push back", async () => {
@@ -99,7 +104,7 @@ test("what is on its way to a Glance that refuses is not overwritten by what sti
   expect(await peer.response()).toMatchObject({ status: 413, text: "no!!" });
 });
 
-test("it is used for large uploads alone, and says so", async () => {
+test("it is used for uploads that are large, or may be, and says so", async () => {
   expect(await scene.proxy.metric('relay_info{relay="raw"}')).toBe(1);
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send("hello");
@@ -107,6 +112,8 @@ test("it is used for large uploads alone, and says so", async () => {
   peer.sendHead("PUT", FILE, { "Content-Length": MIB }).send(body.subarray(0, MIB));
   expect((await peer.response()).headers["connection"]).toBe("close");
   expect(await peer.closed()).toBe("fin");
+  const undeclared = (await scene.startUpload()).sendChunk("hello").endChunks();
+  expect((await undeclared.response()).headers["connection"]).toBe("close");
 });
 
 test("upload.relay: stream turns it off", async () => {
