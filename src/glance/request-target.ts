@@ -77,6 +77,7 @@ function decodeOnce(path: string): string | undefined {
 
 /** Glance's router (python-routes) lets a `_method` in the query replace the method; it splits at `&` and `;`. */
 function overridesMethod(query: string): boolean {
+  if (query === "") return false; // most often so
   return query
     .slice(1)
     .split(/[&;]/)

@@ -27,10 +27,14 @@ export interface UploadsSnapshot {
   readonly finished: readonly UploadView[];
 }
 
+interface Viewed {
+  view(): UploadView;
+}
+
 export interface UploadsRegistry {
-  add(upload: { view(): UploadView }): void;
+  add(upload: Viewed): void;
   /** Moves an upload to the finished ones. */
-  finish(upload: { view(): UploadView }): void;
+  finish(upload: Viewed): void;
   /** Resolves when none is in flight. */
   whenEmpty(): Promise<void>;
   snapshot(): UploadsSnapshot;
@@ -38,8 +42,8 @@ export interface UploadsRegistry {
 
 /** @param keep how many finished uploads are remembered, newest first. */
 export function createUploadsRegistry(keep = 100): UploadsRegistry {
-  const inFlight = new Set<{ view(): UploadView }>();
-  const finished: UploadView[] = [];
+  const inFlight = new Set<Viewed>();
+  const finished: Viewed[] = [];
   let waiting: (() => void)[] = [];
   return {
     add(upload) {
@@ -51,7 +55,7 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
         for (const resolve of waiting) resolve();
         waiting = [];
       }
-      finished.unshift(upload.view());
+      finished.unshift(upload);
       finished.length = Math.min(finished.length, keep);
     },
     whenEmpty: () =>
@@ -59,6 +63,10 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
         if (inFlight.size === 0) resolve();
         else waiting.push(resolve);
       }),
-    snapshot: () => ({ inFlight: [...inFlight].map((upload) => upload.view()), finished: [...finished] }),
+    snapshot: () => ({ inFlight: [...inFlight].map(viewOf), finished: finished.map(viewOf) }),
   };
+}
+
+function viewOf(upload: Viewed): UploadView {
+  return upload.view();
 }

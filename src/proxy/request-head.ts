@@ -55,9 +55,8 @@ const MESSAGE_ITSELF = new Set(["content-length", "host"]);
 /** The lines that may cross a proxy. */
 export function endToEnd(lines: readonly HeaderLine[]): HeaderLine[] {
   const named = new Set(
-    lines
-      .filter((line) => line.name === "connection")
-      .flatMap((line) => line.value.toLowerCase().split(","))
+    valuesOf(lines, "connection")
+      .flatMap((value) => value.toLowerCase().split(","))
       .map((name) => name.trim()),
   );
   return lines.filter(({ name }) => !HOP_BY_HOP.has(name) && (!named.has(name) || MESSAGE_ITSELF.has(name)));
