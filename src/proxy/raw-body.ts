@@ -15,6 +15,7 @@ import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
+import { BufferPool } from "./buffer-pool.js";
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 export const READ_BYTES = 512 * 1024;
@@ -29,7 +30,7 @@ const MAX_LARGE = 16;
 const DISCARD_BYTES = 64 * 1024;
 /** Smaller chunks are moved together: each piece costs a write. */
 const SMALL_BYTES = 4 * 1024;
-/** So many buffers wait for the next body: fresh ones cost page faults, and V8 collects garbage because of them. */
+/** So many buffers wait for the next body. */
 const MOST_IDLE = 16;
 const MOST_IDLE_LARGE = 2;
 
@@ -122,36 +123,6 @@ interface ReadMemory {
 
 /** Read into by all that is of no use: nobody looks at it. */
 const nowhere = Buffer.allocUnsafeSlow(DISCARD_BYTES);
-
-class BufferPool {
-  readonly #idle: Buffer[] = [];
-  #taken = 0;
-
-  /**
-   * @param bytes of each.
-   * @param mostIdle kept for the next body; the others are left to be collected.
-   */
-  constructor(
-    private readonly bytes: number,
-    private readonly mostIdle: number,
-  ) {}
-
-  /** How many are in use. */
-  get taken(): number {
-    return this.#taken;
-  }
-
-  take(): Buffer {
-    this.#taken += 1;
-    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.bytes);
-  }
-
-  /** @param buffer absent where what was read into it may still be on its way. */
-  release(buffer?: Buffer): void {
-    this.#taken -= 1;
-    if (buffer && this.#idle.length < this.mostIdle) this.#idle.push(buffer);
-  }
-}
 
 class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
