@@ -6,7 +6,7 @@ import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
 import { trackConnections } from "./proxy/connections.js";
 import { answerParseErrors } from "./proxy/parse-error.js";
-import { createRawBodies, type ClaimBody } from "./proxy/raw-body.js";
+import { createRawBodies, leastRawBytes, type ClaimBody } from "./proxy/raw-body.js";
 import { checkRawBodies } from "./proxy/raw-check.js";
 import { expiryOf } from "./tls/credentials.js";
 
@@ -77,7 +77,7 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
   return {
     async listen() {
       const relayReason = await whyNotRaw(config);
-      if (relayReason === undefined) claimBody = createRawBodies(server);
+      if (relayReason === undefined) claimBody = createRawBodies(server, leastRawBytes(config.upload.relay));
       const relay = relayReason === undefined ? "raw" : "stream";
       observers.metrics.relayChosen(relay);
       const listen = await listener.listen();

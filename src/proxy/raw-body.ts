@@ -45,8 +45,16 @@ export type ClaimBody = (
   purpose: "keep" | "send",
 ) => Body | undefined;
 
-/** @throws Error where this Node has no such thing. */
-export function createRawBodies(server: Server): ClaimBody {
+/** From how many bytes on a body is worth taking over, by `upload.relay`: its connection cannot be used again. */
+export function leastRawBytes(relay: "auto" | "raw" | "stream"): number {
+  return relay === "raw" ? 0 : 1024 * 1024;
+}
+
+/**
+ * @param leastBytes a body of a shorter `Content-Length` is left to the parser from the beginning.
+ * @throws Error where this Node has no such thing.
+ */
+export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   const readInto = findReadInto();
   const memories = {
     keep: { usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE) },
@@ -68,7 +76,7 @@ export function createRawBodies(server: Server): ClaimBody {
     socket.off("data", parse as () => void);
     socket.on("data", (bytes: Buffer) => {
       const head = headBytes(bytes);
-      if (head === 0) return void parsed(bytes);
+      if (head === 0 || lengthIn(bytes.subarray(0, head)) < leastBytes) return void parsed(bytes);
       // Only a request that begins with the very last byte of an empty line has its body right behind it.
       if (!parsed(bytes.subarray(0, head - 1))) return unread(socket, bytes.subarray(head - 1));
       const rest = bytes.subarray(head);
@@ -95,12 +103,19 @@ export function createRawBodies(server: Server): ClaimBody {
 
 const PUT = Buffer.from("PUT ");
 const HEAD_END = Buffer.from("\r\n\r\n");
+const CONTENT_LENGTH = /\r\ncontent-length: ?([0-9]+)\r\n/i;
 
 /** @returns how many bytes the head of an upload takes, where one begins and ends here; else 0. */
 function headBytes(bytes: Buffer): number {
   if (bytes.length < PUT.length || bytes.compare(PUT, 0, PUT.length, 0, PUT.length) !== 0) return 0;
   const end = bytes.indexOf(HEAD_END);
   return end === -1 ? 0 : end + HEAD_END.length;
+}
+
+/** @returns what such a head says of its body; as far as this can see, it may be large. */
+function lengthIn(head: Buffer): number {
+  const length = CONTENT_LENGTH.exec(head.toString("latin1"))?.[1];
+  return length === undefined ? Number.POSITIVE_INFINITY : Number(length);
 }
 
 /** For a connection whose parser has to wait: it comes again when the connection goes on. One that was refused is not read. */

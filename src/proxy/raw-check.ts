@@ -25,7 +25,7 @@ export async function checkRawBodies(): Promise<string | undefined> {
   const server = createServer();
   const signal = AbortSignal.timeout(PATIENCE_MS);
   try {
-    const claim = createRawBodies(server);
+    const claim = createRawBodies(server, 0);
     server.listen({ port: 0, host: "127.0.0.1", exclusive: true }); // not shared with other workers
     await once(server, "listening", { signal });
     for (const { framing, parts } of UPLOADS) {

@@ -6,7 +6,7 @@ import type { Operation } from "../glance/request-target.js";
 import { ProxyError, toProxyError } from "../proxy-error.js";
 import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
-import type { ClaimBody } from "../proxy/raw-body.js";
+import { leastRawBytes, type ClaimBody } from "../proxy/raw-body.js";
 import type { HeaderLine } from "../proxy/request-head.js";
 import { truncatedAnswer, upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
 import type { Quota } from "../quota.js";
@@ -26,9 +26,6 @@ import { outcomeOf, Upload, type Framing, type Observers } from "./upload.js";
 
 /** Seconds after which a client that was turned away for want of a place may come again. */
 const RETRY_AFTER_SECONDS = 10;
-
-/** From here on it pays to take a body over. */
-const LARGE_BYTES = 1024 * 1024;
 
 export interface UploadTarget {
   readonly operation: Operation;
@@ -53,6 +50,7 @@ export type UploadHandler = (exchange: Exchange, target: UploadTarget) => Promis
 export function createUploadHandler(options: UploadHandlerOptions): UploadHandler {
   const { config, upstream, answerer, places, createSpool, claimBody, observers } = options;
   const { size, limits } = config;
+  const leastClaimed = leastRawBytes(config.upload.relay);
   const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
 
   return async (exchange, target) => {
@@ -200,11 +198,11 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     return source === "unknown" && size.unknown === "spool";
   }
 
-  /** A connection cannot be used again whose body was claimed. Of unknown size are most often snapshots and volumes: large ones. */
+  /** Those of unknown size are most often snapshots and volumes: large ones. */
   function claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
     if (isToBeKept(declared)) return "keep";
-    const { bytes = LARGE_BYTES } = declared;
-    return bytes >= (config.upload.relay === "raw" ? 0 : LARGE_BYTES) ? "send" : undefined;
+    const { bytes = Number.POSITIVE_INFINITY } = declared;
+    return bytes >= leastClaimed ? "send" : undefined;
   }
 
   function checkLimits(declared: DeclaredSize): void {

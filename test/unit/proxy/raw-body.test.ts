@@ -12,12 +12,15 @@ const LARGEST_BYTES = 2 * MIB;
 /** More than is read before a body flows. */
 const flowing = Buffer.alloc(24 * MIB, "f");
 
+/** Shorter ones are left to the parser. */
+const LEAST_BYTES = 5;
+
 let server: Server;
 let claim: ClaimBody;
 let port: number;
 beforeEach(async () => {
   server = createServer();
-  claim = createRawBodies(server);
+  claim = createRawBodies(server, LEAST_BYTES);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   ({ port } = server.address() as AddressInfo);
@@ -161,3 +164,27 @@ test("the body of a connection that is paused is read as usual", async () => {
   await once(request, "end");
   expect(Buffer.concat(pieces).toString()).toBe("hello");
 });
+
+test("a short body is left to the parser, and comes with its head", async () => {
+  const text = "x".repeat(LEAST_BYTES - 1);
+  server.once("request", (request, response) => {
+    expect(claim(request, response, "send")).toBeUndefined();
+    request.pipe(response);
+  });
+  const peer = await connect(port);
+  peer.send(`PUT / HTTP/1.1\r\nHost: x\r\ncontent-length: ${text.length}\r\n\r\n${text}`);
+  expect((await peer.response()).text).toBe(text);
+  peer.destroy();
+});
+
+test.each(["Content-Length", "content-length", "CONTENT-LENGTH"])(
+  "one that is long enough is taken over by any spelling: %s",
+  async (name) => {
+    const found = once(server, "request") as Promise<[IncomingMessage, ServerResponse]>;
+    server.once("request", claimed);
+    const peer = await connect(port);
+    peer.send(`PUT / HTTP/1.1\r\nHost: x\r\n${name}: ${LEAST_BYTES}\r\n\r\n`);
+    await found;
+    peer.destroy();
+  },
+);
