@@ -31,6 +31,17 @@ describe.each(requests)("%s %s", (method, target, options) => {
     });
   });
 
+  test("has Glance's own Host where it came without, as HTTP/1.0 may", async () => {
+    const body = method === "PUT" ? "hello" : "";
+    const peer = await scene.connect();
+    peer.send(`${method} ${target} HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    expect((await peer.response()).status).toBeLessThan(300);
+    const [seen] = scene.upstream.requests;
+    expect(seen?.headers.host).toBe(new URL(scene.upstream.url).host);
+    expect(seen?.headers).not.toHaveProperty("x-forwarded-host");
+    expect(seen?.rawHeaders.filter((name) => name.toLowerCase() === "host")).toHaveLength(1);
+  });
+
   test("has Via added on both ways", async () => {
     const answer = await request(scene.proxy.port, method, target, options);
     expect(scene.upstream.requests[0]?.headers["via"]).toMatch(INSTANCE);
