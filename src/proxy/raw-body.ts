@@ -20,7 +20,7 @@ import { BufferPool } from "./buffer-pool.js";
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 export const READ_BYTES = 512 * 1024;
 /** Of what is kept, each read is copied, as soon as it fits into the memory of its spool. */
-const KEEP_READ_BYTES = 256 * 1024;
+export const KEEP_READ_BYTES = 256 * 1024;
 /** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
 /** A body flows that has come that far. */
@@ -56,9 +56,11 @@ export function leastRawBytes(relay: "auto" | "raw" | "stream"): number {
  */
 export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   const readInto = findReadInto();
+  const discard = Buffer.allocUnsafeSlow(DISCARD_BYTES);
   const memories = {
-    keep: { usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE) },
+    keep: { discard, usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE) },
     send: {
+      discard,
       usual: new BufferPool(READ_BYTES, MOST_IDLE),
       large: new BufferPool(LARGE_READ_BYTES, MOST_IDLE_LARGE),
     },
@@ -131,13 +133,12 @@ function framingOf({ headers }: IncomingMessage): BodyFraming {
 
 /** What the bodies of one purpose are read into. */
 interface ReadMemory {
+  /** For all that is of no use: each read is over before the next, whosever it is. */
+  readonly discard: Buffer;
   readonly usual: BufferPool;
   /** Where it helps a body that flows. */
   readonly large?: BufferPool;
 }
-
-/** Read into by all that is of no use: nobody looks at it. */
-const nowhere = Buffer.allocUnsafeSlow(DISCARD_BYTES);
 
 class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
@@ -145,7 +146,8 @@ class RawBody extends EventEmitter implements Body {
   readonly #readInto: ReadInto;
   /** Used, and to be given back. */
   readonly #held: { readonly pool: BufferPool; readonly buffer: Buffer }[] = [];
-  readonly #buffer: Buffer;
+  readonly #discard: Buffer;
+  #buffer: Buffer;
   /** Where there is one to change to. */
   #large: BufferPool | undefined;
   /** Came before anybody wanted it: Node's, then what lies at the beginning of the buffer. */
@@ -161,6 +163,7 @@ class RawBody extends EventEmitter implements Body {
     this.#socket = socket;
     this.#framing = framing;
     this.#readInto = readInto;
+    this.#discard = memory.discard;
     this.#large = memory.large;
     this.#buffer = this.#hold(memory.usual);
     socket.once("close", () => {
@@ -174,7 +177,7 @@ class RawBody extends EventEmitter implements Body {
     // Up to Node 24 all at once, on 26 piece by piece.
     for (let piece; (piece = socket.read() as Buffer | null) !== null;) came.push(piece);
     const bytes = came.reduce((sum, { length }) => sum + length, 0);
-    if (bytes > this.#buffer.length) this.#ahead.push(...came);
+    if (bytes >= this.#buffer.length) this.#ahead.push(...came);
     else for (const piece of came) this.#readAhead(piece.copy(this.#buffer, this.#aheadBytes));
     socket.resume();
   }
@@ -207,9 +210,8 @@ class RawBody extends EventEmitter implements Body {
   }
 
   readonly renew = (): void => {
-    if (this.#renewed) return;
-    this.#renewed = true;
-    if (this.#begun) this.#readInto(this.#socket, nowhere, this.#onRead);
+    this.#leave();
+    if (!this.complete) this.#letGo(); // nobody will release it
   };
 
   readonly release = (): void => {
@@ -222,9 +224,17 @@ class RawBody extends EventEmitter implements Body {
     return buffer;
   }
 
-  /** Of memory that may still be on its way to somebody. */
+  /** Of memory that may still be on its way to somebody, who then has it for himself. */
   #letGo(): void {
     for (const { pool } of this.#held.splice(0)) pool.release();
+    if (this.#begun) this.#buffer = this.#discard;
+  }
+
+  /** Reads elsewhere from now on. */
+  #leave(): void {
+    if (this.#renewed) return;
+    this.#renewed = true;
+    if (this.#begun) this.#readInto(this.#socket, this.#discard, this.#onRead);
   }
 
   /** From here on the socket is read only when somebody resumes it. */
@@ -232,7 +242,8 @@ class RawBody extends EventEmitter implements Body {
     this.#begun = true;
     this.#socket.pause();
     if (this.#aheadBytes > 0) this.#ahead.push(this.#buffer.subarray(0, this.#aheadBytes));
-    this.#readInto(this.#socket, this.#renewed ? nowhere : this.#buffer, this.#onRead);
+    if (this.#renewed) this.#buffer = this.#discard;
+    this.#readInto(this.#socket, this.#buffer, this.#onRead);
   }
 
   #readWhatCameAhead(): void {
@@ -295,7 +306,7 @@ class RawBody extends EventEmitter implements Body {
     }
     tell();
     if (!this.complete) return;
-    this.renew();
+    this.#leave();
     this.#paused = false;
     this.#socket.resume();
     this.emit("end");

@@ -2,9 +2,11 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Socket, type AddressInfo } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Body } from "../../../src/proxy/body.js";
-import { createRawBodies, READ_BYTES, type ClaimBody } from "../../../src/proxy/raw-body.js";
+import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../../src/proxy/raw-body.js";
 import { connect, type Peer } from "../../support/raw-http.js";
 
 const MIB = 1024 * 1024;
@@ -14,6 +16,9 @@ const flowing = Buffer.alloc(24 * MIB, "f");
 
 /** Shorter ones are left to the parser. */
 const LEAST_BYTES = 5;
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 let server: Server;
 let claim: ClaimBody;
@@ -92,6 +97,58 @@ test("so does the memory of those whose client leaves", async () => {
   expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
 });
 
+test.each(["before", "while"])(
+  "nor is it kept from others by those that are discarded %s they flow",
+  async (when) => {
+    const peers: Peer[] = [];
+    for (let upload = 0; upload < 20; upload += 1) {
+      const { peer, found: body } = await begin(2 * flowing.length, claimed);
+      peers.push(peer);
+      const came = new Promise<void>((resolve) => {
+        let bytes = 0;
+        body.on("data", (piece) => {
+          bytes += piece.length;
+          if (bytes >= flowing.length) resolve();
+        });
+      });
+      if (when === "before") body.renew?.();
+      body.resume();
+      peer.send(flowing);
+      await came;
+      if (when === "while") body.renew?.();
+    }
+    expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
+    for (const peer of peers) peer.destroy();
+  },
+);
+
+test.each([
+  ["before it is wanted", () => undefined],
+  ["while it is read", (body: Body) => void body.resume()],
+])("a body that is discarded keeps no memory, %s", async (_name, want) => {
+  const { peer, found } = await begin(2 * MIB, (request, response) => ({
+    body: claimed(request, response),
+    socket: request.socket,
+  }));
+  const { body, socket } = found;
+  const memory = new Promise<WeakRef<ArrayBufferLike>>((resolve) => {
+    body.on("data", (piece) => {
+      if (piece.buffer.byteLength === READ_BYTES) resolve(new WeakRef(piece.buffer));
+    });
+  });
+  want(body);
+  peer.send(Buffer.alloc(100));
+  await vi.waitUntil(() => socket.bytesRead > 100);
+  body.renew?.();
+  body.resume();
+  const held = await memory;
+  await vi.waitUntil(() => {
+    collectGarbage();
+    return held.deref() === undefined;
+  });
+  peer.destroy();
+});
+
 /** @returns the memory that a small body lay in, whose second part comes when the first has been read. */
 async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory: ArrayBufferLike }> {
   const { peer, found: body } = await begin(10, (request, response) => claim(request, response, purpose));
@@ -114,6 +171,7 @@ async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory:
 test.each(["keep", "send"] as const)("memory is used again once it is released, to %s", async (purpose) => {
   const one = await memoryOf(purpose);
   one.body.release?.();
+  one.body.release?.(); // by the spool, and once more by the relay: it is there for one, still
   const another = await memoryOf(purpose);
   expect(another.memory).toBe(one.memory);
   const third = await memoryOf(purpose);
@@ -134,6 +192,66 @@ test("what comes before it is wanted fills the memory and is one piece; the clie
   await ended;
   expect(pieces[0]).toHaveLength(READ_BYTES);
   expect(Buffer.concat(pieces).equals(flowing)).toBe(true);
+});
+
+test("what comes behind a body does not lie over one that has its memory now", async () => {
+  const { peer, found: before } = await begin(LEAST_BYTES, claimed);
+  const ended = once(before as never, "end");
+  before.resume();
+  peer.send("first");
+  await ended;
+  before.release?.();
+  const { peer: other, found: body } = await begin(10, claimed);
+  const [piece] = await new Promise<Buffer[]>((resolve) => {
+    body.on("data", (one) => {
+      body.pause();
+      resolve([one]);
+    });
+    body.resume();
+    other.send("other");
+  });
+  const closed = once(before as never, "close");
+  peer.send("EVIL!");
+  peer.end();
+  await closed;
+  expect(piece?.toString()).toBe("other");
+  other.destroy();
+});
+
+test.each([-1, 0, 1])("what the socket holds already may be as much as the memory %i", async (more) => {
+  const bytes = KEEP_READ_BYTES + more;
+  const roomy = createServer({ highWaterMark: 4 * MIB });
+  claim = createRawBodies(roomy, LEAST_BYTES);
+  roomy.listen(0, "127.0.0.1");
+  await once(roomy, "listening");
+  const accepted = once(roomy, "connection") as Promise<[Socket]>;
+  const begun = new Promise<Body>((resolve, reject) => {
+    roomy.once("request", (request, response) => {
+      const body = claim(request, response, "keep");
+      if (body) resolve(body);
+      else reject(new Error("the body was not taken over"));
+    });
+  });
+  const peer = await connect((roomy.address() as AddressInfo).port);
+  const [socket] = await accepted;
+  const sent = Buffer.from(flowing.subarray(0, 2 * KEEP_READ_BYTES));
+  sent.forEach((_, index) => (sent[index] = index % 251));
+  socket.pause();
+  socket.push(Buffer.from(`PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: ${sent.length}\r\n\r\n`));
+  socket.push(sent.subarray(0, bytes));
+  socket.resume();
+  const body = await begun;
+  const pieces: Buffer[] = [];
+  body.on("data", (piece) => pieces.push(Buffer.from(piece)));
+  const ended = once(body as never, "end");
+  peer.send(sent.subarray(bytes));
+  await vi.waitUntil(() => socket.bytesRead > 0);
+  body.resume();
+  await ended;
+  expect(Buffer.concat(pieces).equals(sent)).toBe(true);
+  peer.destroy();
+  roomy.close();
+  roomy.closeAllConnections();
 });
 
 test("what is read in spite of a pause ends the connection, for it may lie over what is still needed", async () => {
