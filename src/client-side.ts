@@ -22,7 +22,7 @@ const READ_AHEAD_BYTES = 128 * 1024;
 export interface Listening {
   /** The URL. */
   readonly listen: string;
-  /** How large upload bodies are read. */
+  /** How upload bodies are read. */
   readonly relay: "raw" | "stream";
   /** Why not `raw`. */
   readonly relayReason?: string;

@@ -77,7 +77,7 @@ export interface Metrics {
   upstreamError(kind: UpstreamErrorKind): void;
   /** @param answers asks Glance, once a scrape; settles well within the time that a scrape may take. */
   watchUpstream(answers: () => Promise<boolean>): void;
-  /** How large upload bodies are read. */
+  /** How upload bodies are read. */
   relayChosen(relay: "raw" | "stream"): void;
   /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
   watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
@@ -200,7 +200,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
   gaugeBy("build_info", "Always 1; the label tells the version", "version", "first").set({ version }, 1);
   const relayInfo = gaugeBy(
     "relay_info",
-    "Always 1; the label tells how large upload bodies are read",
+    "Always 1; the label tells how upload bodies are read",
     "relay",
     "max",
   );

@@ -158,7 +158,8 @@ function isRepeatable({ request, head }: Exchange): boolean {
 
 /** As `IncomingMessage.headers`, but that each line stays one. */
 function collect(lines: readonly HeaderLine[]): Record<string, string | string[]> {
-  const headers: Record<string, string | string[]> = {};
+  // Without a prototype: a header may be called `constructor`.
+  const headers = Object.create(null) as Record<string, string | string[]>;
   for (const { name, value } of lines) {
     const before = headers[name];
     headers[name] = before === undefined ? value : [before, value].flat();

@@ -1,5 +1,6 @@
 /** How a request's way is recorded, in both directions, and how the proxy's own answers are marked. */
-import { describe, expect, test } from "vitest";
+import { Socket } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -14,6 +15,8 @@ const requests = [
   ["GET", "/v2/images", {}],
   ["PUT", FILE, { body: "hello" }],
 ] as const;
+
+afterEach(() => void vi.restoreAllMocks());
 
 describe.each(requests)("%s %s", (method, target, options) => {
   const scene = useScene();
@@ -110,6 +113,16 @@ describe.each(requests)("%s %s", (method, target, options) => {
     const answer = await request(front.port, method, target, options);
     expect(answer.status).toBeLessThan(300);
     expect(answer.headers["via"]?.split(", ")).toHaveLength(2);
+  });
+});
+
+describe("an upload", () => {
+  const scene = useScene();
+
+  test("goes on at once, however short its last piece", async () => {
+    const setNoDelay = vi.spyOn(Socket.prototype, "setNoDelay");
+    await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
+    expect(setNoDelay).toHaveBeenCalled();
   });
 });
 

@@ -1,7 +1,7 @@
 /** What is no upload goes through as it is: request and answer. */
 import { describe, expect, test } from "vitest";
 import { connect, request } from "../support/raw-http.js";
-import { useScene } from "./scene.js";
+import { FILE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
@@ -95,6 +95,15 @@ describe("a request", () => {
   test("without Accept has none", async () => {
     await request(scene.proxy.port, "GET", "/v2/images");
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("accept");
+  });
+
+  test.each(["GET", "PUT"])("keeps a header of any name, %s", async (method) => {
+    const target = method === "PUT" ? FILE : "/v2/images";
+    await request(scene.proxy.port, method, target, { headers: { Constructor: "1", ToString: "2" } });
+    const lines = scene.upstream.requests[0]?.rawHeaders ?? [];
+    const valuesOf = (name: string) => lines.filter((_, index) => lines[index - 1]?.toLowerCase() === name);
+    expect(valuesOf("constructor")).toEqual(["1"]);
+    expect(valuesOf("tostring")).toEqual(["2"]);
   });
 
   test("keeps its repeated headers", async () => {

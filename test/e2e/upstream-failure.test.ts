@@ -1,4 +1,5 @@
 /** A Glance that cannot be reached, does not answer or does not speak HTTP: told apart, and Glance-shaped. */
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { startHangingListener } from "../support/hanging-listener.js";
 import { request } from "../support/raw-http.js";
@@ -50,6 +51,14 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(answer.status).toBe(504);
     expect(answer.text).toContain("Glance did not accept the connection in time");
     expect(await alone.metric('upstream_errors_total{kind="connect_timeout"}')).toBe(1);
+  });
+
+  test("waits for the connection where connectTimeout is 0", async () => {
+    const patient = await scene.startAnother({ upstream: { connectTimeout: 0 } }, await hangingUrl());
+    const answered = request(patient.port, method, target, options).then(() => "answered");
+    expect(await Promise.race([answered, delay(300, "waiting")])).toBe("waiting");
+    patient.stop();
+    await answered.catch(() => undefined);
   });
 
   test("gets 504 where Glance does not answer in time, and the request is given up", async () => {

@@ -17,12 +17,12 @@ function forward(rawHeaders: readonly string[], options: Case = {}) {
   const address = "address" in options ? options.address : "192.0.2.7";
   const forwarder = createHeaderForwarder(INSTANCE, trust, onDropped);
   const lines = forwarder.forRequest(createRequestHead(rawHeaders), httpVersion, { address, encrypted });
-  const headers: Record<string, string | string[]> = {};
-  for (const { name } of lines) {
-    const values = valuesOf(lines, name);
-    headers[name] = values.length === 1 ? String(values[0]) : [...values];
-  }
-  return headers;
+  return Object.fromEntries(
+    lines.map(({ name }) => {
+      const values = valuesOf(lines, name);
+      return [name, values.length === 1 ? String(values[0]) : values];
+    }),
+  );
 }
 
 const CLAIMED = [

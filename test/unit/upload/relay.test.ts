@@ -1,10 +1,10 @@
 /** Memory that a body was read into, and when the relay lets it serve another. All else of the relay is seen end to end. */
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { request } from "node:http";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Body } from "../../../src/proxy/body.js";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { relayBody, type RelayEnd } from "../../../src/upload/relay.js";
 import type { Upload } from "../../../src/upload/upload.js";
+import { OnePiece } from "../../support/one-piece.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../../support/recording-upstream.js";
 
 /** More than a connection holds. */
@@ -25,24 +25,6 @@ beforeEach(async () => {
   });
 });
 afterEach(() => upstream.stop());
-
-class OnePiece extends EventEmitter implements Body {
-  complete = false;
-  destroyed = false;
-  readonly release = vi.fn();
-  readonly renew = vi.fn();
-
-  get readableEnded(): boolean {
-    return this.complete;
-  }
-  pause(): void {}
-  resume(): void {
-    if (this.complete) return;
-    this.complete = true;
-    this.emit("data", body);
-    this.emit("end");
-  }
-}
 
 function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
   const upload: Pick<Upload, "declaredBytes" | "framingOut" | "receivedBytes" | "received" | "forwarded"> = {
@@ -68,7 +50,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
 }
 
 test("it serves another when Glance's connection has taken all of it", async () => {
-  const source = new OnePiece();
+  const source = new OnePiece(body);
   const end = relay(source, body.length);
   const read = await glanceReads;
   await once(source, "end");
@@ -80,7 +62,7 @@ test("it serves another when Glance's connection has taken all of it", async () 
 });
 
 test("it never does after an upload that failed", async () => {
-  const source = new OnePiece();
+  const source = new OnePiece(body);
   expect(await relay(source, body.length + 1)).toMatchObject({ kind: "failed" });
   expect(source.renew).toHaveBeenCalled();
   expect(source.release).not.toHaveBeenCalled();
