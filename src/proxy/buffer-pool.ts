@@ -6,15 +6,17 @@ export class BufferPool {
   /**
    * @param bytes of each.
    * @param mostIdle kept for the next body; the others are left to be collected.
+   * @param most in use before it is exhausted.
    */
   constructor(
     private readonly bytes: number,
     private readonly mostIdle: number,
+    private readonly most = Number.POSITIVE_INFINITY,
   ) {}
 
-  /** How many are in use. */
-  get taken(): number {
-    return this.#taken;
+  /** Whoever can do without takes none then. */
+  get exhausted(): boolean {
+    return this.#taken >= this.most;
   }
 
   take(): Buffer {

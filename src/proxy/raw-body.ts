@@ -21,12 +21,14 @@ import { BufferPool } from "./buffer-pool.js";
 export const READ_BYTES = 512 * 1024;
 /** Of what is kept, each read is copied, as soon as it fits into the memory of its spool. */
 export const KEEP_READ_BYTES = 256 * 1024;
-/** For bodies that flow: fewer turns. Beyond this size a byte costs no less. */
+/** For bodies that flow: fewer turns. Of several at once a byte costs no less beyond the one size, of one alone beyond the other. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
+const LARGEST_READ_BYTES = 4 * 1024 * 1024;
 /** A body flows that has come that far. */
 const FLOWING_BYTES = 16 * 1024 * 1024;
 /** So many bodies at once are read into large buffers; they are for few fast clients, not for hundreds of slow ones. */
-const MAX_LARGE = 16;
+const MOST_LARGE = 16;
+const MOST_LARGEST = 1;
 const DISCARD_BYTES = 64 * 1024;
 /** Smaller chunks are moved together: each piece costs a write. */
 const SMALL_BYTES = 4 * 1024;
@@ -58,11 +60,14 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   const readInto = findReadInto();
   const discard = Buffer.allocUnsafeSlow(DISCARD_BYTES);
   const memories = {
-    keep: { discard, usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE) },
+    keep: { discard, usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE), flowing: [] },
     send: {
       discard,
       usual: new BufferPool(READ_BYTES, MOST_IDLE),
-      large: new BufferPool(LARGE_READ_BYTES, MOST_IDLE_LARGE),
+      flowing: [
+        new BufferPool(LARGEST_READ_BYTES, MOST_LARGEST, MOST_LARGEST),
+        new BufferPool(LARGE_READ_BYTES, MOST_IDLE_LARGE, MOST_LARGE),
+      ],
     },
   };
   /** The request whose head has just ended, with what came behind it. */
@@ -136,8 +141,8 @@ interface ReadMemory {
   /** For all that is of no use: each read is over before the next, whosever it is. */
   readonly discard: Buffer;
   readonly usual: BufferPool;
-  /** Where it helps a body that flows. */
-  readonly large?: BufferPool;
+  /** Where it helps a body that flows: the first that is not exhausted. */
+  readonly flowing: readonly BufferPool[];
 }
 
 class RawBody extends EventEmitter implements Body {
@@ -148,8 +153,8 @@ class RawBody extends EventEmitter implements Body {
   readonly #held: { readonly pool: BufferPool; readonly buffer: Buffer }[] = [];
   readonly #discard: Buffer;
   #buffer: Buffer;
-  /** Where there is one to change to. */
-  #large: BufferPool | undefined;
+  /** To change to. */
+  #flowing: readonly BufferPool[];
   /** Came before anybody wanted it: Node's, then what lies at the beginning of the buffer. */
   readonly #ahead: Buffer[] = [];
   #aheadBytes = 0;
@@ -164,7 +169,7 @@ class RawBody extends EventEmitter implements Body {
     this.#framing = framing;
     this.#readInto = readInto;
     this.#discard = memory.discard;
-    this.#large = memory.large;
+    this.#flowing = memory.flowing;
     this.#buffer = this.#hold(memory.usual);
     socket.once("close", () => {
       this.#letGo();
@@ -276,9 +281,9 @@ class RawBody extends EventEmitter implements Body {
   }
 
   #takeLarge(): void {
-    const large = this.#large;
-    if (!large || large.taken >= MAX_LARGE) return;
-    this.#large = undefined;
+    const large = this.#flowing.find((pool) => !pool.exhausted);
+    if (!large) return;
+    this.#flowing = [];
     this.#readInto(this.#socket, this.#hold(large), this.#onRead);
   }
 

@@ -10,7 +10,9 @@ import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "..
 import { connect, type Peer } from "../../support/raw-http.js";
 
 const MIB = 1024 * 1024;
-const LARGEST_BYTES = 2 * MIB;
+const LARGEST_BYTES = 4 * MIB;
+/** Of a body that flows while another has that. */
+const LARGE_BYTES = 2 * MIB;
 /** More than is read before a body flows. */
 const flowing = Buffer.alloc(24 * MIB, "f");
 
@@ -79,6 +81,22 @@ test("large memory goes from body to body, however many there are", async () => 
     expect(await readAll(begun)).toBe(LARGEST_BYTES);
     begun.peer.destroy();
   }
+});
+
+test("the largest is for one at a time", async () => {
+  const { peer, found: body } = await begin(2 * flowing.length, claimed);
+  const came = new Promise<void>((resolve) => {
+    let bytes = 0;
+    body.on("data", (piece) => {
+      bytes += piece.length;
+      if (bytes === flowing.length) resolve();
+    });
+  });
+  body.resume();
+  peer.send(flowing);
+  await came;
+  expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGE_BYTES);
+  peer.destroy();
 });
 
 test("so does the memory of those whose client leaves", async () => {
