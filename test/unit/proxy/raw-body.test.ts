@@ -75,28 +75,26 @@ async function readAll({ peer, found: body }: Begun<Body>): Promise<number> {
   return most;
 }
 
+/** Until so much of it has come; more may follow. */
+async function flow(peer: Peer, body: Body): Promise<void> {
+  const came = new Promise<void>((resolve) => {
+    let bytes = 0;
+    body.on("data", (piece) => {
+      bytes += piece.length;
+      if (bytes >= flowing.length) resolve();
+    });
+  });
+  body.resume();
+  peer.send(flowing);
+  await came;
+}
+
 test("large memory goes from body to body, however many there are", async () => {
   for (let upload = 0; upload < 20; upload += 1) {
     const begun = await begin(flowing.length, claimed);
     expect(await readAll(begun)).toBe(LARGEST_BYTES);
     begun.peer.destroy();
   }
-});
-
-test("the largest is for one at a time", async () => {
-  const { peer, found: body } = await begin(2 * flowing.length, claimed);
-  const came = new Promise<void>((resolve) => {
-    let bytes = 0;
-    body.on("data", (piece) => {
-      bytes += piece.length;
-      if (bytes === flowing.length) resolve();
-    });
-  });
-  body.resume();
-  peer.send(flowing);
-  await came;
-  expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGE_BYTES);
-  peer.destroy();
 });
 
 test("so does the memory of those whose client leaves", async () => {
@@ -122,23 +120,21 @@ test.each(["before", "while"])(
     for (let upload = 0; upload < 20; upload += 1) {
       const { peer, found: body } = await begin(2 * flowing.length, claimed);
       peers.push(peer);
-      const came = new Promise<void>((resolve) => {
-        let bytes = 0;
-        body.on("data", (piece) => {
-          bytes += piece.length;
-          if (bytes >= flowing.length) resolve();
-        });
-      });
       if (when === "before") body.renew?.();
-      body.resume();
-      peer.send(flowing);
-      await came;
+      await flow(peer, body);
       if (when === "while") body.renew?.();
     }
     expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
     for (const peer of peers) peer.destroy();
   },
 );
+
+test("the largest is for one at a time", async () => {
+  const { peer, found: body } = await begin(2 * flowing.length, claimed);
+  await flow(peer, body);
+  expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGE_BYTES);
+  peer.destroy();
+});
 
 test.each([
   ["before it is wanted", () => undefined],
