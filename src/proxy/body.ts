@@ -7,7 +7,7 @@ export interface Body {
   readonly destroyed: boolean;
   /**
    * Present where pieces lie in memory that is read into again after `resume`. Called, it leaves that memory alone, for writes
-   * that nobody waits for any more; what still comes is read elsewhere.
+   * that nobody waits for any more; what still comes is read elsewhere. Before `end` it leaves it for good.
    */
   readonly renew?: (() => void) | undefined;
   /** Present where `renew` is. Called after `end`, when no piece is needed any more: the memory may serve another body. */
