@@ -160,7 +160,7 @@ class RawBody extends EventEmitter implements Body {
   #aheadBytes = 0;
   #paused = true;
   #begun = false;
-  #renewed = false;
+  #hasLeft = false;
   #readBytes = 0;
 
   constructor(socket: Socket, framing: BodyFraming, first: Buffer, memory: ReadMemory, readInto: ReadInto) {
@@ -237,8 +237,8 @@ class RawBody extends EventEmitter implements Body {
 
   /** Reads elsewhere from now on. */
   #leave(): void {
-    if (this.#renewed) return;
-    this.#renewed = true;
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
     if (this.#begun) this.#readInto(this.#socket, this.#discard, this.#onRead);
   }
 
@@ -247,7 +247,7 @@ class RawBody extends EventEmitter implements Body {
     this.#begun = true;
     this.#socket.pause();
     if (this.#aheadBytes > 0) this.#ahead.push(this.#buffer.subarray(0, this.#aheadBytes));
-    if (this.#renewed) this.#buffer = this.#discard;
+    if (this.#hasLeft) this.#buffer = this.#discard;
     this.#readInto(this.#socket, this.#buffer, this.#onRead);
   }
 
@@ -262,13 +262,13 @@ class RawBody extends EventEmitter implements Body {
   /** @returns whether to read on. */
   readonly #onRead = (bytes: number, buffer: Buffer): boolean => {
     if (!this.#begun) return this.#readAhead(bytes);
-    if (this.#paused && !this.#renewed) {
+    if (this.#paused && !this.#hasLeft) {
       this.#socket.destroy(); // nobody asked for these: what they were read over may still have been on its way
       return false;
     }
     this.#readBytes += bytes;
     this.#read(buffer.subarray(0, bytes));
-    if (this.#readBytes >= FLOWING_BYTES && !this.#renewed) this.#takeLarge();
+    if (this.#readBytes >= FLOWING_BYTES && !this.#hasLeft) this.#takeLarge();
     return !this.#paused;
   };
 
