@@ -9,11 +9,14 @@ import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
+import { BAD_PEM_CASES, installBad, type PemKey } from "../support/bad-pem.js";
 import { createAuthority, type Authority, type Certificate } from "../support/certificates.js";
+import { startCommand } from "../support/cli.js";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { Peer, connect, request } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
+import { run } from "../support/run.js";
 import { CHUNKED, FILE, readSlowly, SIZE } from "./scene.js";
 
 describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
@@ -159,13 +162,139 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(message);
   });
 
-  it("names a key that is not the certificate's", async () => {
-    const [one, other] = [await authority.issue("proxy.test"), await authority.issue("proxy.test")];
-    const tls = { certFile: one.certFile, keyFile: other.keyFile };
-    await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(
-      /listen\.tls: .*cannot be used/,
-    );
+  /** Good files for every key, with names of their own. */
+  async function installAll(own: Certificate): Promise<Record<PemKey, string>> {
+    const of = (name: string): string => join(directory, name);
+    const paths = { certFile: of("every.crt"), keyFile: of("every.key"), caFile: of("every-ca.crt") };
+    for (const path of Object.values(paths)) await rm(path, { recursive: true, force: true });
+    await install(own, paths);
+    await copyFile(authority.certFile, paths.caFile);
+    return paths;
+  }
+
+  /** How the two sides take them. */
+  const SIDES = [
+    ["listen", ({ caFile, ...own }: Record<PemKey, string>) => ({ ...own, clientCaFile: caFile })],
+    ["upstream", (paths: Record<PemKey, string>) => paths],
+  ] as const;
+  const BAD_FILES = SIDES.flatMap(([side, tls]) =>
+    BAD_PEM_CASES.map(([key, name, bad]) => {
+      const named = `${side}.tls.${side === "listen" && key === "caFile" ? "clientCaFile" : key}`;
+      return [named, name, { side, key, bad, tls }] as const;
+    }),
+  );
+
+  it.each(BAD_FILES)("does not start if %s is %s", async (named, _, { side, key, bad, tls }) => {
+    const own = await authority.issue("proxy.test");
+    const paths = await installAll(own);
+    const says = await installBad(bad, key, own, paths[key]);
+    const start = startProxy("https://127.0.0.1:1", { [side]: { tls: tls(paths) } });
+    await expect(start).rejects.toThrow(`${named}: "${paths[key]}": ${says}: takes `);
   });
+
+  it.each(BAD_FILES)(
+    "keeps what it had if %s is %s when the files are read again",
+    async (named, _, { side, key, bad, tls }) => {
+      const own = await authority.issue("proxy.test");
+      const server = createHttpsServer({
+        ...(await (await authority.issue("127.0.0.1")).pem()),
+        ca: (await authority.pem()).cert,
+        requestCert: true,
+        rejectUnauthorized: true,
+      });
+      /** The certificates that are seen: Glance sees the proxy's, and a client does. */
+      const seen: string[] = [];
+      server.on("request", ({ socket }: { socket: TLSSocket }) => {
+        seen.push(socket.getPeerCertificate().fingerprint256);
+      });
+      const upstream = await startUpstream(server);
+      const paths = await installAll(own);
+      const good = { certFile: own.certFile, keyFile: own.keyFile };
+      const proxy = await start(upstream, {
+        listen: { tls: side === "listen" ? tls(paths) : good },
+        upstream: { tls: side === "upstream" ? tls(paths) : { ...good, caFile: authority.certFile } },
+      });
+      const upload = async (): Promise<void> => {
+        const peer = await connectSecurely(proxy.port, own);
+        peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send("hello");
+        expect((await peer.response()).status).toBe(204);
+        seen.push(peer.socket.getPeerCertificate().fingerprint256);
+      };
+      await upload();
+
+      // If the good ones of these were taken without the bad one, the certificate would be another.
+      await install(await authority.issue("proxy.test"), paths);
+      const says = await installBad(bad, key, own, paths[key]);
+      proxy.reload();
+      expect(proxy.logged.filter(({ level }) => level === "error")).toEqual([
+        expect.objectContaining({
+          side,
+          reason: expect.stringContaining(`${named}: "${paths[key]}": ${says}: takes `) as string,
+        }),
+      ]);
+      await upload();
+      expect(new Set(seen).size).toBe(1);
+      expect(upstream.uploads).toMatchObject(Array(2).fill({ bytes: 5, complete: true }));
+    },
+  );
+
+  it("takes no key of another certificate, at the start or later", async () => {
+    const [own, other] = [await authority.issue("proxy.test"), await authority.issue("proxy.test")];
+    const paths = await installAll(own);
+    const { certFile, keyFile } = paths;
+    const upstream = await startUpstream();
+    const proxy = await start(upstream, { listen: { tls: { certFile, keyFile } } });
+    const before = (await connectSecurely(proxy.port)).socket.getPeerCertificate().fingerprint256;
+    await copyFile(other.certFile, certFile);
+    proxy.reload();
+    const fault = `listen.tls.keyFile: "${keyFile}": is not the key of "${certFile}": takes that certificate's key`;
+    expect(proxy.logged.filter(({ level }) => level === "error")).toMatchObject([{ reason: fault }]);
+    const after = (await connectSecurely(proxy.port)).socket.getPeerCertificate().fingerprint256;
+    expect(after).toBe(before);
+    await expect(
+      startProxy("http://127.0.0.1:1", { listen: { tls: { certFile, keyFile } } }),
+    ).rejects.toThrow(fault);
+  });
+
+  it.each([1, 2])(
+    "with workers: %i, the command says each fault and ends with 2, or goes on",
+    async (workers) => {
+      const own = await authority.issue("proxy.test");
+      const paths = await installAll(own);
+      const env = {
+        GLANCE_SIZE_PROXY_WORKERS: String(workers),
+        GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE: paths.certFile,
+        GLANCE_SIZE_PROXY_LISTEN__TLS__KEY_FILE: paths.keyFile,
+        GLANCE_SIZE_PROXY_LISTEN__TLS__CLIENT_CA_FILE: paths.caFile,
+      };
+      const upstream = await startUpstream();
+      const command = await startCommand(upstream.url, env);
+      cleanUp.push(() => command.stop());
+      await writeFile(paths.keyFile, "");
+      await writeFile(paths.caFile, "rubbish");
+      command.child.kill("SIGHUP");
+      const faults = (): unknown[] =>
+        command.lines
+          .map((line) => JSON.parse(line) as Record<string, unknown>)
+          .filter(({ level }) => level === "error")
+          .map(({ reason }) => reason);
+      await expect.poll(() => faults().length).toBe(workers);
+      const said = ["keyFile", "clientCaFile"].map(
+        (key) => expect.stringContaining(`listen.tls.${key}: "`) as string,
+      );
+      for (const reason of faults()) for (const one of said) expect(reason).toEqual(one);
+      for (let count = 0; count < workers; count += 1) {
+        const peer = await connectSecurely(command.port, own);
+        peer.sendHead("GET", "/v2/images");
+        expect((await peer.response()).status).toBe(200);
+      }
+
+      const args = ["dist/cli.js", "--upstream", upstream.url, "--listen", "127.0.0.1:0"];
+      const again = await run(process.execPath, [...args, "--admin-listen", "127.0.0.1:0"], { env });
+      expect(again).toMatchObject({ code: 2, stdout: "" });
+      expect(again.stderr.trimEnd().split("\n")).toEqual(said);
+    },
+  );
 
   it("speaks HTTPS to Glance, with a client certificate, whatever Host the client names", async () => {
     const pem = await (await authority.issue("127.0.0.1")).pem();
