@@ -14,7 +14,7 @@ import { createLinger } from "./proxy/linger.js";
 import { createOneAtATime } from "./proxy/one-at-a-time.js";
 import { createPassThrough } from "./proxy/pass-through.js";
 import type { ClaimBody } from "./proxy/raw-body.js";
-import { guardRequest } from "./proxy/request-guard.js";
+import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./proxy/request-guard.js";
 import type { Upstream } from "./proxy/upstream.js";
 import { createSpoolBudget } from "./upload/spool-budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool.js";
@@ -103,11 +103,12 @@ export function createApp({ config, upstream, observers, quotas, instance, claim
   };
 
   async function carry(exchange: Exchange): Promise<void> {
-    const { request, head } = exchange;
+    const { request, head, announced } = exchange;
     if (request.readableDidRead)
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
     const { method = "", url = "", httpVersion } = request;
-    guardRequest(method, httpVersion, head);
+    requireWholeHead(request);
+    guardRequest(method, httpVersion, head, announced);
     const target = readTarget(method, url, config.listen.pathPrefix);
     switch (target.kind) {
       case "refused":
@@ -115,10 +116,13 @@ export function createApp({ config, upstream, observers, quotas, instance, claim
       case "outside":
         throw new ProxyError("not_found", `Only paths below ${config.listen.pathPrefix} are served here.`);
       case "upload":
+        guardUpload(head);
         return upload(exchange, target);
       case "import":
+        guardContentLength(announced);
         return importImage(exchange, target);
       case "other":
+        guardContentLength(announced);
         return passThrough(exchange, target.path);
     }
   }

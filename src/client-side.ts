@@ -16,6 +16,8 @@ const HEADERS_TIMEOUT_MS = 60_000;
 const SWEEP_INTERVAL_MS = 1_000;
 /** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** A connection on which nothing has come for that long is asked by the system whether the client is there. */
+const TCP_KEEP_ALIVE_MS = 60_000;
 /** Bytes read ahead of each connection. */
 const READ_AHEAD_BYTES = 128 * 1024;
 
@@ -46,7 +48,7 @@ export interface ClientSide {
 export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
   const { config, upstream, observers } = options;
   let claimBody: ClaimBody | undefined;
-  const app = createApp({ ...options, claimBody: (...upload) => claimBody?.(...upload) });
+  const app = createApp({ ...options, claimBody: (exchange, purpose) => claimBody?.(exchange, purpose) });
   const listener = createListener(
     "listen.address",
     config.listen.address,
@@ -61,10 +63,17 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
       highWaterMark: READ_AHEAD_BYTES,
       // Refused by our own guard instead, which answers as Glance does.
       requireHostHeader: false,
+      // A client that has closed its side may be gone altogether: the system asks it.
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
     },
     config.listen.tls,
   );
   const { server } = listener;
+  // Every line of a head is shown; `maxHeaderSize` alone bounds it.
+  server.maxHeadersCount = 0;
+  // A client that closes its side behind a whole request still gets its answer. Node has this switch, though not in its types.
+  Object.assign(server, { httpAllowHalfOpen: true });
   // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);

@@ -3,11 +3,14 @@
 const STATUS = Object.freeze({
   // the client's request as a whole
   bad_request: 400,
+  head_too_large: 431,
   not_found: 404,
   conflict: 409,
   expectation_failed: 417,
   not_implemented: 501,
   loop: 508,
+  // the client's body
+  malformed_body: 400,
   // the client's upload
   invalid_size: 400,
   size_exceeded: 400,
@@ -24,6 +27,7 @@ const STATUS = Object.freeze({
   upstream_timeout: 504,
   upstream_failed: 502,
   upstream_early_success: 502,
+  upstream_framing: 502,
   // ourselves
   internal: 500,
 });
@@ -58,6 +62,11 @@ export function clientTimeout(): ProxyError {
 /** The client is gone; nobody is left to read this. */
 export function clientAborted(): ProxyError {
   return new ProxyError("client_aborted", "The client went away before its body had ended.");
+}
+
+/** What the client sends in place of a body, or in its middle, is not one: a malformed chunk, for example. */
+export function malformedBody(): ProxyError {
+  return new ProxyError("malformed_body", "The request body is not valid HTTP.");
 }
 
 /** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */

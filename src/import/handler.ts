@@ -2,14 +2,13 @@
  * `POST /v2/images/{id}/import`: counted by the method its body names, and passed on as it is. What was staged only in part is
  * not imported: Glance itself would make an image of it.
  */
-import type { IncomingMessage } from "node:http";
 import type { Config } from "../config/schema.js";
 import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../glance/image-status.js";
 import type { Metrics } from "../observe/metrics.js";
 import type { Exchange } from "../proxy/exchange.js";
 import type { PassThrough } from "../proxy/pass-through.js";
 import type { Upstream } from "../proxy/upstream.js";
-import { ProxyError, clientTimeout } from "../proxy-error.js";
+import { ProxyError, clientTimeout, malformedBody } from "../proxy-error.js";
 import { createTimer } from "../timer.js";
 
 /** An import request is a few hundred bytes; a larger body is not looked into. */
@@ -36,7 +35,7 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 
   return async (exchange, { imageId, path }) => {
     exchange.sendContinue();
-    const body = await peekBody(exchange.request, config.limits.idleTimeout);
+    const body = await peekBody(exchange, config.limits.idleTimeout);
     if (body === "gone") return;
     const method = methodOf(body);
     metrics.importRequested(method);
@@ -62,13 +61,17 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
  * @returns what could be read of it within {@link MAX_BODY_BYTES}; empty where it is larger; `gone` with the client.
  * @throws ProxyError `client_timeout`.
  */
-function peekBody(request: IncomingMessage, idleMs: number): Promise<Buffer | "gone"> {
+function peekBody({ request, body }: Exchange, idleMs: number): Promise<Buffer | "gone"> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let bytes = 0;
     const stop = (): void => {
       idle.stop();
-      request.off("readable", onReadable).off("end", onEnd).off("close", onClose);
+      request
+        .off("readable", onReadable)
+        .off("end", onEnd)
+        .off("close", onClose)
+        .off("malformed", onMalformed);
     };
     const idle = createTimer(idleMs, () => {
       stop();
@@ -82,10 +85,10 @@ function peekBody(request: IncomingMessage, idleMs: number): Promise<Buffer | "g
       }
       if (!request.complete && bytes <= MAX_BODY_BYTES) return;
       stop();
-      const body = Buffer.concat(pieces);
+      const peeked = Buffer.concat(pieces);
       // In the same turn as the last read: the end of the body is not yet said, and now comes behind it.
-      if (bytes > 0) request.unshift(body);
-      resolve(bytes <= MAX_BODY_BYTES ? body : Buffer.alloc(0));
+      if (bytes > 0) request.unshift(peeked);
+      resolve(bytes <= MAX_BODY_BYTES ? peeked : Buffer.alloc(0));
     };
     const onEnd = (): void => {
       stop();
@@ -95,8 +98,17 @@ function peekBody(request: IncomingMessage, idleMs: number): Promise<Buffer | "g
       stop();
       resolve("gone");
     };
+    const onMalformed = (): void => {
+      stop();
+      reject(malformedBody());
+    };
     if (request.destroyed) return onClose();
-    request.on("readable", onReadable).once("end", onEnd).once("close", onClose);
+    if (body.malformed) return onMalformed();
+    request
+      .on("readable", onReadable)
+      .once("end", onEnd)
+      .once("close", onClose)
+      .once("malformed", onMalformed);
     idle.start();
   });
 }

@@ -1,13 +1,13 @@
 /** The answers that the proxy makes itself, and Glance's answers on their way to the client. */
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { toProxyError, type ProxyError } from "../proxy-error.js";
 import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "./forwarded-headers.js";
 import { createTimer } from "../timer.js";
 import type { Linger } from "./linger.js";
-import { createRequestHead, type RequestHead } from "./request-head.js";
+import { createRequestHead, linesByName, type RequestHead } from "./request-head.js";
 
 export interface Answerer {
   /** Answers with an error in Glance's own shape. The client may still be sending. */
@@ -70,9 +70,12 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
     const headers = forwarder.forResponse(createRequestHead(answer.rawHeaders).lines, answer.httpVersion);
     const lines = [...headers, ...more];
     const status = [answer.statusCode ?? 502, answer.statusMessage ?? ""] as const;
-    if (response.getHeaderNames().length === 0) return void response.writeHead(...status, lines);
-    // An app around us has set headers of its own. Node 20 would then keep only the last of each repeated one.
-    for (const [name, values] of byName(lines)) response.setHeader(name, values);
+    // Middleware in front of us that wraps `writeHead` may not know flat lists (on-headers before 1.1.0 does not). And if it has set
+    // headers of its own, Node 20 would keep only the last of each repeated one.
+    const isOurs = response.writeHead === ServerResponse.prototype.writeHead;
+    if (isOurs && response.getHeaderNames().length === 0) return void response.writeHead(...status, lines);
+    for (const [name, values] of linesByName(createRequestHead(lines).lines))
+      response.setHeader(name, values);
     response.writeHead(...status);
   }
 
@@ -129,19 +132,9 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   };
 }
 
-/** @param lines a flat list: name, value, name, value ... */
-function byName(lines: readonly string[]): Map<string, string[]> {
-  const values = new Map<string, string[]>();
-  for (const { name, value } of createRequestHead(lines).lines) {
-    values.set(name, [...(values.get(name) ?? []), value]);
-  }
-  return values;
-}
-
-/** Whether more of the request's body may still come. */
-function isSending({ request, body }: Exchange): boolean {
-  const { "transfer-encoding": encoding, "content-length": length = "0" } = request.headers;
-  return !body.complete && (encoding !== undefined || length !== "0");
+/** Whether more of the request may still come, whatever its head announces. */
+function isSending({ body }: Exchange): boolean {
+  return !body.complete;
 }
 
 /**

@@ -5,6 +5,8 @@ export interface Body {
   /** `end` has been emitted. */
   readonly readableEnded: boolean;
   readonly destroyed: boolean;
+  /** What came is not a body: a malformed chunk, for example. Nothing after it can be read as one. */
+  readonly malformed?: boolean | undefined;
   /**
    * Present where pieces lie in memory that is read into again after `resume`. Called, it leaves that memory alone, for writes
    * that nobody waits for any more; what still comes is read elsewhere. Before `end` it leaves it for good.
@@ -13,10 +15,11 @@ export interface Body {
   /** Present where `renew` is. Called after `end`, when no piece is needed any more: the memory may serve another body. */
   readonly release?: (() => void) | undefined;
   on(event: "data", listener: (piece: Buffer) => void): this;
-  on(event: "end" | "close", listener: () => void): this;
-  once(event: "end" | "close", listener: () => void): this;
+  /** `malformed` is emitted when {@link malformed} becomes true, and again for whatever the client then sends. */
+  on(event: "end" | "close" | "malformed", listener: () => void): this;
+  once(event: "end" | "close" | "malformed", listener: () => void): this;
   off(event: "data", listener: (piece: Buffer) => void): this;
-  off(event: "end" | "close", listener: () => void): this;
+  off(event: "end" | "close" | "malformed", listener: () => void): this;
   pause(): unknown;
   resume(): unknown;
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { requestIdOf } from "./answer.js";
+import { readAnnouncedBody, type AnnouncedBody } from "./announced-body.js";
 import type { Body } from "./body.js";
 import type { HeaderForwarder, Peer } from "./forwarded-headers.js";
 import { createRequestHead, type HeaderLine, type RequestHead } from "./request-head.js";
@@ -12,6 +13,8 @@ export interface Exchange {
   /** The request itself, unless its body has been taken over. */
   body: Body;
   readonly head: RequestHead;
+  /** What the head says of the body. */
+  readonly announced: AnnouncedBody;
   readonly peer: Peer;
   readonly requestId: string;
   /** @throws ProxyError `loop`. */
@@ -36,6 +39,7 @@ export function createExchange(
     response,
     body: request,
     head,
+    announced: readAnnouncedBody(head),
     peer,
     requestId: requestIdOf(head),
     upstreamHeaders: () => forwarder.forRequest(head, request.httpVersion, peer),

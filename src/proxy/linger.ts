@@ -36,13 +36,18 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     const idle = createTimer(bounds.idleMs, stop);
     total.start();
     idle.start();
-    body.on("data", onData).once("end", stop).once("close", stop);
+    body.on("data", onData).on("malformed", onMalformed).once("end", stop).once("close", stop);
+    const { socket } = response;
+    socket?.once("end", stop); // the client has closed its side: nothing more can come
     response.once("close", stop);
     body.renew?.();
     body.resume();
     // Ended, or gone: neither event will come again.
     if (body.destroyed || (body.complete && body.readableEnded)) stop();
 
+    function onMalformed(): void {
+      idle.start();
+    }
     function onData(piece: Buffer): void {
       idle.start();
       onDiscarded?.(piece.length);
@@ -53,8 +58,9 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
       if (!body.complete) response.socket?.destroySoon();
       total.stop();
       idle.stop();
-      body.off("data", onData).off("end", stop).off("close", stop);
+      body.off("data", onData).off("malformed", onMalformed).off("end", stop).off("close", stop);
       response.off("close", stop);
+      socket?.off("end", stop);
       lingering -= 1;
       body.resume();
     }

@@ -1,9 +1,12 @@
 /** Requests that Node's parser refuses (TE with CL, folded headers, bare LF ...): answered in Glance's shape. */
 import { randomUUID } from "node:crypto";
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import type { Connections } from "./connections.js";
+
+/** `Body.malformed`, of a request that Node parses. */
+type MalformedRequest = IncomingMessage & { malformed?: boolean };
 
 export function answerParseErrors(server: Server, connections: Connections): void {
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
@@ -16,8 +19,14 @@ export function answerParseErrors(server: Server, connections: Connections): voi
     } else if (served.request.complete) {
       // Rubbish behind a whole request: that request still gets its answer, and nothing after it is read.
       served.response.once("close", () => socket.destroySoon());
+    } else if (socket.readableEnded) {
+      // The client has closed its side. What of a body was taken over from the parser may still be whole; if not, nothing becomes of
+      // the request, but an answer that is already written still goes out.
+      if (!served.request.emit("halfClosed")) socket.destroySoon();
     } else {
-      socket.destroy(); // a broken body: an answer of ours could land in the middle of another
+      const request: MalformedRequest = served.request;
+      request.malformed = true;
+      request.emit("malformed"); // whoever reads the body answers
     }
   });
 }

@@ -2,6 +2,7 @@
  * Everything that is not an upload, through http-proxy. The one file that knows http-proxy 1.18.1, and what of it has to be
  * worked around:
  * - it copies `req.headers`, which Node has joined and shortened: the headers for Glance are put there first;
+ * - it pipes whatever the request gives, announced or not: a request whose head announces no body is given an empty one;
  * - it rewrites `//` and `\` in `req.url`, and `//` and `http:/` in the path of its target, queries included: the path is
  *   put into its request to Glance, before the head goes out;
  * - with an `Expect` header there is no `proxyReq` event: the header is gone by then, and `100` is answered here;
@@ -9,14 +10,16 @@
  * - its own answer writing loses repeated headers and hides a truncated answer: answers go through our own relay.
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
 import httpProxy from "http-proxy";
 import type { Metrics } from "../observe/metrics.js";
+import { clientTimeout, malformedBody, type ProxyError } from "../proxy-error.js";
 import { createTimer } from "../timer.js";
+import { isEmpty, type AnnouncedBody } from "./announced-body.js";
 import { invalidStatusLine } from "./answer-head.js";
 import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
-import { guardContentLength } from "./request-guard.js";
-import type { HeaderLine } from "./request-head.js";
+import { linesByName, type HeaderLine } from "./request-head.js";
 import {
   toUpstreamError,
   truncatedAnswer,
@@ -24,7 +27,7 @@ import {
   upstreamTimeout,
   type Upstream,
 } from "./upstream.js";
-import { clientTimeout, type ProxyError } from "../proxy-error.js";
+import { UnannouncedBytes } from "./wire-guard.js";
 
 /** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
 export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
@@ -50,18 +53,21 @@ export function createPassThrough(
   proxy.on("proxyRes", (answer, request) => pending.get(request)?.answered(answer));
 
   return (exchange, path) => {
-    const { request, response, head } = exchange;
-    guardContentLength(head);
-    const headers = collect(exchange.upstreamHeaders());
-    // Node frames a GET's body only where it is told to.
-    if (head.values("transfer-encoding").length > 0) headers["transfer-encoding"] = "chunked";
-    request.headers = headers;
+    const { request, response, announced, body } = exchange;
+    if (body.malformed) return Promise.reject(malformedBody());
+    request.headers = headersFor(exchange.upstreamHeaders(), announced);
     exchange.sendContinue();
 
     return new Promise((resolve, reject) => {
       let outgoing: ClientRequest | undefined;
-      const silence = createTimer(silenceMs, () => outgoing?.destroy(upstreamTimeout()));
-      const idle = createTimer(idleMs, () => outgoing?.destroy(clientTimeout()));
+      let refusal: ProxyError | UnannouncedBytes | undefined;
+      /** Also before http-proxy has shown us its request to Glance. */
+      const abort = (error: ProxyError | UnannouncedBytes): void => {
+        refusal ??= error;
+        outgoing?.destroy(error);
+      };
+      const silence = createTimer(silenceMs, () => abort(upstreamTimeout()));
+      const idle = createTimer(idleMs, () => abort(clientTimeout()));
       /** By Glance, or by ourselves: nobody is waited for any more. */
       let isAnswered = false;
       let answer: IncomingMessage | undefined;
@@ -75,16 +81,7 @@ export function createPassThrough(
         idle.stop();
         if (!isAnswered) silence.start();
       };
-      const send = (connection: "own" | "shared"): void => {
-        const agent = upstream.agent(connection);
-        proxy.web(request, response, { target: upstream.target, agent }, fail);
-      };
       const fail = (cause: unknown): void => {
-        if (!isAnswered && !response.destroyed && outgoing?.reusedSocket === true && isReset(cause)) {
-          // Glance has closed the shared connection as the request was on its way.
-          outgoing = undefined;
-          return send("own");
-        }
         isAnswered = true;
         silence.stop();
         idle.stop();
@@ -104,11 +101,12 @@ export function createPassThrough(
       pending.set(request, {
         opened(opened) {
           outgoing = opened;
+          if (refusal) return void opened.destroy(refusal);
           opened.path = upstream.path(path);
           opened.on("drain", awaitClient).once("finish", awaitGlance);
           // Also where neither Node nor http-proxy says anything else: an answer that switches protocols, for one.
           opened.once("close", () => {
-            if (!isAnswered && opened === outgoing) fail(new Error("closed without an answer"));
+            if (!isAnswered) fail(new Error("closed without an answer"));
           });
         },
         answered(received) {
@@ -130,14 +128,18 @@ export function createPassThrough(
           }, reject);
         },
       });
-      send(isRepeatable(exchange) ? "shared" : "own");
+      const { agent, target } = upstream;
+      const source = isEmpty(announced) ? { buffer: Readable.from([]) } : {};
+      proxy.web(request, response, { target, agent, ...source }, fail);
       // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
       awaitClient();
       request.on("data", () => {
-        if (outgoing?.writableNeedDrain === true) awaitGlance();
+        if (isEmpty(announced)) abort(new UnannouncedBytes("the client sent a body"));
+        else if (outgoing?.writableNeedDrain === true) awaitGlance();
         else awaitClient();
       });
       request.once("end", awaitGlance);
+      request.once("malformed", () => abort(malformedBody()));
     });
   };
 
@@ -147,29 +149,23 @@ export function createPassThrough(
   }
 }
 
-/** A request that may be sent twice, since it changes nothing and there is nothing of it to be lost. */
-function isRepeatable({ request, head }: Exchange): boolean {
-  return (
-    request.method === "GET" &&
-    head.values("transfer-encoding").length === 0 &&
-    head.values("content-length").every((length) => length === "0")
-  );
-}
-
-/** As `IncomingMessage.headers`, but that each line stays one. */
-function collect(lines: readonly HeaderLine[]): Record<string, string | string[]> {
+/** As `IncomingMessage.headers`, but that each line stays one, and that the body is framed as was decided. */
+function headersFor(
+  lines: readonly HeaderLine[],
+  announced: AnnouncedBody,
+): Record<string, string | string[]> {
   // Without a prototype: a header may be called `constructor`.
   const headers = Object.create(null) as Record<string, string | string[]>;
-  for (const { name, value } of lines) {
-    const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat();
+  for (const [name, values] of linesByName(lines)) {
+    const [value = "", ...more] = values;
+    headers[name] = more.length === 0 ? value : values;
   }
+  delete headers["content-length"];
+  delete headers["transfer-encoding"];
+  if (announced.kind === "length") headers["content-length"] = String(announced.bytes);
+  // Node frames a GET's body only where it is told to.
+  if (announced.kind === "chunked") headers["transfer-encoding"] = "chunked";
   return headers;
-}
-
-function isReset(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
-  return code === "ECONNRESET" || code === "EPIPE";
 }
 
 interface Pending {

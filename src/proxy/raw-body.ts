@@ -10,12 +10,15 @@
  * - what `new Socket({ onread })` does for a connection one opens oneself can be done to one that was accepted.
  */
 import { EventEmitter } from "node:events";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
+import { readAnnouncedBody, type AnnouncedBody } from "./announced-body.js";
 import type { Body } from "./body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
+import type { Exchange } from "./exchange.js";
+import { createRequestHead, splitHead } from "./request-head.js";
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
 export const READ_BYTES = 512 * 1024;
@@ -41,11 +44,9 @@ const MOST_IDLE_LARGE = 2;
  * @param purpose a body that is kept comes in pieces that fit into the memory of its spool.
  * @returns undefined where it has to be read as usual.
  */
-export type ClaimBody = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  purpose: "keep" | "send",
-) => Body | undefined;
+export type ClaimBody = (exchange: ClaimedExchange, purpose: "keep" | "send") => Body | undefined;
+
+export type ClaimedExchange = Pick<Exchange, "request" | "response" | "announced">;
 
 /** From how many bytes on a body is worth taking over, by `upload.relay`: its connection cannot be used again. */
 export function leastRawBytes(relay: "auto" | "raw" | "stream"): number {
@@ -97,20 +98,19 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
     });
   });
 
-  return (request, response, purpose) => {
+  return ({ request, response, announced }, purpose) => {
     if (offer === undefined || offer.socket !== request.socket || offer.body) return undefined;
     const { socket, rest } = offer;
-    const framing = framingOf(request);
-    if (framing.ended || socket.isPaused()) return undefined;
+    const framing = framingOf(announced);
+    if (framing === undefined || framing.ended || socket.isPaused()) return undefined;
     response.shouldKeepAlive = false;
-    offer.body = new RawBody(socket, framing, rest, memories[purpose], readInto);
+    offer.body = new RawBody(request, framing, rest, memories[purpose], readInto);
     return offer.body;
   };
 }
 
 const PUT = Buffer.from("PUT ");
 const HEAD_END = Buffer.from("\r\n\r\n");
-const CONTENT_LENGTH = /\r\ncontent-length: ?([0-9]+)\r\n/i;
 
 /** @returns how many bytes the head of an upload takes, where one begins and ends here; else 0. */
 function headBytes(bytes: Buffer): number {
@@ -121,8 +121,8 @@ function headBytes(bytes: Buffer): number {
 
 /** @returns what such a head says of its body; as far as this can see, it may be large. */
 function lengthIn(head: Buffer): number {
-  const length = CONTENT_LENGTH.exec(head.toString("latin1"))?.[1];
-  return length === undefined ? Number.POSITIVE_INFINITY : Number(length);
+  const announced = readAnnouncedBody(createRequestHead(splitHead(head.toString("latin1"))));
+  return announced.kind === "length" ? announced.bytes : Number.POSITIVE_INFINITY;
 }
 
 /** For a connection whose parser has to wait: it comes again when the connection goes on. One that was refused is not read. */
@@ -130,10 +130,16 @@ function unread(socket: Socket, bytes: Buffer): void {
   if (socket.writable) socket.unshift(bytes);
 }
 
-function framingOf({ headers }: IncomingMessage): BodyFraming {
-  return headers["transfer-encoding"] === undefined
-    ? new LengthFraming(Number(headers["content-length"] ?? 0))
-    : new ChunkedFraming();
+function framingOf(announced: AnnouncedBody): BodyFraming | undefined {
+  switch (announced.kind) {
+    case "length":
+      return new LengthFraming(announced.bytes);
+    case "chunked":
+      return new ChunkedFraming();
+    case "none":
+    case "invalid":
+      return undefined;
+  }
 }
 
 /** What the bodies of one purpose are read into. */
@@ -146,6 +152,7 @@ interface ReadMemory {
 }
 
 class RawBody extends EventEmitter implements Body {
+  readonly #request: IncomingMessage;
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
   readonly #readInto: ReadInto;
@@ -162,15 +169,31 @@ class RawBody extends EventEmitter implements Body {
   #begun = false;
   #hasLeft = false;
   #readBytes = 0;
+  #malformed = false;
+  /** The client has closed its side: nothing comes but what has been read already. */
+  #halfClosed = false;
 
-  constructor(socket: Socket, framing: BodyFraming, first: Buffer, memory: ReadMemory, readInto: ReadInto) {
+  constructor(
+    request: IncomingMessage,
+    framing: BodyFraming,
+    first: Buffer,
+    memory: ReadMemory,
+    readInto: ReadInto,
+  ) {
     super();
+    const { socket } = request;
+    this.#request = request;
     this.#socket = socket;
     this.#framing = framing;
     this.#readInto = readInto;
     this.#discard = memory.discard;
     this.#flowing = memory.flowing;
     this.#buffer = this.#hold(memory.usual);
+    request.once("halfClosed", () => {
+      this.#halfClosed = true;
+      const hasAhead = this.#ahead.length > 0 || (!this.#begun && this.#aheadBytes > 0);
+      if (!hasAhead) this.#endShort();
+    });
     socket.once("close", () => {
       this.#letGo();
       this.emit("close");
@@ -197,6 +220,10 @@ class RawBody extends EventEmitter implements Body {
 
   get destroyed(): boolean {
     return this.#socket.destroyed;
+  }
+
+  get malformed(): boolean {
+    return this.#malformed;
   }
 
   /** Pieces that have been read already still come. */
@@ -254,9 +281,14 @@ class RawBody extends EventEmitter implements Body {
   #readWhatCameAhead(): void {
     while (!this.#paused && !this.destroyed) {
       const bytes = this.#ahead.shift();
-      if (bytes === undefined) return void this.#socket.resume();
+      if (bytes === undefined) return void (this.#halfClosed ? this.#endShort() : this.#socket.resume());
       this.#read(bytes);
     }
+  }
+
+  /** The client has closed its side before the end of its body. An answer that is already written still goes out. */
+  #endShort(): void {
+    if (!this.complete) this.#socket.destroySoon();
   }
 
   /** @returns whether to read on. */
@@ -289,6 +321,7 @@ class RawBody extends EventEmitter implements Body {
 
   #read(bytes: Buffer): void {
     if (this.complete) return; // read on only to see the client leave; nothing of it is answered
+    if (this.#malformed) return void this.emit("malformed");
     // What lies together and is not told yet.
     let start = 0;
     let end = 0;
@@ -306,11 +339,12 @@ class RawBody extends EventEmitter implements Body {
         }
       });
     } catch {
-      this.#socket.destroy(); // as with Node's parser: an answer could land in the middle of another
-      return;
+      this.#malformed = true;
+      return void this.emit("malformed");
     }
     tell();
     if (!this.complete) return;
+    this.#request.complete = true; // Node's parser never saw it, and asks for this when the client closes its side
     this.#leave();
     this.#paused = false;
     this.#socket.resume();

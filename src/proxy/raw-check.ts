@@ -3,8 +3,10 @@ import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { readAnnouncedBody } from "./announced-body.js";
 import type { Body } from "./body.js";
 import { createRawBodies, READ_BYTES, type ClaimBody } from "./raw-body.js";
+import { createRequestHead } from "./request-head.js";
 
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
@@ -71,7 +73,8 @@ async function begin(
     signal.addEventListener("abort", reject);
     server.once("request", (request, response) => {
       try {
-        const body = claim(request, response, "send");
+        const announced = readAnnouncedBody(createRequestHead(request.rawHeaders));
+        const body = claim({ request, response, announced }, "send");
         if (!body) throw new Error("a body could not be taken from the parser");
         if (wanted === "at once") {
           // Taken over in the middle of Node's own read, which would go on by itself.

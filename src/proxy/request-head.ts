@@ -21,6 +21,15 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
   return { lines, values: (name) => valuesOf(lines, name) };
 }
 
+/** @param head a head as text, request line included. @returns a flat list as Node's: name, value, name, value ... */
+export function splitHead(head: string): string[] {
+  const [, ...lines] = head.split("\r\n");
+  return lines.flatMap((line) => {
+    const colon = line.indexOf(":");
+    return colon === -1 ? [] : [line.slice(0, colon), line.slice(colon + 1).trim()];
+  });
+}
+
 /** As Node's HTTP takes them: name, value, name, value ... */
 export function flatten(lines: readonly HeaderLine[]): string[] {
   const flat: string[] = [];
@@ -33,6 +42,17 @@ export function valuesOf(lines: readonly HeaderLine[], name: string): readonly s
   const values: string[] = [];
   for (const line of lines) if (line.name === name) values.push(line.value);
   return values;
+}
+
+/** The values of each name, in order. */
+export function linesByName(lines: readonly HeaderLine[]): Map<string, string[]> {
+  const byName = new Map<string, string[]>();
+  for (const { name, value } of lines) {
+    const values = byName.get(name);
+    if (values) values.push(value);
+    else byName.set(name, [value]);
+  }
+  return byName;
 }
 
 /** RFC 9110, section 7.6.1, with the older names still in use. */
@@ -60,10 +80,4 @@ export function endToEnd(lines: readonly HeaderLine[]): HeaderLine[] {
       .map((name) => name.trim()),
   );
   return lines.filter(({ name }) => !HOP_BY_HOP.has(name) && (!named.has(name) || MESSAGE_ITSELF.has(name)));
-}
-
-/** A `Content-Length` as RFC 9110 writes it: decimal, no leading zeros, and a number this program can count to. */
-export function parseContentLength(value: string): number | undefined {
-  const bytes = /^(0|[1-9][0-9]{0,15})$/.test(value) ? Number(value) : Number.NaN;
-  return Number.isSafeInteger(bytes) ? bytes : undefined;
 }

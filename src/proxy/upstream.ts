@@ -1,5 +1,5 @@
 /** How to reach Glance: one place for its address, connection and the names of its failures. */
-import { Agent as HttpAgent, request as httpRequest, type AgentOptions, type ClientRequest } from "node:http";
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -8,9 +8,7 @@ import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import { readCredentials, type Credentials } from "../tls/credentials.js";
 import { flatten, valuesOf, type HeaderLine } from "./request-head.js";
-
-/** So long a shared connection may be idle, milliseconds: shorter than what servers grant, of which Apache's 5 s are the least. */
-const KEEP_ALIVE_MS = 4_000;
+import { guardWire, UnannouncedBytes } from "./wire-guard.js";
 
 /** Where connections go: an address or a Unix socket. */
 interface Place {
@@ -21,10 +19,9 @@ interface Place {
 }
 
 export interface Upstream {
-  /** For http-proxy: the target, with the agent that a request has to use. */
+  /** For http-proxy: the target, and the agent that opens a connection for each request. */
   readonly target: Place;
-  /** @param connection of its own, or `shared` with requests before and after it: for such as may be sent twice. */
-  agent(connection: "own" | "shared"): HttpAgent;
+  readonly agent: HttpAgent;
   /** A path of Glance's, below that of `upstream.url`. */
   path(path: string): string;
   /**
@@ -50,29 +47,15 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   const authority = socketPath === undefined ? config.url.host : "localhost";
   const secure = protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
-  const createAgent = (options: AgentOptions): HttpAgent => {
-    const agent = secure
-      ? new HttpsAgent({ ...options, ...verification(config, place) })
-      : new HttpAgent(options);
-    agent.createConnection = connectInTime(
-      agent,
-      config.connectTimeout,
-      secure ? () => credentials : undefined,
-    );
-    return agent;
-  };
-  // A kept-alive connection that Glance closes at the wrong moment could lose an upload.
-  const own = createAgent({ keepAlive: false });
-  // An agent has work with every request, and it pays for TLS alone, whose sessions it keeps.
-  const agent = secure ? own : undefined;
+  const openAgent = (): HttpAgent => createAgent(config, place, secure ? credentials : undefined);
+  let agent = openAgent();
   const createConnection = secure ? undefined : connectPlain(place, config.connectTimeout);
-  const createShared = (): HttpAgent =>
-    distrustIdle(createAgent({ keepAlive: true, timeout: KEEP_ALIVE_MS }));
-  let shared = createShared();
   const request = secure ? httpsRequest : httpRequest;
   return {
     target: place,
-    agent: (connection) => (connection === "own" ? own : shared),
+    get agent() {
+      return agent;
+    },
     path: (path) => base + path,
     request(method, path, lines) {
       const headers = flatten(lines);
@@ -84,19 +67,22 @@ export function createUpstream(config: Config["upstream"]): Upstream {
         host,
         port,
         socketPath,
-        agent,
+        // Plain HTTP needs nothing of an agent, which has work with every request. For TLS it keeps the sessions.
+        agent: secure ? agent : undefined,
         createConnection,
         method,
         path: base + path,
         headers,
       };
-      return request(options);
+      const opened = request(options);
+      opened.maxHeadersCount = 0;
+      return opened;
     },
     credentials: () => credentials,
     reload() {
       if (!secure) return;
       credentials = readUpstreamCredentials(config.tls);
-      shared = createShared(); // the old connections end when they have been idle
+      agent = openAgent(); // a session of the old one would be resumed with the old certificate
     },
   };
 }
@@ -122,39 +108,40 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
 function connectPlain({ host, port, socketPath }: Place, timeoutMs: number): () => Socket {
   const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
   // Options that `connect` would copy into the socket live long in V8, and all that hangs on them.
-  return () => limitConnecting(new Socket().setNoDelay().connect(to), timeoutMs);
+  return () => guardWire(limitConnecting(new Socket().setNoDelay().connect(to), timeoutMs));
 }
 
-function connectInTime(
-  agent: HttpAgent,
-  timeoutMs: number,
-  credentials: (() => Credentials) | undefined,
-): HttpAgent["createConnection"] {
+/**
+ * No connection is used again: what a Glance sends behind the end of an answer would be taken for the answer to the next request,
+ * and a connection that closes at the wrong moment would lose one.
+ *
+ * @param credentials what is shown to Glance; undefined without TLS.
+ */
+function createAgent(
+  config: Config["upstream"],
+  place: Place,
+  credentials: Credentials | undefined,
+): HttpAgent {
+  const agent = credentials
+    ? new HttpsAgent({ keepAlive: false, ...verification(config, place), ...credentials })
+    : new HttpAgent({ keepAlive: false });
   const open = agent.createConnection.bind(agent);
-  return (options, callback) => {
-    // Copies live long in V8, and all that hangs on them: plain HTTP does without.
-    const connection = open(credentials ? { ...options, ...credentials() } : options, callback);
-    return connection && limitConnecting(connection, timeoutMs);
+  agent.createConnection = (options, callback) => {
+    const connection = open(options, callback);
+    return connection && guardWire(limitConnecting(connection, config.connectTimeout));
   };
-}
-
-/** Bytes that come while nobody has asked for any would be taken for the answer to the next request. */
-function distrustIdle(agent: HttpAgent): HttpAgent {
-  const keep = agent.keepSocketAlive.bind(agent);
-  const reuse = agent.reuseSocket.bind(agent);
-  agent.keepSocketAlive = (socket) => {
-    socket.on("data", destroy);
-    return keep(socket); // whether to, which its type does not tell
-  };
-  agent.reuseSocket = (socket, request) => {
-    socket.off("data", destroy);
-    reuse(socket, request);
-  };
+  showWholeHeads(agent);
   return agent;
 }
 
-function destroy(this: Duplex): void {
-  this.destroy();
+/** Node's client, too, shows the first 1,000 lines of a head and drops the rest. */
+function showWholeHeads(agent: HttpAgent): void {
+  const shown = agent as unknown as { addRequest(request: ClientRequest, options: object): void };
+  const add = shown.addRequest.bind(agent);
+  shown.addRequest = (request, options) => {
+    request.maxHeadersCount = 0;
+    add(request, options);
+  };
 }
 
 /** @param timeoutMs 0: as long as it takes. */
@@ -183,6 +170,7 @@ export const UPSTREAM_ERROR_KINDS = [
   "protocol",
   "early_success",
   "truncated",
+  "framing",
 ] as const;
 
 /** What happened between the proxy and Glance; a label of the metrics. */
@@ -193,6 +181,7 @@ const KINDS: Partial<Record<ProxyErrorCode, UpstreamErrorKind>> = {
   upstream_connect_timeout: "connect_timeout",
   upstream_timeout: "timeout",
   upstream_early_success: "early_success",
+  upstream_framing: "framing",
 };
 
 /** @returns undefined where the error is not Glance's. */
@@ -209,11 +198,15 @@ export function toUpstreamError(cause: unknown): ProxyError {
       cause,
     });
   }
-  const { code, syscall } = cause as NodeJS.ErrnoException;
-  if (isTlsError(code)) {
+  if (cause instanceof UnannouncedBytes) {
+    return new ProxyError("upstream_framing", "The request has bytes that its head does not announce.", {
+      cause,
+    });
+  }
+  if (isTlsError(cause)) {
     return new ProxyError("upstream_unreachable", "Glance cannot be reached: TLS failed.", { cause });
   }
-  if (syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+  if (isConnectError(cause)) {
     return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
   }
   if (isProtocolError(cause)) {
@@ -222,8 +215,16 @@ export function toUpstreamError(cause: unknown): ProxyError {
   return new ProxyError("upstream_failed", "Glance closed the connection before it had answered.", { cause });
 }
 
+/** Of a name with several addresses, all of which refuse, Node tells one error without a system call of its own. */
+function isConnectError(cause: unknown): boolean {
+  if (cause instanceof AggregateError) return cause.errors.length > 0 && cause.errors.every(isConnectError);
+  const { code, syscall } = cause as NodeJS.ErrnoException;
+  return syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN";
+}
+
 /** The handshake, or the certificate: nothing of the request was sent. */
-function isTlsError(code: string | undefined): boolean {
+function isTlsError(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
   return (
     code !== undefined &&
     (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/.test(code) ||

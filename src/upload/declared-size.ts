@@ -1,6 +1,7 @@
 /** Learning the size of an upload from its head. Pure. */
 import { ProxyError } from "../proxy-error.js";
-import { parseContentLength, type RequestHead } from "../proxy/request-head.js";
+import type { AnnouncedBody } from "../proxy/announced-body.js";
+import type { RequestHead } from "../proxy/request-head.js";
 
 export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
 
@@ -24,11 +25,15 @@ const INVALID_SIZE = "Invalid or missing image size in request headers.";
  *
  * @throws ProxyError `invalid_size` where a value is not a plain decimal number given once.
  */
-export function readDeclaredSizes(head: RequestHead, hints: readonly string[]): KnownSize[] {
+export function readDeclaredSizes(
+  head: RequestHead,
+  announced: AnnouncedBody,
+  hints: readonly string[],
+): KnownSize[] {
   const sizes = [
-    { source: "header" as const, bytes: readSize(head, SIZE_HEADER, parseImageSize) },
-    ...hints.map((name) => ({ source: "hint" as const, bytes: readSize(head, name, parseImageSize) })),
-    { source: "content_length" as const, bytes: bodyLength(head) },
+    { source: "header" as const, bytes: readSize(head, SIZE_HEADER) },
+    ...hints.map((name) => ({ source: "hint" as const, bytes: readSize(head, name) })),
+    { source: "content_length" as const, bytes: bodyLength(announced) },
   ];
   return sizes.filter((size): size is KnownSize => size.bytes !== undefined);
 }
@@ -64,23 +69,32 @@ export function tooLarge(bytes: number, maxBytes: number): ProxyError {
 }
 
 /** What HTTP itself says of the body: without any framing it is empty (RFC 9112, section 6.3). */
-function bodyLength(head: RequestHead): number | undefined {
-  if (head.values("transfer-encoding").length > 0) return undefined;
-  return readSize(head, "content-length", parseContentLength) ?? 0;
+function bodyLength(announced: AnnouncedBody): number | undefined {
+  switch (announced.kind) {
+    case "none":
+      return 0;
+    case "length":
+      return announced.bytes;
+    case "chunked":
+      return undefined;
+    case "invalid":
+      throw invalidSize("content-length", announced.value);
+  }
 }
 
-function readSize(
-  head: RequestHead,
-  name: string,
-  parse: (value: string) => number | undefined,
-): number | undefined {
-  const [value, ...more] = head.values(name);
+function readSize(head: RequestHead, name: string): number | undefined {
+  const values = head.values(name);
+  const [value] = values;
   if (value === undefined) return undefined;
-  const bytes = more.length === 0 ? parse(value) : undefined;
-  if (bytes !== undefined) return bytes;
-  // Name and value are for the log, which shows the cause; the client reads Glance's words alone.
-  throw new ProxyError("invalid_size", INVALID_SIZE, {
-    cause: new Error(`${name}: ${JSON.stringify([value, ...more].join(", "))}`),
+  const bytes = values.length === 1 ? parseImageSize(value) : undefined;
+  if (bytes === undefined) throw invalidSize(name, values.join(", "));
+  return bytes;
+}
+
+/** Name and value are for the log, which shows the cause; the client reads Glance's words alone. */
+function invalidSize(name: string, value: string): ProxyError {
+  return new ProxyError("invalid_size", INVALID_SIZE, {
+    cause: new Error(`${name}: ${JSON.stringify(value)}`),
   });
 }
 

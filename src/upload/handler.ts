@@ -61,7 +61,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         requestId: exchange.requestId,
         imageId: target.imageId,
         operation: target.operation,
-        framingIn: exchange.head.values("transfer-encoding").length > 0 ? "chunked" : "content-length",
+        framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
         peer: exchange.peer.address,
         userAgent: exchange.head.values("user-agent")[0],
       },
@@ -75,15 +75,14 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   };
 
   async function carry(exchange: Exchange, target: UploadTarget, upload: Upload): Promise<void> {
-    const sizes = readDeclaredSizes(exchange.head, size.hints);
+    const sizes = readDeclaredSizes(exchange.head, exchange.announced, size.hints);
     const declared = sizes[0] ?? { source: "unknown" };
     upload.declare(declared);
     requireAgreement(sizes);
     checkLimits(declared);
     // Before anything is waited for, or Node's parser has the body.
     const purpose = claimPurpose(declared);
-    if (purpose)
-      exchange.body = claimBody?.(exchange.request, exchange.response, purpose) ?? exchange.request;
+    if (purpose) exchange.body = claimBody?.(exchange, purpose) ?? exchange.request;
     if (!(await places.reserve(1))) {
       throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
@@ -218,9 +217,9 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   }
 
   async function rollBack(rollback: Rollback, upload: Upload): Promise<void> {
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     upload.rollback = await rollback.untilBack();
-    observers.metrics.rollback(upload.rollback, (Date.now() - startedAt) / 1000);
+    observers.metrics.rollback(upload.rollback, (performance.now() - startedAt) / 1000);
     if (upload.rollback === "timeout" || upload.rollback === "active") {
       const { requestId, imageId } = upload.origin;
       observers.log.error({ requestId, imageId, rollback: upload.rollback }, "image not rolled back");

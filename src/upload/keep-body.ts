@@ -1,5 +1,5 @@
 /** Reads the client's body into a spool, counted, as far as there is place for it. */
-import { clientAborted, clientTimeout, type ProxyError } from "../proxy-error.js";
+import { clientAborted, clientTimeout, malformedBody, type ProxyError } from "../proxy-error.js";
 import type { Body } from "../proxy/body.js";
 import { createTimer } from "../timer.js";
 import { tooLarge } from "./declared-size.js";
@@ -36,7 +36,7 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
     const settle = (kept: Kept): void => {
       isSettled = true;
       idle.stop();
-      source.off("data", onPiece).off("end", onEnd).off("close", onClose);
+      source.off("data", onPiece).off("end", onEnd).off("close", onClose).off("malformed", onMalformed);
       resolve(kept);
     };
     const fail = (error: ProxyError): void => {
@@ -94,8 +94,10 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       keep();
     };
     const onClose = (): void => fail(clientAborted());
+    const onMalformed = (): void => fail(malformedBody());
     if (source.destroyed) return fail(clientAborted());
-    source.on("data", onPiece).once("end", onEnd).once("close", onClose);
+    if (source.malformed) return fail(malformedBody());
+    source.on("data", onPiece).once("end", onEnd).once("close", onClose).once("malformed", onMalformed);
     idle.start();
     source.resume();
   });

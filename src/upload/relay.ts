@@ -5,21 +5,15 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
-import { clientAborted, clientTimeout, ProxyError, toProxyError } from "../proxy-error.js";
+import { clientAborted, clientTimeout, malformedBody, ProxyError, toProxyError } from "../proxy-error.js";
 import { invalidStatusLine } from "../proxy/answer-head.js";
 import type { Body } from "../proxy/body.js";
 import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
+import { Outflow } from "./outflow.js";
 import type { Upload } from "./upload.js";
-
-/** Worth a system call of its own: it is mostly with the kernel then, and the next may be read with no turn in between. */
-const AT_ONCE_BYTES = 256 * 1024;
-
-/** uWSGI resets the connection on chunks near 1 MiB. */
-const MAX_CHUNK_BYTES = 64 * 1024;
 
 /**
  * Glance refuses an upload it does not want before it reads any of it, and under uWSGI closes at once: body bytes on the
@@ -72,6 +66,7 @@ class Relay {
   readonly #silence: Timer;
   readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
+  #outflow: Outflow | undefined;
   /** Set while kept pieces wait for Glance to read. */
   #onWritable: (() => void) | undefined;
   /** Glance has said `100`: it has marked the image, and reads. */
@@ -96,8 +91,10 @@ class Relay {
 
   start(): void {
     const { source, upload } = this.#options;
-    source.on("close", this.#onSourceClose);
-    if (source.destroyed && !source.readableEnded) {
+    source.on("close", this.#onSourceClose).once("malformed", this.#onMalformed);
+    if (source.malformed) {
+      this.#onMalformed();
+    } else if (source.destroyed && !source.readableEnded) {
       this.#onSourceClose();
     } else if (upload.framingOut === "content-length" && upload.declaredBytes === 0) {
       // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
@@ -115,7 +112,14 @@ class Relay {
 
   #openUpstream(): void {
     const upstream = this.#options.open();
+    const { upload } = this.#options;
     this.#upstream = upstream;
+    this.#outflow = new Outflow({
+      request: upstream,
+      framing: upload.framingOut ?? "content-length",
+      onForwarded: (bytes) => upload.forwarded(bytes),
+      onSent: this.#onSent,
+    });
     upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
     upstream.on("response", (answer) => this.#onAnswer(answer));
     // Also where Node says nothing else: an answer that switches protocols, for one.
@@ -152,7 +156,7 @@ class Relay {
     try {
       for await (const piece of kept) {
         if (this.#done) return;
-        if (this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, true)) continue;
+        if (this.#write(piece, true)) continue;
         this.#waiting = true;
         this.#silence.start();
         await new Promise<void>((resolve) => {
@@ -189,8 +193,7 @@ class Relay {
     if (upload.receivedBytes > maxBytes) return this.#fail(tooLarge(upload.receivedBytes, maxBytes));
     this.#idle.start();
     const reused = this.#options.source.renew !== undefined;
-    const writable = this.#write(this.#holdBack ? this.#holdBack.push(piece) : piece, reused);
-    if (!writable) {
+    if (!this.#write(piece, reused)) {
       this.#waiting = true;
       this.#idle.stop();
       this.#silence.start();
@@ -198,28 +201,9 @@ class Relay {
     }
   };
 
-  /**
-   * @param reused the memory of these bytes is read into again, once they are with the kernel.
-   * @returns whether to go on; else {@link #onDrain} tells when.
-   */
+  /** @returns whether to go on; else {@link #onDrain} tells when. */
   #write(bytes: Buffer, reused: boolean): boolean {
-    const { upload } = this.#options;
-    const upstream = this.#upstream;
-    if (!upstream) return true;
-    if (bytes.length === 0) return !(reused && upstream.writableLength > 0);
-    const most = upload.framingOut === "chunked" ? MAX_CHUNK_BYTES : bytes.length;
-    const atOnce = bytes.length >= AT_ONCE_BYTES && most === bytes.length;
-    const { socket } = upstream;
-    if (atOnce) socket?.cork();
-    else if (socket) corkForThisTurn(socket);
-    let writable = true;
-    for (let start = 0; start < bytes.length; start += most) {
-      const piece = bytes.subarray(start, start + most);
-      upload.forwarded(piece.length);
-      writable = upstream.write(piece, reused ? this.#onSent : undefined);
-    }
-    if (atOnce) socket?.uncork();
-    return reused ? upstream.writableLength === 0 : writable;
+    return this.#outflow?.write(this.#holdBack ? this.#holdBack.push(bytes) : bytes, reused) ?? true;
   }
 
   readonly #onEnd = (): void => {
@@ -230,9 +214,9 @@ class Relay {
     }
     this.#bodyEnded = true;
     if (!this.#upstream) this.#openUpstream();
-    if (this.#holdBack) this.#write(this.#holdBack.release(), false);
+    if (this.#holdBack) this.#outflow?.write(this.#holdBack.release(), false);
     const { source } = this.#options;
-    this.#upstream?.end(() => source.release?.()); // with the kernel, all of it
+    this.#outflow?.end(() => source.release?.()); // with the kernel, all of it
     this.#silence.start();
   };
 
@@ -241,6 +225,8 @@ class Relay {
     // Not by `source.complete`: it may be parsed to its end and yet not have been read, and then never will be.
     if (!this.#bodyEnded && !this.#options.source.readableEnded) this.#fail(clientAborted());
   };
+
+  readonly #onMalformed = (): void => this.#fail(malformedBody());
 
   #onAnswer(answer: IncomingMessage): void {
     if (this.#done) return;
@@ -290,15 +276,11 @@ class Relay {
     this.#idle.stop();
     this.#silence.stop();
     this.#continueWait.stop();
+    this.#outflow?.stop();
     const { source } = this.#options;
-    source.off("data", this.#onPiece).off("end", this.#onEnd).off("close", this.#onSourceClose);
+    source.off("data", this.#onPiece).off("end", this.#onEnd);
+    source.off("close", this.#onSourceClose).off("malformed", this.#onMalformed);
     source.renew?.(); // what was written last may still be on its way
     source.resume();
   }
-}
-
-/** One system call for all that is written now. Node also merges the writes of a turn into one chunk unless it finds this (26). */
-function corkForThisTurn(socket: Socket): void {
-  socket.cork();
-  process.nextTick(() => socket.uncork());
 }

@@ -31,8 +31,8 @@ export interface Rollback {
 export function createRollback(lookUp: LookUp, { timeout, interval }: RollbackOptions): Rollback {
   let deadline: number | undefined;
   const left = (): number => {
-    deadline ??= Date.now() + timeout;
-    return deadline - Date.now();
+    deadline ??= performance.now() + timeout;
+    return deadline - performance.now();
   };
   return {
     async untilBegun(over) {

@@ -40,7 +40,9 @@ export class Upload {
   rollback: RollbackResult | undefined;
 
   readonly #client: ClientKind;
-  readonly #startedAt = Date.now();
+  readonly #startedAt = new Date();
+  /** By the clock that nobody sets. */
+  readonly #begun = performance.now();
   #durationSeconds: number | undefined;
   #outcome: Outcome | undefined;
 
@@ -91,7 +93,7 @@ export class Upload {
       declaredBytes: this.declaredBytes,
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
-      startedAt: new Date(this.#startedAt).toISOString(),
+      startedAt: this.#startedAt.toISOString(),
       durationSeconds: this.#durationSeconds ?? this.#elapsedSeconds(),
       outcome: this.#outcome,
     };
@@ -140,7 +142,7 @@ export class Upload {
   }
 
   #elapsedSeconds(): number {
-    return (Date.now() - this.#startedAt) / 1000;
+    return (performance.now() - this.#begun) / 1000;
   }
 }
 
@@ -164,9 +166,12 @@ export function outcomeOf(code: ProxyErrorCode): Outcome {
     case "client_timeout":
     case "client_aborted":
       return code;
+    case "malformed_body":
+      return "client_aborted";
     case "spool_full":
       return "busy";
     case "bad_request":
+    case "head_too_large":
     case "not_found":
     case "conflict":
     case "expectation_failed":
@@ -177,6 +182,7 @@ export function outcomeOf(code: ProxyErrorCode): Outcome {
     case "upstream_timeout":
     case "upstream_failed":
     case "upstream_early_success":
+    case "upstream_framing":
     case "internal":
       return "upstream_error";
   }

@@ -98,7 +98,7 @@ test("a client that leaves before there is an answer ends the request to Glance"
   const peer = await scene.connect();
   peer.sendHead("GET", IMAGE);
   await expect.poll(() => scene.upstream.requests.length).toBe(1);
-  peer.destroy();
+  peer.reset();
   await expect.poll(() => closed).toBe(true);
   await expect.poll(() => scene.proxy.metric('requests_total{method="GET",status="499"}')).toBe(1);
 });

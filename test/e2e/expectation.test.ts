@@ -125,7 +125,7 @@ describe("towards Glance", () => {
     peer.sendChunk("hello").endChunks();
     const upload = await scene.uploadUpstream();
     await peer.flushed();
-    peer.destroy();
+    peer.reset();
     await upload.over;
     expect(upload.complete).toBe(false);
     const label = 'operation="file",outcome="client_aborted",size_source="header"';

@@ -5,8 +5,10 @@ import { Socket, type AddressInfo } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { readAnnouncedBody } from "../../../src/proxy/announced-body.js";
 import type { Body } from "../../../src/proxy/body.js";
 import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../../src/proxy/raw-body.js";
+import { createRequestHead } from "../../../src/proxy/request-head.js";
 import { connect, type Peer } from "../../support/raw-http.js";
 
 const MIB = 1024 * 1024;
@@ -56,8 +58,13 @@ async function begin<Found>(
   return { peer, found: await found };
 }
 
+function claimOf(request: IncomingMessage, response: ServerResponse, purpose: "keep" | "send") {
+  const announced = readAnnouncedBody(createRequestHead(request.rawHeaders));
+  return claim({ request, response, announced }, purpose);
+}
+
 function claimed(request: IncomingMessage, response: ServerResponse): Body {
-  const body = claim(request, response, "send");
+  const body = claimOf(request, response, "send");
   if (!body) throw new Error("the body was not taken over");
   return body;
 }
@@ -165,7 +172,7 @@ test.each([
 
 /** @returns the memory that a small body lay in, whose second part comes when the first has been read. */
 async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory: ArrayBufferLike }> {
-  const { peer, found: body } = await begin(10, (request, response) => claim(request, response, purpose));
+  const { peer, found: body } = await begin(10, (request, response) => claimOf(request, response, purpose));
   if (!body) throw new Error("the body was not taken over");
   const seen: { text: string; memory: ArrayBufferLike }[] = [];
   body.on("data", (piece) => seen.push({ text: piece.toString(), memory: piece.buffer }));
@@ -241,7 +248,7 @@ test.each([-1, 0, 1])("what the socket holds already may be as much as the memor
   const accepted = once(roomy, "connection") as Promise<[Socket]>;
   const begun = new Promise<Body>((resolve, reject) => {
     roomy.once("request", (request, response) => {
-      const body = claim(request, response, "keep");
+      const body = claimOf(request, response, "keep");
       if (body) resolve(body);
       else reject(new Error("the body was not taken over"));
     });
@@ -286,7 +293,7 @@ test("what is read in spite of a pause ends the connection, for it may lie over 
 test("the body of a connection that is paused is read as usual", async () => {
   const { peer, found: request } = await begin(5, (request, response) => {
     request.socket.pause();
-    expect(claim(request, response, "send")).toBeUndefined();
+    expect(claimOf(request, response, "send")).toBeUndefined();
     return request;
   });
   const pieces: Buffer[] = [];
@@ -300,7 +307,7 @@ test("the body of a connection that is paused is read as usual", async () => {
 test("a short body is left to the parser, and comes with its head", async () => {
   const text = "x".repeat(LEAST_BYTES - 1);
   server.once("request", (request, response) => {
-    expect(claim(request, response, "send")).toBeUndefined();
+    expect(claimOf(request, response, "send")).toBeUndefined();
     request.pipe(response);
   });
   const peer = await connect(port);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ProxyError } from "../../../src/proxy-error.js";
+import { readAnnouncedBody } from "../../../src/proxy/announced-body.js";
 import { createRequestHead } from "../../../src/proxy/request-head.js";
 import { readDeclaredSizes, requireAgreement, type DeclaredSize } from "../../../src/upload/declared-size.js";
 
@@ -8,8 +9,13 @@ const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", 
 const CHUNKED = ["Transfer-Encoding", "chunked"];
 const INVALID = "Invalid or missing image size in request headers.";
 
+function read(rawHeaders: readonly string[], hints: readonly string[]) {
+  const head = createRequestHead(rawHeaders);
+  return readDeclaredSizes(head, readAnnouncedBody(head), hints);
+}
+
 function learn(...rawHeaders: string[]): DeclaredSize {
-  const sizes = readDeclaredSizes(createRequestHead(rawHeaders), HINTS);
+  const sizes = read(rawHeaders, HINTS);
   requireAgreement(sizes);
   return sizes[0] ?? { source: "unknown" };
 }
@@ -49,7 +55,7 @@ describe("the size is learned from", () => {
   });
 
   it("no hint that is not configured", () => {
-    expect(readDeclaredSizes(createRequestHead([...CHUNKED, "Upload-Length", "5"]), [])).toEqual([]);
+    expect(read([...CHUNKED, "Upload-Length", "5"], [])).toEqual([]);
   });
 
   it("a head without any framing: the body is empty", () => {
