@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type Express } from "express";
+import onHeaders from "on-headers-before-1.1";
 import { Registry } from "prom-client";
 import { afterEach, describe, expect, test } from "vitest";
 import { ConfigError, createGlanceSizeProxy, type ConfigInput, type Log } from "../../src/index.js";
@@ -219,4 +220,36 @@ test.each([
   peer.sendChunk("world").endChunks();
   expect((await peer.response()).status).toBe(204);
   expect(scene.upstream.uploads).toMatchObject([{ bytes: 11, complete: true }]);
+});
+
+describe("behind middleware that wraps writeHead (on-headers before 1.1.0: morgan, compression, response-time)", () => {
+  test.each([
+    ["GET", "/v2/images", 200],
+    ["PUT", FILE, 204],
+    ["PUT", `${FILE}?_method=PUT`, 400],
+  ])("%s %s is answered %i with every header of Glance's", async (method, target, status) => {
+    scene.upstream.onOther = (_incoming, response) => {
+      response.setHeader("set-cookie", ["one=1", "two=2"]).setHeader("x-of-glance", "yes").end("whole");
+    };
+    const heard: number[] = [];
+    const app = express()
+      .use((_request, response, next) => {
+        onHeaders(response, function () {
+          heard.push(this.statusCode);
+          this.setHeader("x-of-mine", "yes");
+        });
+        next();
+      })
+      .use(middleware());
+    const port = await listen(app);
+    const body = method === "PUT" ? { body: "hello" } : {};
+    const answer = await request(port, method, target, body);
+    expect([answer.status, answer.headers["x-of-mine"]]).toEqual([status, "yes"]);
+    expect(heard).toEqual([status]);
+    if (method === "GET") {
+      expect([answer.text, answer.headers["x-of-glance"]]).toEqual(["whole", "yes"]);
+      const cookies = answer.rawHeaders.filter(([name]) => name.toLowerCase() === "set-cookie");
+      expect(cookies.map(([, value]) => value)).toEqual(["one=1", "two=2"]);
+    }
+  });
 });

@@ -1,6 +1,7 @@
 /** A Glance that cannot be reached, does not answer or does not speak HTTP: told apart, and Glance-shaped. */
+import dns from "node:dns";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { startHangingListener } from "../support/hanging-listener.js";
 import { request } from "../support/raw-http.js";
 import type { UploadScript } from "../support/recording-upstream.js";
@@ -42,6 +43,23 @@ describe.each(requests)("%s %s", (method, target) => {
         reason: "Glance cannot be reached.",
       }),
     );
+  });
+
+  test("gets 502 at once where a name has two addresses, and nobody listens at either", async () => {
+    const alone = await scene.startAnother({}, "http://glance.test:1");
+    const addresses = [
+      { address: "127.0.0.1", family: 4 },
+      { address: "::1", family: 6 },
+    ];
+    // Node tries both, and tells one error that names no system call.
+    const lookup = vi.spyOn(dns, "lookup").mockImplementation(((...args: unknown[]) => {
+      (args.at(-1) as (error: null, found: unknown) => void)(null, addresses);
+    }) as never);
+    clean.push(() => lookup.mockRestore());
+    const answer = await request(alone.port, method, target, options);
+    expect(answer.text).toBe("502 Bad Gateway\n\nGlance cannot be reached.\n\n   ");
+    expect(await alone.metric('upstream_errors_total{kind="connect"}')).toBe(1);
+    expect(await alone.metric('rollbacks_total{result="unknown"}')).toBe(0);
   });
 
   test("gets 504 where the connection does not open in time", async () => {

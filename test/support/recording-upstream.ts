@@ -55,6 +55,7 @@ export function answerEarly(status: number, body: string): UploadScript {
 /** @param server listens on loopback unless it listens already; HTTPS or on a Unix socket, for example. */
 export async function startRecordingUpstream(server: Server = createServer()): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = [];
+  server.maxHeadersCount = 0; // every line is recorded
   const upstream: RecordingUpstream = {
     url: "",
     requests,
