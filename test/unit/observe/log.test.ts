@@ -1,11 +1,13 @@
+import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createLog, forPeople } from "../../../src/observe/log.js";
+import { forPeople } from "../../../src/observe/for-people.js";
+import { createLog } from "../../../src/observe/log.js";
 import { describeWith } from "../../support/requirements.js";
 import { run } from "../../support/run.js";
 
 function lines(act: (log: ReturnType<typeof createLog>) => void): string[] {
   const written: string[] = [];
-  act(createLog("info", forPeople({ write: (line) => written.push(line) })));
+  act(createLog("info", { write: (line) => written.push(forPeople(line)) }));
   return written;
 }
 
@@ -28,6 +30,60 @@ it("gives a terminal nothing that a client could steer it with", () => {
   expect(line.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   expect(line.match(/\n/g)).toHaveLength(1);
   expect(line).toContain("forged");
+});
+
+/** The one line that these fields make, parsed. */
+function logged(fields: object): Record<string, unknown> {
+  const written: string[] = [];
+  createLog("info", { write: (line) => written.push(line) }).info(fields, "upload");
+  expect(written).toHaveLength(1);
+  expect(Buffer.byteLength(written[0] ?? "")).toBeLessThanOrEqual(4096);
+  expect(written[0]?.indexOf("\n")).toBe((written[0]?.length ?? 0) - 1);
+  return JSON.parse(written[0] ?? "") as Record<string, unknown>;
+}
+
+it("cuts each string to 256 characters, wherever it stands", () => {
+  const long = "x".repeat(40_000);
+  const cut = `${"x".repeat(255)}…`;
+  expect(logged({ whole: "x".repeat(256), long, list: [long, 1], inner: { long } })).toMatchObject({
+    whole: "x".repeat(256),
+    long: cut,
+    list: [cut, 1],
+    inner: { long: cut },
+  });
+});
+
+it("cuts no character in two", () => {
+  expect(logged({ long: `${"x".repeat(254)}😀😀` })).toMatchObject({ long: `${"x".repeat(254)}…` });
+});
+
+it.each(["\u0001", '"', "€", "\ud800"])(
+  "cuts what many long strings of %j make to 4096 bytes",
+  (character) => {
+    const fields = Object.fromEntries(
+      Array.from({ length: 12 }, (_, index) => [`field${index}`, character.repeat(40_000)]),
+    );
+    const line = logged({
+      ...fields,
+      requestId: "req-5f0b7f4e-3a43-4b5f-9a8e-0d6d3e1d9a55",
+      receivedBytes: 5,
+    });
+    for (const name of Object.keys(fields)) expect(String(line[name]).length).toBeGreaterThanOrEqual(40);
+    expect(line).toMatchObject({ requestId: "req-5f0b7f4e-3a43-4b5f-9a8e-0d6d3e1d9a55", receivedBytes: 5 });
+  },
+);
+
+it("says so where there is too much to log", () => {
+  expect(logged({ many: Array(5000).fill(1) })).toEqual({
+    level: "info",
+    time: expect.any(String) as string,
+    reason: "too long to log",
+    msg: "upload",
+  });
+});
+
+it("makes one line of at most 4096 bytes of anything", () => {
+  fc.assert(fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (fields) => void logged(fields)));
 });
 
 it("leaves out what is below its level", () => {
