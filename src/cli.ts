@@ -11,6 +11,7 @@ import type { Config } from "./config/schema.js";
 import { startDemo } from "./demo/demo.js";
 import { runDoctor } from "./doctor/doctor.js";
 import { createLog } from "./observe/log.js";
+import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
 import { ListenError } from "./listener.js";
@@ -20,6 +21,9 @@ import { createCluster } from "./workers/primary.js";
 
 /** What cannot be started as it was asked for. */
 const EXIT_USAGE = 2;
+
+/** If standard output takes nothing for so long, the last lines are lost and the process ends. */
+const LOG_PATIENCE_MS = 2_000;
 
 const program = new Command("glance-size-proxy")
   .description(
@@ -98,12 +102,16 @@ program
   });
 
 async function serve(config: Config): Promise<void> {
-  const log = createLog(config.log.level);
+  // One for all lines of this process: two would pass one another.
+  const output = createLogOutput();
+  const log = createLog(config.log.level, output);
+  const metrics = createMetrics();
+  metrics.watchLog(output);
   const count = config.workers === "auto" ? availableParallelism() : config.workers;
   const server =
     count === 1
-      ? createServer(config, { log, metrics: createMetrics(), uploads: createUploadsRegistry() })
-      : createCluster(config, count, log);
+      ? createServer(config, { log, metrics, uploads: createUploadsRegistry() })
+      : createCluster(config, count, { log, output, metrics });
   const addresses = await server.start();
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -113,15 +121,16 @@ async function serve(config: Config): Promise<void> {
     }
     draining = true;
     log.info({ signal }, "draining");
-    void server.drain(config.shutdown.drainTimeout).then(() => {
+    void server.drain(config.shutdown.drainTimeout).then(async () => {
       log.info({}, "drained");
+      await output.flush(LOG_PATIENCE_MS);
       process.exit(0);
     });
   };
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   process.on("SIGHUP", () => server.reload());
   // Other programs wait for this line, whatever `log.level` is.
-  createLog("info").info(addresses, "listening");
+  createLog("info", output).info(addresses, "listening");
 }
 
 try {

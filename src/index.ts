@@ -4,6 +4,7 @@ import { createApp, nameInstance, type Middleware } from "./app.js";
 import { parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
 import { createLog, type Log } from "./observe/log.js";
+import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
 import { createQuotas } from "./quota.js";
@@ -74,5 +75,10 @@ function createObservers(
   level: Parameters<typeof createLog>[0],
   { log, registry }: GlanceSizeProxyOptions,
 ): Observers {
-  return { log: log ?? createLog(level), metrics: createMetrics(registry), uploads: createUploadsRegistry() };
+  const metrics = createMetrics(registry);
+  const uploads = createUploadsRegistry();
+  if (log) return { log, metrics, uploads };
+  const output = createLogOutput();
+  metrics.watchLog(output);
+  return { log: createLog(level, output), metrics, uploads };
 }

@@ -79,6 +79,8 @@ export interface Metrics {
   watchUpstream(answers: () => Promise<boolean>): void;
   /** How upload bodies are read. */
   relayChosen(relay: "raw" | "stream"): void;
+  /** @param log tells how many lines were dropped since the start. */
+  watchLog(log: { readonly dropped: number }): void;
   /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
   watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
 }
@@ -204,6 +206,16 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     "relay",
     "max",
   );
+  let log = { dropped: 0 };
+  new Counter({
+    name: `${PREFIX}log_lines_dropped_total`,
+    help: "Lines of the log that were dropped because standard output did not take them",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(log.dropped);
+    },
+  });
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
   // Gauges by a counter's name, which promtool objects to; the same figures stand by type under names of their own.
   for (const what of ["handles", "requests", "resources"]) {
@@ -277,6 +289,9 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     relayChosen(relay) {
       relayInfo.reset();
       relayInfo.set({ relay }, 1);
+    },
+    watchLog(watched) {
+      log = watched;
     },
     watchCertificates(expiries) {
       new Gauge({

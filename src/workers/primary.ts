@@ -15,7 +15,9 @@ import { MAX_TIMER_MS } from "../config/values.js";
 import { createListener, ListenError } from "../listener.js";
 import type { Listening } from "../client-side.js";
 import type { Log } from "../observe/log.js";
-import { createMetrics, type MetricSamples } from "../observe/metrics.js";
+import type { LogOutput } from "../observe/log-output.js";
+import type { Metrics, MetricSamples } from "../observe/metrics.js";
+import { readLines } from "../observe/read-lines.js";
 import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
 import { createUploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import { createUpstream } from "../proxy/upstream.js";
@@ -33,18 +35,31 @@ const RESTART_DELAY_MS = 1_000;
 /** A worker ends by itself when its time is over; one that hangs has so much longer. */
 const END_DELAY_MS = 5_000;
 
+export interface PrimaryObservers {
+  readonly log: Log;
+  /** Where `log` and the workers' logs go. */
+  readonly output: LogOutput;
+  /** Of what this process sees itself: Glance, its log, and the uploads of workers that died. */
+  readonly metrics: Metrics;
+}
+
 /** @throws ConfigError where a TLS file cannot be used. */
-export function createCluster(config: Config, count: number, log: Log): ProxyServer {
+export function createCluster(
+  config: Config,
+  count: number,
+  { log, output, metrics }: PrimaryObservers,
+): ProxyServer {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL("./worker.js", import.meta.url)),
     args: [],
+    // Through this process: a child that inherits them would make them blocking for all, and so would its end. Its standard
+    // input comes along, which may be the same terminal.
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
     serialization: "advanced",
   });
   const options = { config: z.encode(configSchema, config), instance: nameInstance() };
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
-  /** What this process sees itself: Glance, and the uploads of workers that died. */
-  const metrics = createMetrics();
   metrics.watchUpstream(() => glanceAnswers(upstream));
   const ended = createUploadsRegistry();
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
@@ -94,7 +109,12 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
 
   function fork(): Worker {
     try {
-      return cluster.fork();
+      const child = cluster.fork();
+      // They are absent if there was no descriptor left for them; then there is no process either.
+      const { stdout, stderr } = child.process;
+      if (stdout) readLines(stdout, (line) => output.write(line));
+      stderr?.on("data", (text: Buffer) => process.stderr.write(text));
+      return child;
     } catch (error) {
       replace(RESTART_DELAY_MS);
       throw error;
@@ -138,6 +158,9 @@ export function createCluster(config: Config, count: number, log: Log): ProxySer
     ending = true;
     clearInterval(refreshing);
   }
+
+  // What a worker says when it crashes may have no reader; that must not end the others.
+  process.stderr.on("error", () => undefined);
 
   /** When no worker has anything left to do, after being told to end. */
   function latest(drainMs: number): number {

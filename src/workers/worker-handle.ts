@@ -127,15 +127,15 @@ export function createWorkerHandle(
 /** Resolves with how it ended; also where there never was a process, for want of memory or descriptors. Never rejects. */
 function endOf(child: Worker): Promise<string> {
   return new Promise((resolve) => {
-    // Only when its channel is closed has everything been heard that it said.
+    // Only when its channel and its output are closed has everything been heard that it said.
     let how: string | undefined;
     let disconnected = false;
     const settle = (): void => {
       if (how !== undefined && disconnected) resolve(how);
     };
-    child.once("exit", (code, signal) => {
+    child.process.once("close", (code, signal) => {
       // Node gives both as null for the other.
-      how = String((signal as string | null) ?? code);
+      how = String(signal ?? code);
       settle();
     });
     child.once("disconnect", () => {

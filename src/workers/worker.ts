@@ -5,6 +5,7 @@ import { createClientSide, type ClientSide } from "../client-side.js";
 import { parseConfig } from "../config/load.js";
 import type { Config } from "../config/schema.js";
 import { createLog } from "../observe/log.js";
+import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../quota.js";
@@ -22,11 +23,16 @@ import { createLeasedQuota } from "./leased-quota.js";
 /** Bytes of the spool asked for at once, where it is large enough. */
 const SPOOL_BLOCK_BYTES = 1024 * 1024;
 
+/** The primary reads this process's standard output as long as it runs. One that hangs is not waited for, milliseconds. */
+const LOG_PATIENCE_MS = 1_000;
+
 interface Viewed {
   view(): UploadView;
 }
 
 const metrics = createMetrics();
+const output = createLogOutput();
+metrics.watchLog(output);
 const inFlight = new Map<Viewed, number>();
 let clients: ClientSide | undefined;
 
@@ -35,7 +41,12 @@ const calls: WorkerCalls = {
   reload: () => clients?.reload(),
   drain(timeoutMs) {
     const drained = clients?.drain(timeoutMs) ?? Promise.resolve(); // one that is only starting carries nothing
-    void drained.then(async () => primary.drained(await report())).finally(() => process.disconnect()); // which ends a worker
+    void drained
+      .then(async () => primary.drained(await report()))
+      .finally(async () => {
+        await output.flush(LOG_PATIENCE_MS);
+        process.disconnect(); // which ends a worker
+      });
   },
 };
 
@@ -53,7 +64,7 @@ async function start({ config: input, instance }: WorkerOptions): Promise<Worker
   try {
     const config = parseConfig(input);
     const upstream = createUpstream(config.upstream);
-    const observers = { metrics, log: createLog(config.log.level), uploads };
+    const observers = { metrics, log: createLog(config.log.level, output), uploads };
     clients = createClientSide({ config, upstream, observers, quotas: leaseQuotas(config), instance });
     return await clients.listen();
   } catch (error) {

@@ -28,6 +28,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   tls_certificate_expiry_timestamp_seconds: ["side"],
   build_info: ["version"],
   relay_info: ["relay"],
+  log_lines_dropped_total: [],
 };
 
 const FIGURES = {
@@ -119,6 +120,16 @@ describe("the metrics", () => {
     }
   });
 
+  it("count dropped lines of the log as its output counts them", async () => {
+    const metrics = createMetrics();
+    expect(await sample(metrics, "log_lines_dropped_total")).toBe(0);
+    const output = { dropped: 3 };
+    metrics.watchLog(output);
+    expect(await sample(metrics, "log_lines_dropped_total")).toBe(3);
+    output.dropped = 5;
+    expect(await sample(metrics, "log_lines_dropped_total")).toBe(5);
+  });
+
   it("count sizes of completed uploads only, and who does not tell the size", async () => {
     const metrics = createMetrics();
     exercise(metrics);
@@ -136,7 +147,7 @@ describe("the metrics", () => {
     [
       "upstream_errors_total",
       "kind",
-      ["connect", "connect_timeout", "timeout", "reset", "protocol", "early_success", "truncated", "framing"],
+      ["connect", "connect_timeout", "timeout", "reset", "protocol", "early_success", "truncated"],
     ],
     [
       "undeclared_uploads_total",
