@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, IncompleteResponse, request, type RawResponse } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { describeWith } from "../support/requirements.js";
 import {
   type Holding,
@@ -14,7 +15,6 @@ import {
   type Inquiry,
   type Operation,
   type Reply,
-  REQUIREMENTS,
   send,
   SERVERS,
   type Stage,
@@ -586,7 +586,7 @@ const inquiryOf = inquire(
 );
 
 describe.each(SERVERS)("Glance under %s has the image whole or not at all:", (server) => {
-  describeWith(REQUIREMENTS[server], "an upload with", () => {
+  describeWith(SERVER_REQUIREMENTS[server], "an upload with", () => {
     let inquiry: Inquiry<{ reply: Reply; after: Holding }>;
     beforeAll(async () => {
       inquiry = await inquiryOf(server);

@@ -7,18 +7,14 @@ import { type RunningStandInGlance, startStandInGlance } from "../../src/demo/st
 import { createImage, showImage, until } from "../support/glance-client.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, IncompleteResponse } from "../support/raw-http.js";
-import { type GlanceServer, type RealGlance, startRealGlance } from "../support/real-glance.js";
+import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { isProvided } from "../support/requirements.js";
 
 export type Operation = "file" | "stage";
 
 export const OPERATIONS: readonly Operation[] = ["file", "stage"];
 export const SERVERS: readonly GlanceServer[] = ["eventlet", "uwsgi"];
-
-export const REQUIREMENTS = {
-  eventlet: ["glance-api"],
-  uwsgi: ["glance-api", "uwsgi"],
-} as const;
 
 /** A Glance whose stored bytes can be read behind its back: a download would go through the code under test again. */
 export interface OpenGlance {
@@ -177,7 +173,7 @@ export function inquire<Question, Answer>(
 
   return (wanted) => {
     let turn: Promise<unknown> = Promise.resolve();
-    for (const server of SERVERS.filter((one) => REQUIREMENTS[one].every(isProvided))) {
+    for (const server of SERVERS.filter((one) => SERVER_REQUIREMENTS[one].every(isProvided))) {
       const inquiry = inquiries.get(server) ?? turn.then(() => begin(server));
       inquiries.set(server, inquiry);
       turn = inquiry.catch(() => undefined);

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createImage } from "../support/glance-client.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
+import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
 import {
   type Holding,
@@ -15,7 +16,6 @@ import {
   openStandIn,
   type OpenGlance,
   type Reply,
-  REQUIREMENTS,
   send,
   untilUntouched,
   UNTOUCHED,
@@ -489,11 +489,11 @@ describeHostility(
   "Glance under eventlet",
   () => openRealGlance("eventlet"),
   { runs: 60, together: 4 },
-  REQUIREMENTS.eventlet,
+  SERVER_REQUIREMENTS.eventlet,
 );
 describeHostility(
   "Glance under uWSGI",
   () => openRealGlance("uwsgi"),
   { runs: 24, together: 6 },
-  REQUIREMENTS.uwsgi,
+  SERVER_REQUIREMENTS.uwsgi,
 );

@@ -8,6 +8,7 @@ import { startProxy, type TestProxy } from "../support/proxy.js";
 import { requestHead, type HeaderValues } from "../support/raw-http.js";
 import type { GlanceServer } from "../support/real-glance.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { describeWith } from "../support/requirements.js";
 import {
   chunks,
@@ -18,7 +19,6 @@ import {
   type Operation,
   type Holding,
   type Reply,
-  REQUIREMENTS,
   send,
   SERVERS,
   type Stage,
@@ -320,7 +320,7 @@ async function ask(stage: Stage, { spelling, operation }: Asked): Promise<Seen> 
 }
 
 describe.each(SERVERS)("One byte longer than declared, to Glance under %s,", (server) => {
-  describeWith(REQUIREMENTS[server], "by", () => {
+  describeWith(SERVER_REQUIREMENTS[server], "by", () => {
     let inquiry: Inquiry<Seen>;
     beforeAll(async () => {
       inquiry = await inquiryOf(server);

@@ -22,10 +22,19 @@ const PROVIDED = {
     paths: [
       "/usr/bin/uwsgi",
       "/usr/lib/uwsgi/plugins/python3_plugin.so",
+      "/usr/lib/uwsgi/plugins/http_plugin.so",
       "/usr/bin/glance-wsgi-api",
       "/usr/bin/glance-manage",
     ],
     debianPackages: "glance-api uwsgi-core uwsgi-plugin-python3",
+  },
+  apache: {
+    paths: ["/usr/sbin/apache2", "/usr/lib/apache2/modules/mod_proxy_http.so"],
+    debianPackages: "apache2-bin",
+  },
+  "mod-wsgi": {
+    paths: ["/usr/lib/apache2/modules/mod_wsgi.so", "/usr/bin/glance-wsgi-api"],
+    debianPackages: "apache2-bin glance-api libapache2-mod-wsgi-py3",
   },
   boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },
