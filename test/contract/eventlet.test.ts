@@ -1,9 +1,11 @@
+import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { startRealGlance } from "../support/real-glance.js";
 import { describeGlanceContract } from "./glance.contract.js";
+import { TRAITS } from "./traits.js";
 
 describeGlanceContract(
   "Glance under eventlet",
   () => startRealGlance({ server: "eventlet" }),
-  { answersExpect: true, takenForLastChunk: ["0", "0\r\n", "0\r\n\r"] },
-  ["glance-api"],
+  TRAITS.eventlet,
+  SERVER_REQUIREMENTS.eventlet,
 );

@@ -15,17 +15,10 @@ import {
   until,
   untilStatus,
 } from "../support/glance-client.js";
-import { type HeaderValues, type Peer, connect, request } from "../support/raw-http.js";
+import { type HeaderValues, IncompleteResponse, type Peer, connect, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
 import { type Requirement, describeWith } from "../support/requirements.js";
-
-/** Where the servers differ. */
-export interface GlanceTraits {
-  /** Whether `Expect: 100-continue` is answered with a 100, at the first read of the body. */
-  readonly answersExpect: boolean;
-  /** Incomplete ends of a chunked body that are taken for its end once the connection closes. */
-  readonly takenForLastChunk: readonly string[];
-}
+import type { GlanceTraits } from "./traits.js";
 
 const OPERATIONS = ["file", "stage"] as const;
 const FRAMINGS = ["Content-Length", "chunked"] as const;
@@ -249,8 +242,8 @@ export function describeGlanceContract(
 
     describe("refusals", () => {
       /**
-       * Only the head, with Expect: uWSGI resets a connection whose body it has not read, and the answer may be
-       * lost on the way.
+       * Only the head, with Expect, unless the server asks for the body itself: uWSGI resets a connection whose body it
+       * has not read, and the answer may be lost on the way.
        */
       const upload = async (
         id: string,
@@ -260,9 +253,13 @@ export function describeGlanceContract(
         const peer = await connect(port);
         const framing = { "Content-Length": 5, Expect: "100-continue" };
         peer.sendHead("PUT", `/v2/images/${id}/${operation}`, { ...headers, ...framing });
+        if (traits.says100 === "server") {
+          expect((await peer.interim()).status).toBe(100);
+          peer.send("hello");
+        }
         const response = await peer.response();
         peer.destroy();
-        expect(peer.interims).toEqual([]);
+        if (traits.says100 !== "server") expect(peer.interims).toEqual([]);
         return [response.status, response.text];
       };
       const conflict = (from: string, to: string): [number, string] => [
@@ -320,10 +317,19 @@ export function describeGlanceContract(
         expect(status).toBe(415);
       });
 
-      it.each(FRAMINGS)("refuses on the head alone, without waiting for the body (%s)", async (framing) => {
+      const when = traits.refusesEarly ? "on the head alone, without waiting for the body" : "after the body";
+      it.each(FRAMINGS)(`refuses ${when} (%s)`, async (framing) => {
         const peer = await connect(port);
         const headers = framing === "chunked" ? { "Transfer-Encoding": "chunked" } : { "Content-Length": 10 };
         peer.sendHead("PUT", "/v2/images/nope/file", { ...OCTET_STREAM, ...headers });
+        if (!traits.refusesEarly) {
+          if (framing === "chunked") peer.sendChunk("hello world");
+          else peer.send("hello wor");
+          await delay(QUIET_MS);
+          expect(peer.unread.toString()).toBe("");
+          if (framing === "chunked") peer.endChunks();
+          else peer.send("l");
+        }
         expect((await peer.response()).status).toBe(404);
         peer.destroy();
       });
@@ -364,8 +370,8 @@ export function describeGlanceContract(
           endings[ending](peer);
           if (ending === "FIN") {
             // Half-closed: Glance can still answer, and says that it failed.
-            const { status } = await peer.response();
-            expect(status).toBeGreaterThanOrEqual(400);
+            if (traits.answersHalfClosed) expect((await peer.response()).status).toBeGreaterThanOrEqual(400);
+            else await expect(peer.response()).rejects.toThrow(IncompleteResponse);
             peer.destroy();
           }
           await expectRolledBack(id);
@@ -413,8 +419,8 @@ export function describeGlanceContract(
             "Content-Length": 5,
             Expect: "100-continue",
           });
-          if (traits.answersExpect) {
-            expect((await peer.interim()).status).toBe(100);
+          if (traits.says100 !== "nobody") expect((await peer.interim()).status).toBe(100);
+          if (traits.says100 === "glance") {
             expect(await showImage(port, id)).toMatchObject({ status: BUSY[operation] });
           } else {
             await untilStatus(port, id, BUSY[operation]);
@@ -428,15 +434,28 @@ export function describeGlanceContract(
         },
       );
 
-      it("is not answered with a 100 when the upload is refused, and the connection ends in order", async () => {
-        const peer = await connect(port);
-        const headers = { ...OCTET_STREAM, "Content-Length": 5, Expect: "100-continue" };
-        peer.sendHead("PUT", "/v2/images/nope/file", headers);
-        expect((await peer.response()).status).toBe(404);
-        expect(peer.interims).toEqual([]);
-        expect(await peer.closed()).toBe("fin");
-        peer.destroy();
-      });
+      if (traits.says100 === "server") {
+        it("is answered with a 100 whatever Glance says, and the connection goes on", async () => {
+          const peer = await connect(port);
+          const headers = { ...OCTET_STREAM, "Content-Length": 5, Expect: "100-continue" };
+          peer.sendHead("PUT", "/v2/images/nope/file", headers);
+          expect((await peer.interim()).status).toBe(100);
+          peer.send("hello");
+          expect((await peer.response()).status).toBe(404);
+          expect((await peer.sendHead("GET", "/versions").response()).status).toBe(200);
+          peer.destroy();
+        });
+      } else {
+        it("is not answered with a 100 when the upload is refused, and the connection ends in order", async () => {
+          const peer = await connect(port);
+          const headers = { ...OCTET_STREAM, "Content-Length": 5, Expect: "100-continue" };
+          peer.sendHead("PUT", "/v2/images/nope/file", headers);
+          expect((await peer.response()).status).toBe(404);
+          expect(peer.interims).toEqual([]);
+          expect(await peer.closed()).toBe("fin");
+          peer.destroy();
+        });
+      }
     });
 
     describe("imports", () => {

@@ -1,4 +1,5 @@
 import { startStandIn } from "../support/stand-in.js";
 import { describeProxiedGlance } from "./proxied.contract.js";
+import { STAND_IN_TRAITS } from "./traits.js";
 
-describeProxiedGlance("the stand-in", startStandIn);
+describeProxiedGlance("the stand-in", startStandIn, STAND_IN_TRAITS);

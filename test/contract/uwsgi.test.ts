@@ -1,9 +1,11 @@
+import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { startRealGlance } from "../support/real-glance.js";
 import { describeGlanceContract } from "./glance.contract.js";
+import { TRAITS } from "./traits.js";
 
 describeGlanceContract(
   "Glance under uWSGI",
   () => startRealGlance({ server: "uwsgi" }),
-  { answersExpect: false, takenForLastChunk: ["0\r\n", "0\r\n\r"] },
-  ["glance-api", "uwsgi"],
+  TRAITS.uwsgi,
+  SERVER_REQUIREMENTS.uwsgi,
 );
