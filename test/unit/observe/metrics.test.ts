@@ -147,7 +147,7 @@ describe("the metrics", () => {
     [
       "upstream_errors_total",
       "kind",
-      ["connect", "connect_timeout", "timeout", "reset", "protocol", "early_success", "truncated"],
+      ["connect", "connect_timeout", "timeout", "reset", "protocol", "early_success", "truncated", "framing"],
     ],
     [
       "undeclared_uploads_total",
