@@ -1,4 +1,5 @@
-FROM node:24-slim AS build
+# A version and not the line alone: an older one that lies about on the machine may lack security fixes that the proxy needs.
+FROM node:24.21.0-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
@@ -7,7 +8,7 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 # Nothing in here is written at run time: --read-only will do, with a volume for spool.dir where bodies are spooled.
-FROM node:24-slim
+FROM node:24.21.0-slim
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=build /app/package.json ./

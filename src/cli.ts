@@ -13,6 +13,7 @@ import { runDoctor } from "./doctor/doctor.js";
 import { createLog } from "./observe/log.js";
 import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
+import { adviseOnNode } from "./observe/node-version.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
 import { ListenError } from "./listener.js";
 import { createServer } from "./server.js";
@@ -131,6 +132,8 @@ async function serve(config: Config): Promise<void> {
   process.on("SIGHUP", () => server.reload());
   // Other programs wait for this line, whatever `log.level` is.
   createLog("info", output).info(addresses, "listening");
+  const advice = adviseOnNode(process.version, new Date());
+  if (advice) log.warn({ node: process.version, ...advice }, "another Node should be installed");
 }
 
 try {

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import type { ChildProcess } from "node:child_process";
 import { validate } from "dockerfile-utils";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { adviseOnNode } from "../../src/observe/node-version.js";
 import { buildImage, type ContainerImage } from "../support/container-image.js";
 import { connect } from "../support/raw-http.js";
 import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
@@ -19,6 +20,17 @@ const dockerfile = readFileSync("Dockerfile", "utf8");
 test("the linter has nothing to say about the Dockerfile", () => {
   expect(validate(dockerfile)).toEqual([]);
   expect(validate(dockerfile.replace("WORKDIR /app", "WORKDIR app"))).toHaveLength(1);
+});
+
+test("the image has a Node with the security fixes that the proxy needs", () => {
+  const versions = [...dockerfile.matchAll(/^FROM node:(\d+\.\d+\.\d+)-slim\b/gm)].map(
+    ([, version]) => version ?? "",
+  );
+  expect(versions).toHaveLength(2);
+  // Not today: a line that has ended since must not make an older checkout fail.
+  const when = new Date("2026-11-26");
+  for (const version of versions)
+    expect([version, adviseOnNode(version, when)]).toEqual([version, undefined]);
 });
 
 describeWith(["buildah"], "the image", () => {

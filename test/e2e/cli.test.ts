@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { version } from "../../src/version.js";
 import { connect } from "../support/raw-http.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
+import { pretendNode } from "../support/pretended-node.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -234,6 +235,55 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     const exit = ended(command.child);
     command.child.kill("SIGTERM");
     expect(await exit).toEqual([0, null]);
+  });
+});
+
+describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
+  const running: ChildProcess[] = [];
+  afterEach(() => {
+    for (const child of running.splice(0)) child.kill("SIGKILL");
+  });
+
+  /** What is logged from the start to the end. */
+  async function logOn(version: string): Promise<Record<string, unknown>[]> {
+    const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    const child = spawn(process.execPath, ["dist/cli.js", "--upstream", UPSTREAM, ...addresses], {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "inherit"],
+      env: {
+        ...ENVIRONMENT,
+        ...pretendNode(version),
+        GLANCE_SIZE_PROXY_WORKERS: String(workers),
+      },
+    });
+    running.push(child);
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+    await expect.poll(() => text).toContain("listening");
+    const closed = once(child, "close");
+    child.kill("SIGTERM");
+    await closed;
+    return text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  test("without a security fix, says once what to install, behind the line that others wait for", async () => {
+    const [listening, advice, ...others] = await logOn("v24.18.0");
+    expect(listening?.["msg"]).toBe("listening");
+    expect(advice).toMatchObject({
+      level: "warn",
+      msg: "another Node should be installed",
+      node: "v24.18.0",
+      reason: "Node 24.18.0 lacks the fix for CVE-2026-58044",
+      install: "Node 24.18.1 or a later 24",
+    });
+    expect(others.map(({ msg }) => msg)).toEqual(["draining", "drained"]);
+  });
+
+  test("with all of them, says nothing of it", async () => {
+    expect((await logOn("v99.0.0")).map(({ msg }) => msg)).toEqual(["listening", "draining", "drained"]);
   });
 });
 

@@ -8,6 +8,7 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { readAdmin } from "../support/admin.js";
 import { freePort } from "../support/free-port.js";
 import { startReadCommand, type ReadCommand } from "../support/log-reader.js";
+import { NEW_NODE } from "../support/pretended-node.js";
 import { residentBytes } from "../support/process-memory.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -157,6 +158,7 @@ describe("standard output is a file", () => {
     const addresses = ["--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${adminPort}`];
     const child = spawn(process.execPath, ["dist/cli.js", "--upstream", scene.upstream.url, ...addresses], {
       stdio: ["ignore", openSync(path, "a"), "inherit"],
+      env: { ...process.env, ...NEW_NODE },
     });
     children.push(child);
     await expect.poll(() => request(adminPort, "GET", "/readyz").catch(() => undefined)).toBeDefined();

@@ -9,7 +9,7 @@ export interface RunningCommand extends AdminReader {
   readonly pid: number;
   readonly port: number;
   readonly adminPort: number;
-  /** Lines of standard output so far. */
+  /** Lines of standard output so far, but for what is said of the Node that the tests happen to run on. */
   readonly lines: string[];
   stop(): Promise<void>;
 }
@@ -35,7 +35,9 @@ export async function startCommand(
   });
   const lines: string[] = [];
   const reader = createInterface({ input: child.stdout });
-  reader.on("line", (line) => lines.push(line));
+  reader.on("line", (line) => {
+    if (!line.includes('"another Node should be installed"')) lines.push(line);
+  });
   let listening: { listen: string; admin: string } | undefined;
   while (listening === undefined) {
     await Promise.race([

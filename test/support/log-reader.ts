@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLines } from "../../src/observe/read-lines.js";
 import { readAdmin, type AdminReader } from "./admin.js";
+import { NEW_NODE } from "./pretended-node.js";
 
 export interface ReadCommand extends AdminReader {
   readonly child: ChildProcess;
@@ -33,7 +34,7 @@ export async function startReadCommand(
   const args = ["--upstream", upstreamUrl, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const child = spawn(process.execPath, ["dist/cli.js", ...args], {
     stdio: ["ignore", pipe?.writeEnd ?? "pipe", "inherit"],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...NEW_NODE, ...env },
   });
   if (pipe) closeSync(pipe.writeEnd);
   const reader = pipe?.reader ?? (child.stdout as Socket);
