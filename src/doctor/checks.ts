@@ -116,10 +116,10 @@ const checkRollback = onImages("roll-back", async (glance) =>
     const cut = glance.beginUpload(`/v2/images/${image.id}/file`, headers, BODY);
     const begun = await image.untilStatus(["saving"], ROLLBACK_TIMEOUT_MS).finally(cut);
     if (begun !== "saving") return problem(`an upload that was begun left the image ${begun}`);
-    const cutAt = Date.now();
+    const cutAt = performance.now();
     const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);
     return after === "queued"
-      ? ok(`an upload that was cut left the image queued after ${Date.now() - cutAt} ms`)
+      ? ok(`an upload that was cut left the image queued after ${Math.round(performance.now() - cutAt)} ms`)
       : problem(`an upload that was cut left the image ${after}`);
   }),
 );

@@ -49,10 +49,10 @@ export async function withDisposableImage<T>(
           body: data,
         }),
       async untilStatus(statuses, timeoutMs) {
-        const deadline = Date.now() + timeoutMs;
+        const deadline = performance.now() + timeoutMs;
         for (;;) {
           const { status } = await show();
-          if (statuses.includes(status) || Date.now() > deadline) return status;
+          if (statuses.includes(status) || performance.now() > deadline) return status;
           await delay(POLL_INTERVAL_MS);
         }
       },

@@ -135,17 +135,16 @@ export function createCluster(
     workers.delete(worker);
     const counters = worker.metrics.filter(({ type }) => String(type) !== "gauge");
     counted = await sum([counted, counters]).getMetricsAsJSON();
-    for (const upload of worker.inFlight.values()) settle(upload);
+    for (const [number, upload] of worker.inFlight) settle(upload, worker.elapsedSeconds(number));
     if (ending) return;
     if (worker.isListening)
       log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died, and is replaced");
-    replace(Date.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
+    replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
   }
 
   /** Counts and logs an upload whose worker died: nobody else is left to do so. */
-  function settle(upload: UploadView): void {
+  function settle(upload: UploadView, durationSeconds: number): void {
     const { operation, sizeSource: source, receivedBytes } = upload;
-    const durationSeconds = (Date.now() - Date.parse(upload.startedAt)) / 1000;
     const outcome = "upstream_error";
     metrics.uploadStarted(operation);
     metrics.uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: false });

@@ -14,8 +14,11 @@ const REPORT_TIMEOUT_MS = 2_000;
 
 export interface WorkerHandle {
   readonly pid: number;
+  /** On the clock of `performance.now()`, milliseconds. */
   readonly startedAt: number;
   readonly inFlight: ReadonlyMap<number, UploadView>;
+  /** How long it has carried an upload that is in flight, seconds. */
+  elapsedSeconds(upload: number): number;
   /** As last reported. */
   readonly metrics: readonly MetricSamples[];
   /** Where it listens. Rejects where it cannot, or dies before it does. */
@@ -38,6 +41,8 @@ export function createWorkerHandle(
   onFinished: (upload: UploadView) => void,
 ): WorkerHandle {
   const inFlight = new Map<number, UploadView>();
+  /** When each of these was heard of, on the clock of `performance.now()`. What a view says of its beginning is for people. */
+  const begun = new Map<number, number>();
   const reserved = { uploads: 0, spool: 0 };
   let metrics: readonly MetricSamples[] = [];
   /** What is sent before, nobody reads: Node gives it to `cluster` alone. */
@@ -67,9 +72,13 @@ export function createWorkerHandle(
       reserved[what] -= amount;
       quotas[what].release(amount);
     },
-    uploadStarted: (number, upload) => void inFlight.set(number, upload),
+    uploadStarted(number, upload) {
+      inFlight.set(number, upload);
+      begun.set(number, performance.now());
+    },
     uploadFinished(number, upload) {
       inFlight.delete(number);
+      begun.delete(number);
       onFinished(upload);
     },
     drained: take,
@@ -97,8 +106,9 @@ export function createWorkerHandle(
   const kill = (): void => void child.process.kill("SIGKILL");
   return {
     pid: child.process.pid ?? 0,
-    startedAt: Date.now(),
+    startedAt: performance.now(),
     inFlight,
+    elapsedSeconds: (upload) => (performance.now() - (begun.get(upload) ?? performance.now())) / 1000,
     get metrics() {
       return metrics;
     },
