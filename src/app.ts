@@ -20,6 +20,7 @@ import { createSpoolBudget } from "./upload/spool-budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool.js";
 import type { Quotas } from "./quota.js";
 import { createUploadHandler } from "./upload/handler.js";
+import type { ReplayMemory } from "./upload/replay-memory.js";
 import { describeError, type Observers } from "./upload/upload.js";
 
 /**
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly upstream: Upstream;
   readonly observers: Observers;
   readonly quotas: Quotas;
+  /** Uploads that failed a moment ago; the processes of one proxy have the same. */
+  readonly replays: ReplayMemory;
   /** By which a request that comes back is known; the processes of one proxy have the same. */
   readonly instance: string;
   /** Takes upload bodies over from Node; without it they are read as usual. */
@@ -56,7 +59,8 @@ export interface App {
 }
 
 /** @throws ConfigError for an unusable `spool.dir`. */
-export function createApp({ config, upstream, observers, quotas, instance, claimBody }: AppOptions): App {
+export function createApp(options: AppOptions): App {
+  const { config, upstream, observers, quotas, replays, instance, claimBody } = options;
   const { metrics, log } = observers;
   const forwarder = createHeaderForwarder(
     instance,
@@ -82,6 +86,7 @@ export function createApp({ config, upstream, observers, quotas, instance, claim
     places: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
     claimBody,
+    replays,
     observers,
   });
   const passThrough = createPassThrough(upstream, answerer, metrics, patience);

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { createApp, type AppOptions } from "./app.js";
+import { ConfigError } from "./config/config-error.js";
 import type { Config } from "./config/schema.js";
 import { createListener } from "./listener.js";
 import { trackConnections } from "./proxy/connections.js";
@@ -99,8 +100,8 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
           part.reload();
           observers.log.info({ side }, "TLS files read again");
         } catch (error) {
-          const reason = (error as Error).message;
-          observers.log.error({ side, reason }, "TLS files not usable, the old ones stay");
+          const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
+          observers.log.error({ side, faults }, "TLS files not usable, the old ones stay");
         }
       }
     },

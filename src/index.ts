@@ -10,6 +10,7 @@ import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./
 import { createQuotas } from "./quota.js";
 import { createUpstream } from "./proxy/upstream.js";
 import { createServer as createProxyServer, type ProxyServer } from "./server.js";
+import { createReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./upload/upload.js";
 
 export { ConfigError } from "./config/config-error.js";
@@ -52,6 +53,7 @@ export function createGlanceSizeProxy(
     upstream: createUpstream(parsed.upstream),
     observers,
     quotas: createQuotas(parsed),
+    replays: createReplayMemory(parsed.replay.window),
     instance: nameInstance(),
   });
   const middleware: Middleware = (request, response, next) => handle(request, response, next);

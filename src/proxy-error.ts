@@ -40,17 +40,24 @@ export class ProxyError extends Error {
   readonly status: number;
   /** Further headers of the answer, such as `Retry-After`. */
   readonly headers: Readonly<Record<string, string>>;
+  /** An upload that looks like the rest of one that has just failed. */
+  readonly isReplay: boolean;
 
   constructor(
     code: ProxyErrorCode,
     explanation: string,
-    options: { cause?: unknown; headers?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly isReplay?: boolean;
+    } = {},
   ) {
     super(explanation, options.cause === undefined ? {} : { cause: options.cause });
     this.name = "ProxyError";
     this.code = code;
     this.status = STATUS[code];
     this.headers = options.headers ?? {};
+    this.isReplay = options.isReplay ?? false;
   }
 }
 

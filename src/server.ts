@@ -8,6 +8,7 @@ import { createListener } from "./listener.js";
 import { readUploadMetrics, sumUploads } from "./observe/upload-totals.js";
 import { createQuotas } from "./quota.js";
 import { createUpstream } from "./proxy/upstream.js";
+import { createReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./upload/upload.js";
 
 export interface ProxyServer extends Omit<ClientSide, "listen"> {
@@ -20,7 +21,15 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
   const { metrics, uploads, log } = observers;
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
-  const clients = createClientSide({ config, upstream, observers, quotas, instance: nameInstance() });
+  const replays = createReplayMemory(config.replay.window);
+  const clients = createClientSide({
+    config,
+    upstream,
+    observers,
+    quotas,
+    replays,
+    instance: nameInstance(),
+  });
   const readiness = createReadiness(upstream);
   metrics.watchUpstream(() => glanceAnswers(upstream));
   const admin = createListener("admin.address", config.admin.address);

@@ -195,6 +195,20 @@ const rollback = z.strictObject({
     .describe("Time between two looks at the image while waiting."),
 });
 
+const replay = z.strictObject({
+  guard: z
+    .boolean()
+    .prefault(true)
+    .describe(
+      "After an upload failed with 401, 502, 503 or a broken connection, refuse the next upload of the same image by the same " +
+        "client program if it is shorter than the first one declared, or empty. Such clients send the rest of a file that they " +
+        "have already read. An upload with `x-openstack-image-size` is never refused for that.",
+    ),
+  window: durationMs
+    .prefault("60s")
+    .describe("How long a failed upload is remembered for that. 0: not at all."),
+});
+
 const spool = z.strictObject({
   dir: z
     .string()
@@ -284,6 +298,7 @@ export const configSchema = z.strictObject({
   limits: limits.prefault({}).describe("What a client may ask for."),
   upload: upload.prefault({}).describe("How upload bodies are carried."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
+  replay: replay.prefault({}).describe("Uploads whose client repeats a body that it has already read."),
   spool: spool.prefault({}).describe("Keeping bodies of unknown size, where `size.unknown` is `spool`."),
   import: imports.prefault({}).describe("Imports of staged data."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),

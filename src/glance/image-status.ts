@@ -3,10 +3,20 @@ import type { HeaderLine } from "../proxy/request-head.js";
 import type { Upstream } from "../proxy/upstream.js";
 
 export type ImageLookUp =
-  | { readonly kind: "found"; readonly status: string; readonly size: number | null }
+  | FoundImage
   /** Not there, or not for this client. */
-  | { readonly kind: "gone"; readonly httpStatus: number }
+  | { readonly kind: "gone" }
+  /** The client's credentials do not let it look: its token has ended, for example. */
+  | { readonly kind: "denied" }
   | { readonly kind: "failed" };
+
+export interface FoundImage {
+  readonly kind: "found";
+  readonly status: string;
+  readonly size: number | null;
+  /** How long ago the image was changed last, by Glance's own clock, whose unit is the second; undefined if Glance does not say. */
+  readonly changedMsAgo?: number | undefined;
+}
 
 /** How long an image is looked up before something is begun; then Glance is asked by doing it. Milliseconds. */
 export const LOOK_UP_TIMEOUT_MS = 10_000;
@@ -46,20 +56,29 @@ export function lookUpImage(
       });
       response.once("error", () => resolve({ kind: "failed" }));
       response.once("end", () =>
-        resolve(readLookUp(response.statusCode ?? 0, Buffer.concat(pieces).toString())),
+        resolve(
+          readLookUp(response.statusCode ?? 0, response.headers.date, Buffer.concat(pieces).toString()),
+        ),
       );
     });
     request.end();
   });
 }
 
-function readLookUp(httpStatus: number, body: string): ImageLookUp {
-  if (httpStatus === 401 || httpStatus === 403 || httpStatus === 404) return { kind: "gone", httpStatus };
+function readLookUp(httpStatus: number, date: string | undefined, body: string): ImageLookUp {
+  if (httpStatus === 404) return { kind: "gone" };
+  if (httpStatus === 401 || httpStatus === 403) return { kind: "denied" };
   if (httpStatus !== 200) return { kind: "failed" };
   try {
-    const image = JSON.parse(body) as { status?: unknown; size?: unknown };
+    const image = JSON.parse(body) as { status?: unknown; size?: unknown; updated_at?: unknown };
     if (typeof image.status !== "string") return { kind: "failed" };
-    return { kind: "found", status: image.status, size: typeof image.size === "number" ? image.size : null };
+    const changedMsAgo = Date.parse(date ?? "") - Date.parse(String(image.updated_at));
+    return {
+      kind: "found",
+      status: image.status,
+      size: typeof image.size === "number" ? image.size : null,
+      ...(Number.isNaN(changedMsAgo) ? {} : { changedMsAgo }),
+    };
   } catch {
     return { kind: "failed" };
   }

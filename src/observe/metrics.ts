@@ -11,6 +11,7 @@ import {
 } from "prom-client";
 import { OPERATIONS, type Operation } from "../glance/request-target.js";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../proxy/upstream.js";
+import { RECOVERY_RESULTS, type RecoveryResult } from "../upload/recovery.js";
 import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
 import { SIZE_SOURCES, type SizeSource } from "../upload/declared-size.js";
 import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool-budget.js";
@@ -65,6 +66,10 @@ export interface Metrics {
   uploadUndeclared(client: ClientKind): void;
   uploadSettled(figures: UploadFigures): void;
   rollback(result: RollbackResult, seconds: number): void;
+  /** Glance's answer to a whole upload did not come, and the image was looked at. */
+  answerRecovered(result: RecoveryResult): void;
+  /** An upload that is the rest of one that had just failed. */
+  replayRefused(): void;
   spoolFull(why: SpoolFull): void;
   /** @param spool its `maxBytes` are 0 without a limit. */
   watchSpool(spool: {
@@ -175,6 +180,17 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
+  const recoveredAnswers = counterBy(
+    "recovered_answers_total",
+    "Uploads sent whole without an answer of Glance, by what the image then showed",
+    "result",
+    RECOVERY_RESULTS,
+  );
+  const replaysRefused = counter(
+    "replays_refused_total",
+    "Uploads refused because their client repeats a body that it has already read to its end",
+    [],
+  );
   const spoolFull = counterBy(
     "spool_full_total",
     "Times that a bound of the spool was reached",
@@ -252,6 +268,12 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     rollback(result, seconds) {
       rollbacks.inc({ result });
       rollbackDuration.observe(seconds);
+    },
+    answerRecovered(result) {
+      recoveredAnswers.inc({ result });
+    },
+    replayRefused() {
+      replaysRefused.inc();
     },
     spoolFull(why) {
       spoolFull.inc({ reason: why });

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { toProxyError, type ProxyError } from "../proxy-error.js";
+import { isEmpty } from "./announced-body.js";
 import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "./forwarded-headers.js";
 import { createTimer } from "../timer.js";
@@ -12,6 +13,8 @@ import { createRequestHead, linesByName, type RequestHead } from "./request-head
 export interface Answerer {
   /** Answers with an error in Glance's own shape. The client may still be sending. */
   refuse(exchange: Exchange, refusal: Refusal, onDiscarded?: (bytes: number) => void): void;
+  /** Answers an upload as Glance does that has made the image. */
+  succeed(exchange: Exchange): void;
   /** Passes Glance's answer on as it comes. */
   relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
   /** Passes a short answer on that came while the client is still sending: at once, and with its length. */
@@ -108,6 +111,12 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
       finish(exchange, onDiscarded);
     },
 
+    succeed(exchange) {
+      const { response, requestId, head } = exchange;
+      response.writeHead(204, { ...crossOrigin(head), "x-openstack-request-id": requestId });
+      finish(exchange);
+    },
+
     async relay(exchange, answer) {
       const { response } = exchange;
       const relayed = await stream(answer, response, () => writeHead(response, answer), patience);
@@ -132,9 +141,9 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   };
 }
 
-/** Whether more of the request may still come, whatever its head announces. */
-function isSending({ body }: Exchange): boolean {
-  return !body.complete;
+/** Whether more of the request may still come. */
+function isSending({ body, announced }: Exchange): boolean {
+  return !body.complete && !isEmpty(announced);
 }
 
 /**

@@ -5,6 +5,7 @@ import { requestIdOf } from "./answer.js";
 import { readAnnouncedBody, type AnnouncedBody } from "./announced-body.js";
 import type { Body } from "./body.js";
 import type { HeaderForwarder, Peer } from "./forwarded-headers.js";
+import { isHeadWhole } from "./request-guard.js";
 import { createRequestHead, type HeaderLine, type RequestHead } from "./request-head.js";
 
 export interface Exchange {
@@ -19,6 +20,8 @@ export interface Exchange {
   readonly requestId: string;
   /** @throws ProxyError `loop`. */
   upstreamHeaders(): readonly HeaderLine[];
+  /** Whether the client waits for `100 Continue`. */
+  readonly awaitsContinue: boolean;
   /** Tells a client that waits for it (`Expect: 100-continue`) to send its body; once. */
   sendContinue(): void;
 }
@@ -39,10 +42,14 @@ export function createExchange(
     response,
     body: request,
     head,
-    announced: readAnnouncedBody(head),
+    // Of a head that was cut anything may follow.
+    announced: isHeadWhole(request) ? readAnnouncedBody(head) : { kind: "invalid", value: "" },
     peer,
     requestId: requestIdOf(head),
     upstreamHeaders: () => forwarder.forRequest(head, request.httpVersion, peer),
+    get awaitsContinue() {
+      return awaitsContinue;
+    },
     sendContinue() {
       if (awaitsContinue && !response.headersSent) response.writeContinue();
       awaitsContinue = false;

@@ -238,7 +238,7 @@ class RawBody extends EventEmitter implements Body {
     this.#paused = false;
     if (!this.#begun) this.#begin();
     if (this.#ahead.length > 0) process.nextTick(() => this.#readWhatCameAhead());
-    else this.#socket.resume();
+    else this.#readOn();
   }
 
   readonly renew = (): void => {
@@ -281,9 +281,14 @@ class RawBody extends EventEmitter implements Body {
   #readWhatCameAhead(): void {
     while (!this.#paused && !this.destroyed) {
       const bytes = this.#ahead.shift();
-      if (bytes === undefined) return void (this.#halfClosed ? this.#endShort() : this.#socket.resume());
+      if (bytes === undefined) return this.#readOn();
       this.#read(bytes);
     }
+  }
+
+  #readOn(): void {
+    if (this.#halfClosed) this.#endShort();
+    else this.#socket.resume();
   }
 
   /** The client has closed its side before the end of its body. An answer that is already written still goes out. */

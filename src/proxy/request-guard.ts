@@ -14,16 +14,19 @@ const NODE_MAX_HEADERS_COUNT = 1_000;
 
 /**
  * Node shows the first `maxHeadersCount` lines of a head and drops the rest without a word, but its parser still obeys a dropped
- * `Content-Length` or `Transfer-Encoding`. So a head that may have been cut is refused: nothing can be decided on it.
- *
- * @throws ProxyError `head_too_large`.
+ * `Content-Length` or `Transfer-Encoding`. So nothing can be decided on a head that may have been cut.
  */
-export function requireWholeHead({ rawHeaders, socket }: IncomingMessage): void {
+export function isHeadWhole({ rawHeaders, socket }: IncomingMessage): boolean {
   const { server } = socket as { readonly server?: Server };
   const shown = server?.maxHeadersCount ?? NODE_MAX_HEADERS_COUNT;
   // 0: every line is shown.
-  if (shown <= 0 || rawHeaders.length / 2 < shown) return;
-  throw badFraming("head_too_large", `The request head has ${shown} lines or more.`);
+  return shown <= 0 || rawHeaders.length / 2 < shown;
+}
+
+/** @throws ProxyError `head_too_large`. */
+export function requireWholeHead(request: IncomingMessage): void {
+  if (isHeadWhole(request)) return;
+  throw badFraming("head_too_large", "The request head has too many lines.");
 }
 
 /** What holds for every request. @throws ProxyError `bad_request`, `expectation_failed` or `not_implemented`. */

@@ -7,6 +7,7 @@ import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import { readCredentials, type Credentials } from "../tls/credentials.js";
+import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { flatten, valuesOf, type HeaderLine } from "./request-head.js";
 import { guardWire, UnannouncedBytes } from "./wire-guard.js";
 
@@ -108,7 +109,12 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
 function connectPlain({ host, port, socketPath }: Place, timeoutMs: number): () => Socket {
   const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
   // Options that `connect` would copy into the socket live long in V8, and all that hangs on them.
-  return () => guardWire(limitConnecting(new Socket().setNoDelay().connect(to), timeoutMs));
+  return () => prepare(new Socket().setNoDelay().connect(to), timeoutMs);
+}
+
+/** What holds for every connection to Glance. */
+function prepare<Connection extends Duplex>(connection: Connection, connectTimeoutMs: number): Connection {
+  return guardWire(reportWriteErrorsLate(limitConnecting(connection, connectTimeoutMs)));
 }
 
 /**
@@ -128,7 +134,7 @@ function createAgent(
   const open = agent.createConnection.bind(agent);
   agent.createConnection = (options, callback) => {
     const connection = open(options, callback);
-    return connection && guardWire(limitConnecting(connection, config.connectTimeout));
+    return connection && prepare(connection, config.connectTimeout);
   };
   showWholeHeads(agent);
   return agent;

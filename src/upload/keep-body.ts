@@ -3,13 +3,13 @@ import { clientAborted, clientTimeout, malformedBody, type ProxyError } from "..
 import type { Body } from "../proxy/body.js";
 import { createTimer } from "../timer.js";
 import { tooLarge } from "./declared-size.js";
+import type { ByteCounter } from "./relay.js";
 import type { NoPlace, Spool } from "./spool.js";
-import type { Upload } from "./upload.js";
 
 export interface KeepOptions {
   readonly source: Body;
   readonly spool: Spool;
-  readonly upload: Upload;
+  readonly counter: ByteCounter;
   /** Most bytes accepted. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. Time in which the disk is waited for does not count. */
@@ -24,7 +24,7 @@ export type Kept =
   | { readonly kind: "failed"; readonly error: ProxyError };
 
 /** Resolves once, never rejects. */
-export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
+export function keepBody({ source, spool, counter, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
   return new Promise((resolve) => {
     const idle = createTimer(idleMs, () => fail(clientTimeout()));
     /** Read, and not in the spool yet: pieces may still come after a pause. */
@@ -80,8 +80,8 @@ export function keepBody({ source, spool, upload, maxBytes, idleMs }: KeepOption
       });
     };
     const onPiece = (piece: Buffer): void => {
-      upload.received(piece.length);
-      if (upload.receivedBytes > maxBytes) return fail(tooLarge(upload.receivedBytes, maxBytes));
+      counter.received(piece.length);
+      if (counter.receivedBytes > maxBytes) return fail(tooLarge(counter.receivedBytes, maxBytes));
       pending.push(piece);
       if (isWaiting) return;
       idle.start();

@@ -23,7 +23,7 @@ export interface OutflowOptions {
   readonly framing: "content-length" | "chunked";
   /** Called with the number of bytes that are handed to the connection. */
   readonly onForwarded: (bytes: number) => void;
-  /** Called when something is with the kernel; {@link ClientRequest.writableLength} tells whether all of it is. */
+  /** Called when everything that was handed to the connection is with the kernel. */
   readonly onSent: () => void;
 }
 
@@ -33,6 +33,8 @@ export class Outflow {
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #isFlushDue = false;
+  /** Writes that are not with the kernel yet. */
+  #unsent = 0;
   readonly #stale: Timer;
 
   constructor(options: OutflowOptions) {
@@ -52,7 +54,7 @@ export class Outflow {
       this.#send(bytes);
     }
     const { request } = this.#options;
-    return reused ? request.writableLength === 0 : !request.writableNeedDrain;
+    return reused ? this.#unsent === 0 : !request.writableNeedDrain;
   }
 
   /** @param onSent called when all of it is with the kernel. */
@@ -117,7 +119,11 @@ export class Outflow {
     if (atOnce) socket?.cork();
     else if (socket) corkForThisTurn(socket);
     onForwarded(bytes.length);
-    request.write(bytes, onSent);
+    this.#unsent += 1;
+    request.write(bytes, () => {
+      this.#unsent -= 1;
+      if (this.#unsent === 0) onSent();
+    });
     if (atOnce) socket?.uncork();
   }
 }

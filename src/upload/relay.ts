@@ -13,41 +13,69 @@ import { createTimer, type Timer } from "../timer.js";
 import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
-import type { Upload } from "./upload.js";
 
-/**
- * Glance refuses an upload it does not want before it reads any of it, and under uWSGI closes at once: body bytes on the
- * way would then reset the connection and lose the answer. So the body waits for `100 Continue`; uWSGI never sends one.
- */
+export type Framing = "content-length" | "chunked";
+
+/** A client that sends `Expect: 100-continue` asks Glance, too; uWSGI never answers that. */
 const CONTINUE_WAIT_MS = 1_000;
 
-export interface RelayOptions {
-  readonly source: Body;
-  readonly upload: Upload;
-  /** The beginning of the body, read and counted already; `source` has the rest. A piece is there until the next is asked for. */
-  readonly kept?: AsyncIterable<Buffer> | undefined;
-  /** Opens the request to Glance, its head complete with framing. */
-  readonly open: () => ClientRequest;
-  /** Called when the client may send its body. */
-  readonly onContinue: () => void;
-  /**
-   * Called before a request is destroyed of which it is not known whether Glance has begun it. Resolves when it has, or when it
-   * has been waited for long enough; `over` resolves when Glance has answered or closed.
-   */
-  readonly untilBegun: (over: Promise<void>) => Promise<void>;
+/** A body up to that size may have come whole with its head. */
+const SMALL_BYTES = 64 * 1024;
+
+/** What was decided about an upload before any of it is sent. */
+export interface RelayPlan {
+  /** Towards Glance. */
+  readonly framing: Framing;
+  /** The size of the body; absent if it is unknown. */
+  readonly declaredBytes?: number | undefined;
   /** Most bytes accepted; for bodies of unknown size. */
   readonly maxBytes: number;
+  /** @returns why a body that has ended may not be finished for Glance; asked when it has ended. */
+  readonly refuseEnd?: (() => ProxyError | undefined) | undefined;
+  /** Whether the client waits for `100 Continue`. */
+  readonly clientWaits: boolean;
   /** `limits.idleTimeout`, milliseconds. */
   readonly idleMs: number;
   /** `upstream.responseTimeout`, milliseconds. */
   readonly silenceMs: number;
 }
 
+export interface ByteCounter {
+  /** So far. */
+  readonly receivedBytes: number;
+  received(bytes: number): void;
+  forwarded(bytes: number): void;
+}
+
+export interface RelayOptions {
+  readonly source: Body;
+  readonly plan: RelayPlan;
+  readonly counter: ByteCounter;
+  /** The beginning of the body, read and counted already; `source` has the rest. A piece is there until the next is asked for. */
+  readonly kept?: AsyncIterable<Buffer> | undefined;
+  /**
+   * Opens the request to Glance, its head complete with framing.
+   * @param expectContinue whether to ask for `100 Continue`, by which Glance tells that it has begun.
+   */
+  readonly open: (expectContinue: boolean) => ClientRequest;
+  /** Called when the client may send its body. */
+  readonly onContinue: () => void;
+  /**
+   * Called before a request is destroyed of which it is not known whether Glance has begun it. Resolves when it has, or when it
+   * has been waited for long enough; `over` resolves when Glance has answered or closed.
+   * @returns whether Glance was seen to have begun.
+   */
+  readonly untilBegun: (over: Promise<void>) => Promise<boolean>;
+}
+
+/** Whether Glance may have changed the image: `unseen`, if the request was cut and Glance was not seen to begin. */
+export type Begun = "no" | "unseen" | "yes";
+
 export type RelayEnd =
   /** Glance answered: after the whole body or, `early`, with a refusal before its end. */
   | { readonly kind: "answered"; readonly answer: IncomingMessage; readonly early: boolean }
-  /** The request to Glance was destroyed. `begun`: Glance may have seen it. */
-  | { readonly kind: "failed"; readonly error: ProxyError; readonly begun: boolean };
+  /** The request to Glance was destroyed, or Glance ended it. `whole`: it had the whole body. */
+  | { readonly kind: "failed"; readonly error: ProxyError; readonly begun: Begun; readonly whole: boolean };
 
 /** Resolves once, never rejects. Afterwards the source flows and nobody listens: what still comes is discarded. */
 export function relayBody(options: RelayOptions): Promise<RelayEnd> {
@@ -80,45 +108,53 @@ class Relay {
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
     this.#options = options;
     this.#resolve = resolve;
-    const { declaredBytes, framingOut } = options.upload;
-    if (framingOut === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
+    const { framing, declaredBytes, idleMs, silenceMs } = options.plan;
+    if (framing === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
       this.#holdBack = new HoldBack(declaredBytes);
     }
-    this.#idle = createTimer(options.idleMs, () => this.#fail(clientTimeout()));
-    this.#silence = createTimer(options.silenceMs, () => this.#fail(upstreamTimeout()));
+    this.#idle = createTimer(idleMs, () => this.#fail(clientTimeout()));
+    this.#silence = createTimer(silenceMs, () => this.#fail(upstreamTimeout()));
     this.#continueWait = createTimer(CONTINUE_WAIT_MS, () => this.#readBody());
   }
 
   start(): void {
-    const { source, upload } = this.#options;
+    const { source, plan, kept } = this.#options;
     source.on("close", this.#onSourceClose).once("malformed", this.#onMalformed);
-    if (source.malformed) {
-      this.#onMalformed();
-    } else if (source.destroyed && !source.readableEnded) {
-      this.#onSourceClose();
-    } else if (upload.framingOut === "content-length" && upload.declaredBytes === 0) {
-      // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
-      this.#readBody();
-    } else {
-      this.#openUpstream();
-      this.#upstream?.once("continue", () => {
-        this.#begun = true;
-        this.#readBody();
-      });
-      this.#upstream?.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
-      this.#upstream?.flushHeaders();
-    }
+    if (source.malformed) return this.#onMalformed();
+    if (source.destroyed && !source.readableEnded) return this.#onSourceClose();
+    // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
+    if (plan.framing === "content-length" && plan.declaredBytes === 0) return this.#readBody();
+    const { declaredBytes = Number.POSITIVE_INFINITY } = plan;
+    const mayBeHere = declaredBytes <= SMALL_BYTES && !kept && !plan.clientWaits;
+    // Node tells that a body is complete when it has read all that came at once.
+    if (mayBeHere) setImmediate(() => this.#begin());
+    else this.#begin();
   }
 
-  #openUpstream(): void {
-    const upstream = this.#options.open();
-    const { upload } = this.#options;
+  #begin(): void {
+    if (this.#done) return;
+    const { source, plan, kept } = this.#options;
+    // A body that came whole with its head goes with the head: there is nothing to be told to send.
+    const isHere = source.complete && !kept && !plan.clientWaits;
+    const upstream = this.#openUpstream(!isHere);
+    upstream.once("continue", () => {
+      this.#begun = true;
+      this.#readBody();
+    });
+    if (!isHere) upstream.flushHeaders();
+    if (!plan.clientWaits) return this.#readBody();
+    upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
+  }
+
+  #openUpstream(expectContinue: boolean): ClientRequest {
+    const { open, plan, counter } = this.#options;
+    const upstream = open(expectContinue);
     this.#upstream = upstream;
     this.#outflow = new Outflow({
       request: upstream,
-      framing: upload.framingOut ?? "content-length",
-      onForwarded: (bytes) => upload.forwarded(bytes),
-      onSent: this.#onSent,
+      framing: plan.framing,
+      onForwarded: (bytes) => counter.forwarded(bytes),
+      onSent: this.#onDrain, // the memory it lay in may be read into again
     });
     upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
     upstream.on("response", (answer) => this.#onAnswer(answer));
@@ -127,6 +163,7 @@ class Relay {
       if (!this.#done) this.#fail(toUpstreamError(new Error("closed without an answer")));
     });
     upstream.on("drain", this.#onDrain);
+    return upstream;
   }
 
   readonly #onDrain = (): void => {
@@ -137,12 +174,7 @@ class Relay {
     else this.#awaitClient();
   };
 
-  /** Nothing is on its way to Glance any more, so the memory it lay in may be read into again. */
-  readonly #onSent = (): void => {
-    if (this.#upstream?.writableLength === 0) this.#onDrain();
-  };
-
-  /** Once: on `100`, or when it has been waited for long enough. */
+  /** Once. */
   #readBody(): void {
     if (this.#done || this.#reading) return;
     this.#reading = true;
@@ -185,20 +217,19 @@ class Relay {
   }
 
   readonly #onPiece = (piece: Buffer): void => {
-    const { upload, maxBytes } = this.#options;
-    upload.received(piece.length);
-    if (upload.declaredBytes !== undefined && upload.receivedBytes > upload.declaredBytes) {
-      return this.#fail(sizeExceeded(upload.declaredBytes, upload.receivedBytes));
+    const { source, plan, counter } = this.#options;
+    counter.received(piece.length);
+    const bytes = counter.receivedBytes;
+    if (plan.declaredBytes !== undefined && bytes > plan.declaredBytes) {
+      return this.#fail(sizeExceeded(plan.declaredBytes, bytes));
     }
-    if (upload.receivedBytes > maxBytes) return this.#fail(tooLarge(upload.receivedBytes, maxBytes));
+    if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#idle.start();
-    const reused = this.#options.source.renew !== undefined;
-    if (!this.#write(piece, reused)) {
-      this.#waiting = true;
-      this.#idle.stop();
-      this.#silence.start();
-      this.#options.source.pause();
-    }
+    if (this.#write(piece, source.renew !== undefined)) return;
+    this.#waiting = true;
+    this.#idle.stop();
+    this.#silence.start();
+    source.pause();
   };
 
   /** @returns whether to go on; else {@link #onDrain} tells when. */
@@ -207,15 +238,17 @@ class Relay {
   }
 
   readonly #onEnd = (): void => {
-    const { declaredBytes, receivedBytes } = this.#options.upload;
+    const { source, plan, counter } = this.#options;
+    const { declaredBytes } = plan;
     this.#idle.stop();
-    if (declaredBytes !== undefined && receivedBytes < declaredBytes) {
-      return this.#fail(sizeMismatch(declaredBytes, receivedBytes));
+    if (declaredBytes !== undefined && counter.receivedBytes < declaredBytes) {
+      return this.#fail(sizeMismatch(declaredBytes, counter.receivedBytes));
     }
+    const refusal = plan.refuseEnd?.();
+    if (refusal) return this.#fail(refusal);
     this.#bodyEnded = true;
-    if (!this.#upstream) this.#openUpstream();
+    if (!this.#upstream) this.#openUpstream(false);
     if (this.#holdBack) this.#outflow?.write(this.#holdBack.release(), false);
-    const { source } = this.#options;
     this.#outflow?.end(() => source.release?.()); // with the kernel, all of it
     this.#silence.start();
   };
@@ -238,36 +271,53 @@ class Relay {
         new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
       );
     }
+    this.#finish();
+    this.#settleAnswered(answer);
+  }
+
+  #settleAnswered(answer: IncomingMessage): void {
     // Node would first send what is still on its way; a Glance that has answered need not read it, ever.
     if (!this.#bodyEnded) answer.once("close", () => this.#upstream?.destroy());
-    this.#finish();
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
   }
 
   #fail(error: ProxyError): void {
     if (this.#done) return;
     this.#finish();
-    void this.#abort(error).then((begun) => this.#resolve({ kind: "failed", error, begun }));
+    void this.#abort(error);
   }
 
-  /** Destroys the request to Glance. @returns whether Glance may have seen it. */
-  async #abort(error: ProxyError): Promise<boolean> {
+  /** Destroys the request to Glance. A refusal of Glance's that comes meanwhile wins over ours. */
+  async #abort(error: ProxyError): Promise<void> {
     const upstream = this.#upstream;
-    if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout")
-      return false;
-    // A Glance that is slow to begin would find the image as it was, and mark it only after we have looked.
-    if (!this.#begun && !this.#bodyEnded && !upstream.destroyed && upstreamErrorKind(error) === undefined) {
-      await this.#options.untilBegun(
-        new Promise((resolve) => {
-          upstream
-            .once("continue", resolve)
-            .once("close", resolve)
-            .once("response", () => resolve());
-        }),
-      );
+    const failed = (begun: Begun): void => {
+      upstream?.destroy();
+      this.#resolve({ kind: "failed", error, begun, whole: this.#bodyEnded });
+    };
+    if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout") {
+      return failed("no");
     }
-    upstream.destroy();
-    return true;
+    // Glance is through with it, or has everything.
+    const isGlances = upstreamErrorKind(error) !== undefined;
+    if (this.#begun || this.#bodyEnded || upstream.destroyed) return failed("yes");
+    if (isGlances) return failed(error.code === "upstream_timeout" ? "unseen" : "yes");
+    // A Glance that is slow to begin would find the image as it was, and mark it only after we have looked.
+    let answer: IncomingMessage | undefined;
+    const over = new Promise<void>((resolve) => {
+      const end = (): void => resolve();
+      upstream.once("close", end).once("continue", () => {
+        this.#begun = true;
+        resolve();
+      });
+      upstream.once("response", (received) => {
+        if (isRefusal(received)) answer = received;
+        resolve();
+      });
+    });
+    upstream.flushHeaders(); // Glance has not been asked yet if the body was wrong before any of it could go
+    const seen = await this.#options.untilBegun(over);
+    if (answer) return this.#settleAnswered(answer);
+    failed(seen || this.#begun || upstream.destroyed ? "yes" : "unseen");
   }
 
   #finish(): void {
@@ -283,4 +333,8 @@ class Relay {
     source.renew?.(); // what was written last may still be on its way
     source.resume();
   }
+}
+
+function isRefusal(answer: IncomingMessage): boolean {
+  return (answer.statusCode ?? 0) >= 300 && invalidStatusLine(answer) === undefined;
 }

@@ -1,11 +1,22 @@
 /** Around the abort of an upload: waiting until Glance has begun it, then until it has put the image back. Only ever looks. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../glance/image-status.js";
+import type { Operation } from "../glance/request-target.js";
+import type { Begun } from "./relay.js";
 
 export const ROLLBACK_RESULTS = ["queued", "timeout", "active", "unknown"] as const;
 
-/** `queued`: no longer `saving` or `uploading`; `timeout`: still so; `active`: Glance holds it as whole; `unknown`: not to be seen. */
+/**
+ * `queued`: no longer `saving` or `uploading`. `timeout`: still so. `active`: Glance holds it as whole. `unknown`: it could not be
+ * seen, or Glance was not seen to begin and may do so later.
+ */
 export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
+
+export interface RolledBack {
+  readonly result: RollbackResult;
+  /** What the client is told, behind the reason of the refusal; empty if all is well. */
+  readonly remark: string;
+}
 
 export interface RollbackOptions {
   /** Milliseconds. */
@@ -14,71 +25,119 @@ export interface RollbackOptions {
   readonly interval: number;
 }
 
+export interface RollbackTarget {
+  readonly imageId: string;
+  readonly operation: Operation;
+}
+
 /** Looks at the image, for at most that many milliseconds. */
 export type LookUp = (timeoutMs: number) => Promise<ImageLookUp>;
 
 export interface Rollback {
   /**
-   * Waits until Glance has begun an upload, so that aborting it will be noticed.
+   * Waits until Glance has begun an upload, so that aborting it will be noticed; at most `timeout`. An image that some other upload
+   * has made what it is, `active` for example, is Glance's reason to refuse, so its refusal is waited for.
+   *
    * @param over resolves when there is nothing more to wait for.
+   * @returns whether Glance was seen to have begun.
    */
-  untilBegun(over: Promise<void>): Promise<void>;
-  /** Waits until Glance has put the image back. */
-  untilBack(): Promise<RollbackResult>;
+  untilBegun(over: Promise<void>): Promise<boolean>;
+  /**
+   * Waits until Glance has put the image back; at most `timeout`.
+   *
+   * @returns undefined if this upload cannot have changed the image.
+   */
+  untilBack(begun: Begun): Promise<RolledBack | undefined>;
 }
 
-/** Both waits together take at most `timeout`, counted from the first of them; that one at most half of it. */
-export function createRollback(lookUp: LookUp, { timeout, interval }: RollbackOptions): Rollback {
-  let deadline: number | undefined;
-  const left = (): number => {
-    deadline ??= performance.now() + timeout;
-    return deadline - performance.now();
-  };
+export function createRollback(
+  { imageId, operation }: RollbackTarget,
+  lookUp: LookUp,
+  { timeout, interval }: RollbackOptions,
+): Rollback {
+  const begunStatus = operation === "file" ? "saving" : "uploading";
+  /** It was something else than `queued` before this upload can have changed it. */
+  let isOthers = false;
+
   return {
     async untilBegun(over) {
+      const left = countDown(timeout);
       let isOver = false;
       void over.then(() => {
         isOver = true;
       });
-      while (left() > timeout / 2 && !isOver) {
-        const seen = await Promise.race([lookUp(left() - timeout / 2), over]);
-        if (!seen || seen.kind === "gone" || (seen.kind === "found" && seen.status !== "queued")) return;
-        await Promise.race([delay(interval), over]);
+      while (left() > 0 && !isOver) {
+        const seen = await Promise.race([lookUp(left()), over]);
+        if (seen?.kind === "found") {
+          if (isInProgress(seen) && seen.status === begunStatus) return true;
+          isOthers ||= seen.status !== "queued";
+        }
+        await Promise.race([delay(Math.min(interval, Math.max(left(), 0))), over]);
       }
+      return false;
     },
 
-    async untilBack() {
-      let result: RollbackResult = "unknown";
-      while (left() > 0) {
-        const seen = await lookUp(left());
+    async untilBack(begun) {
+      if (isOthers) return undefined;
+      if (timeout === 0) return { result: "unknown", remark: "" };
+      const left = countDown(timeout);
+      let inProgress = false;
+      let denied = false;
+      do {
+        const seen = await lookUp(Math.max(left(), 1));
         switch (seen.kind) {
           case "gone":
-            return "unknown";
+            return { result: "unknown", remark: "" };
+          case "denied":
+            denied = true;
+            break; // nothing was seen, but Glance has that much time
           case "failed":
             break; // Glance may be busy for a moment: look again
           case "found":
-            if (seen.status === "active") return "active";
-            if (seen.status !== "saving" && seen.status !== "uploading") return "queued";
-            result = "timeout";
-            break;
+            denied = false;
+            inProgress = isInProgress(seen);
+            if (inProgress) break;
+            if (seen.status === "active") {
+              const remark = ` (Glance shows image ${imageId} as active: check its size and checksum before you use it.)`;
+              return { result: "active", remark };
+            }
+            return begun === "unseen" ? notSeen(imageId) : { result: "queued", remark: "" };
         }
         await delay(Math.max(Math.min(interval, left()), 0));
+      } while (left() > 0);
+      if (inProgress) {
+        const remark = ` (Glance has not yet put image ${imageId} back to queued: wait before you retry.)`;
+        return { result: "timeout", remark };
       }
-      return result;
+      const why = denied ? "Glance lets you look at it no more" : "Glance did not say";
+      return {
+        result: "unknown",
+        remark: ` (It could not be seen whether image ${imageId} was put back to queued: ${why}.)`,
+      };
     },
   };
 }
 
-/** What the client is told, behind the reason of the refusal; nothing where all is well. */
-export function explainRollback(result: RollbackResult | undefined, imageId: string): string {
-  switch (result) {
-    case "timeout":
-      return ` (Glance has not yet put image ${imageId} back to queued: wait before you retry.)`;
-    case "active":
-      return ` (Glance shows image ${imageId} as active: check its size and checksum before you use it.)`;
-    case "queued":
-    case "unknown":
-    case undefined:
-      return "";
-  }
+function notSeen(imageId: string): RolledBack {
+  return {
+    result: "unknown",
+    remark: ` (Glance was not seen to begin this upload, and may do so later: look at image ${imageId} before you retry.)`,
+  };
+}
+
+/** Data that is staged whole has a size; until then the image has none. */
+export function isInProgress({
+  status,
+  size,
+}: {
+  readonly status: string;
+  readonly size: number | null;
+}): boolean {
+  return status === "saving" || (status === "uploading" && size === null);
+}
+
+/** @returns how many milliseconds are left. By a clock that nobody sets. */
+export function countDown(ms: number): () => number {
+  const deadline = performance.now() + ms;
+  return () => deadline - performance.now();
 }

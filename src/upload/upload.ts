@@ -6,9 +6,9 @@ import type { Metrics, Outcome } from "../observe/metrics.js";
 import type { UploadsRegistry, UploadView } from "../observe/uploads-registry.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import type { DeclaredSize, SizeSource } from "./declared-size.js";
+import type { Framing } from "./relay.js";
+import { replayKey } from "./replay-memory.js";
 import type { RollbackResult } from "./rollback.js";
-
-export type Framing = "content-length" | "chunked";
 
 export interface UploadOrigin {
   readonly requestId: string;
@@ -44,6 +44,7 @@ export class Upload {
   /** By the clock that nobody sets. */
   readonly #begun = performance.now();
   #durationSeconds: number | undefined;
+  #replayKey: string | undefined;
   #outcome: Outcome | undefined;
 
   constructor(
@@ -53,6 +54,15 @@ export class Upload {
     this.#client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
     observers.uploads.add(this);
+  }
+
+  /** Made when it is asked for. */
+  get replayKey(): string {
+    return (this.#replayKey ??= replayKey(this.origin));
+  }
+
+  get elapsedSeconds(): number {
+    return (performance.now() - this.#begun) / 1000;
   }
 
   declare(size: DeclaredSize): void {
@@ -94,7 +104,7 @@ export class Upload {
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
       startedAt: this.#startedAt.toISOString(),
-      durationSeconds: this.#durationSeconds ?? this.#elapsedSeconds(),
+      durationSeconds: this.#durationSeconds ?? this.elapsedSeconds,
       outcome: this.#outcome,
     };
   }
@@ -103,7 +113,7 @@ export class Upload {
   settle(outcome: Outcome, reason?: { readonly status: number } | ProxyError): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
-    this.#durationSeconds = this.#elapsedSeconds();
+    this.#durationSeconds = this.elapsedSeconds;
     const { metrics, log, uploads } = this.observers;
     const { requestId, imageId, operation, framingIn, peer, userAgent } = this.origin;
     metrics.uploadSettled({
@@ -139,10 +149,6 @@ export class Upload {
       },
       "upload",
     );
-  }
-
-  #elapsedSeconds(): number {
-    return (performance.now() - this.#begun) / 1000;
   }
 }
 

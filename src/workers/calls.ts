@@ -4,6 +4,7 @@ import type { ConfigInput } from "../config/schema.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../quota.js";
+import type { ExhaustedBody } from "../upload/replay-memory.js";
 
 /** Of a worker, told once. */
 export interface WorkerOptions {
@@ -39,6 +40,9 @@ export interface PrimaryCalls {
   /** @returns how much of that is now the worker's. */
   reserve(what: keyof Quotas, amount: number): number;
   release(what: keyof Quotas, amount: number): void;
+  rememberReplay(key: string, body: ExhaustedBody): void | Promise<void>;
+  recallReplay(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
+  forgetReplay(key: string): void | Promise<void>;
   uploadStarted(...upload: NumberedUpload): void;
   uploadFinished(...upload: NumberedUpload): void;
   /** The last that is heard of a worker; it ends when it knows that it was heard. */

@@ -22,6 +22,7 @@ import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
 import { createUploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import { createUpstream } from "../proxy/upstream.js";
 import { createQuotas } from "../quota.js";
+import { createReplayMemory } from "../upload/replay-memory.js";
 import type { ProxyServer } from "../server.js";
 import { createWorkerHandle, type WorkerHandle } from "./worker-handle.js";
 
@@ -60,6 +61,7 @@ export function createCluster(
   const options = { config: z.encode(configSchema, config), instance: nameInstance() };
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
+  const replays = createReplayMemory(config.replay.window);
   metrics.watchUpstream(() => glanceAnswers(upstream));
   const ended = createUploadsRegistry();
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
@@ -96,7 +98,7 @@ export function createCluster(
 
   /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
   async function startWorker(): Promise<Listening> {
-    const worker = createWorkerHandle(fork(), options, quotas, remember);
+    const worker = createWorkerHandle(fork(), options, quotas, replays, remember);
     workers.add(worker);
     void worker.gone.then((how) => bury(worker, how));
     try {

@@ -7,6 +7,7 @@ import { createBirpc, type BirpcReturn } from "birpc";
 import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { LocalQuota, Quotas } from "../quota.js";
+import type { ReplayMemory } from "../upload/replay-memory.js";
 import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
 
 /** A worker that does not report in time is shown as it was last seen. */
@@ -38,6 +39,7 @@ export function createWorkerHandle(
   child: Worker,
   options: WorkerOptions,
   quotas: Record<keyof Quotas, LocalQuota>,
+  replays: ReplayMemory,
   onFinished: (upload: UploadView) => void,
 ): WorkerHandle {
   const inFlight = new Map<number, UploadView>();
@@ -72,6 +74,9 @@ export function createWorkerHandle(
       reserved[what] -= amount;
       quotas[what].release(amount);
     },
+    rememberReplay: (key, body) => replays.remember(key, body),
+    recallReplay: (key) => replays.recall(key),
+    forgetReplay: (key) => replays.forget(key),
     uploadStarted(number, upload) {
       inFlight.set(number, upload);
       begun.set(number, performance.now());

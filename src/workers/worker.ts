@@ -9,6 +9,7 @@ import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../quota.js";
+import type { ReplayMemory } from "../upload/replay-memory.js";
 import { createUpstream } from "../proxy/upstream.js";
 import type {
   NumberedUpload,
@@ -65,7 +66,8 @@ async function start({ config: input, instance }: WorkerOptions): Promise<Worker
     const config = parseConfig(input);
     const upstream = createUpstream(config.upstream);
     const observers = { metrics, log: createLog(config.log.level, output), uploads };
-    clients = createClientSide({ config, upstream, observers, quotas: leaseQuotas(config), instance });
+    const quotas = leaseQuotas(config);
+    clients = createClientSide({ config, upstream, observers, quotas, replays, instance });
     return await clients.listen();
   } catch (error) {
     return { fault: (error as Error).message };
@@ -97,6 +99,12 @@ function reportUploads(registry: UploadsRegistry): UploadsRegistry {
     },
   };
 }
+
+const replays: ReplayMemory = {
+  remember: (key, body) => primary.rememberReplay(key, body),
+  recall: (key) => primary.recallReplay(key),
+  forget: (key) => primary.forgetReplay(key),
+};
 
 function leaseQuotas({ limits, spool }: Config): Quotas {
   const lease = (what: keyof Quotas, max: number, block: number) =>

@@ -25,6 +25,7 @@ vi.mock(import("../../src/proxy/wire-guard.js"), async (load) => {
   };
 });
 afterEach(() => {
+  vi.mocked(requestGuard.isHeadWhole).mockReset();
   vi.mocked(requestGuard.requireWholeHead).mockReset();
   wireGuard.on = true;
 });
@@ -190,7 +191,8 @@ describe("as middleware, where the server is somebody else's", () => {
 
   describe("with cut heads let through, as if nobody had looked", () => {
     beforeEach(() => {
-      vi.mocked(requestGuard.requireWholeHead).mockImplementation(() => undefined);
+      vi.mocked(requestGuard.isHeadWhole).mockReturnValue(true);
+      vi.mocked(requestGuard.requireWholeHead).mockReturnValue(undefined);
     });
 
     test.each(METHODS)("%s: no byte goes to Glance that its head does not announce", async (method) => {

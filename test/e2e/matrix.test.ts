@@ -61,9 +61,12 @@ function bodySize(which: Case): number {
   }
 }
 
+let images = 0;
+
 async function upload(peer: Peer, which: Case, framing: Framing, expectation: boolean, operation: string) {
   const declared = which === "zero" ? 0 : SIZE;
-  peer.sendHead("PUT", `/v2/images/one/${operation}`, {
+  // Another image each time: one after a broken connection might be taken for the rest of it.
+  peer.sendHead("PUT", `/v2/images/image-${(images += 1)}/${operation}`, {
     "Content-Type": "application/octet-stream",
     ...(framing === "Content-Length" ? { "Content-Length": declared } : { "Transfer-Encoding": "chunked" }),
     ...(framing === "chunked with header" ? { "x-openstack-image-size": declared } : {}),
@@ -160,12 +163,13 @@ describe.each(
         await seen?.over;
         const whole = expected(which, framing)?.status === 204;
         if (seen) {
-          expect(seen.complete).toBe(whole);
+          // Glance has the body at once, and may have read all of it when it refuses.
+          if (which !== "upstream answers early") expect(seen.complete).toBe(whole);
           if (whole)
             expect(seen.bytes).toBe(
               framing === "Content-Length" && which === "one over" ? SIZE : bodySize(which),
             );
-          else expect(seen.bytes).toBeLessThan(SIZE);
+          else expect(seen.bytes).toBeLessThan(seen.complete ? SIZE + 1 : SIZE);
           if (source === "unknown") expect(seen.headers["x-openstack-image-size"]).toBeUndefined();
           else {
             const declared = source === "spooled" ? bodySize(which) : which === "zero" ? 0 : SIZE;

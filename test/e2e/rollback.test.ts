@@ -116,7 +116,9 @@ describe("the image is looked up", () => {
     peer.sendChunk("hello!");
     expect((await peer.response()).status).toBe(400);
     expect(scene.upstream.uploads[0]?.target).toBe(FILE);
-    expect(lookUps(scene)).toHaveLength(1);
+    const others = scene.upstream.requests.filter(({ method }) => method !== "PUT");
+    expect(others.length).toBeGreaterThan(0);
+    expect(lookUps(scene)).toEqual(others);
   });
 });
 

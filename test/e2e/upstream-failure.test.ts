@@ -54,7 +54,7 @@ describe.each(requests)("%s %s", (method, target) => {
     // Node tries both, and tells one error that names no system call.
     const lookup = vi.spyOn(dns, "lookup").mockImplementation(((...args: unknown[]) => {
       (args.at(-1) as (error: null, found: unknown) => void)(null, addresses);
-    }) as never);
+    }));
     clean.push(() => lookup.mockRestore());
     const answer = await request(alone.port, method, target, options);
     expect(answer.text).toBe("502 Bad Gateway\n\nGlance cannot be reached.\n\n   ");

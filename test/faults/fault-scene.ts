@@ -8,6 +8,8 @@ import { eventually } from "./eventually.js";
 import { watchProcess, type ProcessWatch } from "./process-watch.js";
 import { startScriptedGlance, type ScriptedGlance } from "./scripted-glance.js";
 
+const DRIBBLED_BYTES = 8;
+
 /** Short, so that whatever is bounded ends within a test; each is waited for, none is measured. */
 export const SHORT: TestProxyConfig = {
   upstream: { connectTimeout: "600ms", responseTimeout: "1s" },
@@ -199,9 +201,10 @@ export function increase(name: string, before: Samples, after: Samples): number 
   return sum(after) - sum(before);
 }
 
-/** Sends byte by byte, with pauses far below any timeout. */
+/** Sends the end byte by byte, with pauses far below any timeout. */
 export async function dribble(peer: Peer, bytes: string): Promise<void> {
-  for (const byte of bytes) {
+  peer.send(bytes.slice(0, -DRIBBLED_BYTES));
+  for (const byte of bytes.slice(-DRIBBLED_BYTES)) {
     await delay(10);
     peer.send(byte);
   }

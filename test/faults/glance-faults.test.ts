@@ -4,7 +4,8 @@ import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upl
 import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
 import { answerOf, CONTINUE, NO_CONTENT, type Act, type Stage } from "./scripted-glance.js";
 
-const SIZE = 60_000;
+/** Two chunks, as a body of unknown size is sent to Glance. */
+const SIZE = 128 * 1024;
 /** More than the kernel and the proxy take in while nobody reads. */
 const BIG_SIZE = 24 * 1024 * 1024;
 

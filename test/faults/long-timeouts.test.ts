@@ -6,7 +6,8 @@ import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Stage } from 
 
 /** Far less than any of the timeouts. */
 const SOON_MS = 2_000;
-const SIZE = 60_000;
+/** Two chunks, as a body of unknown size is sent to Glance. */
+const SIZE = 128 * 1024;
 const BIG_SIZE = 12 * 1024 * 1024;
 
 const scenes = useFaultScenes({ config: {} });

@@ -5,7 +5,8 @@ import { dribble, increase, readSamples, useFaultScenes, type FaultScene } from 
 import { eventually } from "./eventually.js";
 import { answerOf, type Act, type Stage } from "./scripted-glance.js";
 
-const SIZE = 60_000;
+/** Two chunks, as a body of unknown size is sent to Glance. */
+const SIZE = 128 * 1024;
 /** More than the kernel and the proxy take in while nobody reads. */
 const BIG_SIZE = 12 * 1024 * 1024;
 

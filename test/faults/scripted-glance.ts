@@ -5,6 +5,7 @@
  */
 import { once } from "node:events";
 import net from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "./eventually.js";
 import { MessageReader } from "./message-reader.js";
 
@@ -43,14 +44,17 @@ export class GlanceConnection {
     if (this.socket.writable) this.socket.write(bytes, "latin1");
   }
 
-  /** A few bytes at a time. */
+  #dribbled: Promise<void> = Promise.resolve();
+
+  /** A few bytes at a time, behind what is still to be sent that way. */
   dribble(bytes: string): void {
-    const pieces = bytes.match(/[^]{1,8}/g) ?? [];
-    const timer = setInterval(() => {
-      const piece = pieces.shift();
-      if (piece === undefined || this.socket.destroyed) clearInterval(timer);
-      else this.send(piece);
-    }, 5);
+    this.#dribbled = this.#dribbled.then(async () => {
+      for (const piece of bytes.match(/[^]{1,8}/g) ?? []) {
+        await delay(5);
+        if (this.socket.destroyed) return;
+        this.send(piece);
+      }
+    });
   }
 
   /** From now on a piece is read every few milliseconds. */
@@ -137,13 +141,14 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     let saidContinue = false;
     return () => {
       if (acted) return;
-      if (has(at)) {
-        acted = true;
-        act(connection);
-      } else if (received.head !== undefined && !saidContinue) {
+      const begins = at !== "accepted" && at !== "head";
+      if (begins && received.head !== undefined && !saidContinue) {
         saidContinue = true;
         connection.send(CONTINUE);
       }
+      if (!has(at)) return;
+      acted = true;
+      act(connection);
     };
 
     function has(stage: Stage): boolean {

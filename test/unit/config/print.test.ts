@@ -27,6 +27,7 @@ const everything: ConfigInput = {
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
   upload: { relay: "raw" },
   rollback: { verify: false, timeout: "90s", interval: "1ms" },
+  replay: { guard: false, window: "5m" },
   spool: { dir: "/spool", memory: "2MiB", maxPerUpload: "3GiB", maxTotal: "4GiB", onFull: "reject" },
   import: { verifyStaged: false },
   shutdown: { drainTimeout: "1d" },

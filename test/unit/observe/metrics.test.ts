@@ -19,6 +19,8 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
   rollbacks_total: ["result"],
+  recovered_answers_total: ["result"],
+  replays_refused_total: [],
   rollback_duration_seconds: [],
   imports_total: ["method"],
   requests_total: ["method", "status"],
@@ -143,6 +145,7 @@ describe("the metrics", () => {
   // Of a counter whose first sample is a 1, Prometheus sees no increase, and the alert on it stays silent.
   it.each([
     ["rollbacks_total", "result", ["queued", "timeout", "active", "unknown"]],
+    ["recovered_answers_total", "result", ["success", "queued", "unknown"]],
     ["spool_full_total", "reason", ["per_upload", "total", "disk"]],
     [
       "upstream_errors_total",

@@ -2,15 +2,13 @@
 import { expect, test } from "vitest";
 import { keepBody, type Kept } from "../../../src/upload/keep-body.js";
 import type { NoPlace, Spool } from "../../../src/upload/spool.js";
-import type { Upload } from "../../../src/upload/upload.js";
 import { OnePiece } from "../../support/one-piece.js";
 
 function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
-  const upload: Pick<Upload, "received" | "receivedBytes"> = { received: () => undefined, receivedBytes: 5 };
   return keepBody({
     source,
     spool: { append } as Spool,
-    upload: upload as Upload,
+    counter: { received: () => undefined, receivedBytes: 5, forwarded: () => undefined },
     maxBytes: Number.POSITIVE_INFINITY,
     idleMs: 60_000,
   });

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { relayBody, type RelayEnd } from "../../../src/upload/relay.js";
-import type { Upload } from "../../../src/upload/upload.js";
 import { OnePiece } from "../../support/one-piece.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../../support/recording-upstream.js";
 
@@ -27,33 +26,37 @@ beforeEach(async () => {
 afterEach(() => upstream.stop());
 
 function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
-  const upload: Pick<Upload, "declaredBytes" | "framingOut" | "receivedBytes" | "received" | "forwarded"> = {
-    declaredBytes,
-    framingOut: "content-length",
+  const counter = {
     receivedBytes: 0,
-    received: () => {
-      upload.receivedBytes = body.length;
+    received(bytes: number) {
+      counter.receivedBytes += bytes;
     },
     forwarded: () => undefined,
   };
   const headers = { "content-length": declaredBytes, expect: "100-continue" };
   return relayBody({
     source,
-    upload: upload as Upload,
+    counter,
+    plan: {
+      framing: "content-length",
+      declaredBytes,
+      maxBytes: Number.POSITIVE_INFINITY,
+      clientWaits: false,
+      idleMs: 60_000,
+      silenceMs: 60_000,
+    },
     open: () => request(`${upstream.url}/v2/images/one/file`, { method: "PUT", headers, agent: false }),
     onContinue: () => undefined,
-    untilBegun: () => Promise.resolve(),
-    maxBytes: Number.POSITIVE_INFINITY,
-    idleMs: 60_000,
-    silenceMs: 60_000,
+    untilBegun: () => Promise.resolve(false),
   });
 }
 
 test("it serves another when Glance's connection has taken all of it", async () => {
   const source = new OnePiece(body);
+  const ended = once(source, "end");
   const end = relay(source, body.length);
   const read = await glanceReads;
-  await once(source, "end");
+  await ended;
   await new Promise(setImmediate);
   expect(source.release).not.toHaveBeenCalled();
   read();

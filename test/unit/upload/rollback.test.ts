@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { ImageLookUp } from "../../../src/glance/image-status.js";
-import { createRollback, explainRollback } from "../../../src/upload/rollback.js";
+import { createRollback } from "../../../src/upload/rollback.js";
 
 // Real time, in small pieces: fake timers do not reach node:timers/promises.
 const BOUNDS = { timeout: 5_000, interval: 5 };
-const found = (status: string): ImageLookUp => ({ kind: "found", status, size: null });
+const found = (status: string, size: number | null = null): ImageLookUp => ({ kind: "found", status, size });
+const FILE = { imageId: "one", operation: "file" } as const;
+const STAGE = { imageId: "one", operation: "stage" } as const;
 
 /** Answers of Glance in order, the last one for ever. */
 function scripted(...answers: ImageLookUp[]) {
@@ -19,25 +21,39 @@ function scripted(...answers: ImageLookUp[]) {
   };
 }
 
-async function wait(lookUp: (timeoutMs: number) => Promise<ImageLookUp>, bounds = BOUNDS) {
-  const startedAt = Date.now();
-  const result = await createRollback(lookUp, bounds).untilBack();
-  return { result, tookMs: Date.now() - startedAt };
+async function wait(
+  lookUp: (timeoutMs: number) => Promise<ImageLookUp>,
+  bounds = BOUNDS,
+  begun: "yes" | "unseen" = "yes",
+) {
+  const startedAt = performance.now();
+  const { result, remark } = (await createRollback(FILE, lookUp, bounds).untilBack(begun)) ?? {};
+  return { result, remark, tookMs: performance.now() - startedAt };
 }
 
 describe("waiting for an upload to have begun, before it is aborted", () => {
   const never = new Promise<void>(() => undefined);
 
-  it.each(["saving", "uploading", "active"])("ends as soon as the image is %s", async (status) => {
+  it.each([
+    [FILE, "saving"],
+    [STAGE, "uploading"],
+  ])("ends as soon as the image shows it: %j %s", async (target, status) => {
     const glance = scripted(found("queued"), found("queued"), found(status));
-    await createRollback(glance.lookUp, BOUNDS).untilBegun(never);
+    expect(await createRollback(target, glance.lookUp, BOUNDS).untilBegun(never)).toBe(true);
     expect(glance.timeouts).toHaveLength(3);
   });
 
-  it("ends where the image is not to be seen, and goes on where a look failed", async () => {
-    const glance = scripted({ kind: "failed" }, { kind: "gone", httpStatus: 404 });
-    await createRollback(glance.lookUp, BOUNDS).untilBegun(never);
-    expect(glance.timeouts).toHaveLength(2);
+  it.each([
+    ["failed", { kind: "failed" }],
+    ["gone", { kind: "gone" }],
+    ["denied", { kind: "denied" }],
+    ["active", found("active")],
+    ["staged by another upload", found("uploading", 5)],
+    ["being staged by another upload", found("uploading")],
+  ] as [string, ImageLookUp][])("goes on while the look is %s: Glance will refuse", async (_, look) => {
+    const glance = scripted(look, look, found("saving"));
+    expect(await createRollback(FILE, glance.lookUp, BOUNDS).untilBegun(never)).toBe(true);
+    expect(glance.timeouts).toHaveLength(3);
   });
 
   it("ends when Glance has answered or closed, also in the middle of a look", async () => {
@@ -45,19 +61,27 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
     const over = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const waited = createRollback(() => new Promise(() => undefined), BOUNDS).untilBegun(over);
+    const waited = createRollback(FILE, () => new Promise(() => undefined), BOUNDS).untilBegun(over);
     end();
-    await waited;
+    expect(await waited).toBe(false);
   });
 
-  it("leaves half of the time for what comes after", async () => {
+  it("ends when the time is over, and leaves as much for what comes after", async () => {
     const glance = scripted(found("queued"));
-    const rollback = createRollback(glance.lookUp, { timeout: 400, interval: 10 });
-    await rollback.untilBegun(never);
-    expect(await rollback.untilBack()).toBe("queued");
-    expect(glance.timeouts.at(-1)).toBeLessThanOrEqual(200);
-    expect(glance.timeouts.at(-1)).toBeGreaterThan(0);
+    const rollback = createRollback(FILE, glance.lookUp, { timeout: 200, interval: 10 });
+    expect(await rollback.untilBegun(never)).toBe(false);
+    expect(await rollback.untilBack("unseen")).toMatchObject({ result: "unknown" });
+    expect(glance.timeouts.at(-1)).toBeGreaterThan(150);
   });
+
+  it.each(["active", "deactivated", "importing"])(
+    "and an image that was %s before is not called this upload's",
+    async (status) => {
+      const rollback = createRollback(FILE, scripted(found(status)).lookUp, { timeout: 50, interval: 10 });
+      await rollback.untilBegun(never);
+      expect(await rollback.untilBack("unseen")).toBeUndefined();
+    },
+  );
 });
 
 describe("waiting for an aborted upload to be rolled back", () => {
@@ -99,14 +123,37 @@ describe("waiting for an aborted upload to be rolled back", () => {
     expect(glance.timeouts.at(-1)).toBeLessThan(120);
   });
 
-  it.each([401, 403, 404])(
-    "ends at once where Glance answers %i: nothing is to be seen",
-    async (httpStatus) => {
-      const glance = scripted({ kind: "gone", httpStatus });
-      expect((await wait(glance.lookUp)).result).toBe("unknown");
-      expect(glance.timeouts).toHaveLength(1);
-    },
-  );
+  it("ends at once where the image is gone", async () => {
+    const glance = scripted({ kind: "gone" });
+    expect(await wait(glance.lookUp)).toMatchObject({ result: "unknown", remark: "" });
+    expect(glance.timeouts).toHaveLength(1);
+  });
+
+  it("waits for all of the time where the token has ended, and says so", async () => {
+    const glance = scripted({ kind: "denied" });
+    const { result, remark, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 10 });
+    expect([result, remark]).toEqual(["unknown", expect.stringContaining("lets you look at it no more")]);
+    expect(tookMs).toBeGreaterThanOrEqual(149);
+  });
+
+  it("does not call an image queued that Glance was not seen to begin, and says so", async () => {
+    const { result, remark } = await wait(scripted(found("queued")).lookUp, BOUNDS, "unseen");
+    expect([result, remark]).toEqual(["unknown", expect.stringContaining("not seen to begin")]);
+  });
+
+  it("believes that it is queued where it was saving before", async () => {
+    const glance = scripted({ kind: "denied" }, found("saving"), found("queued"));
+    expect(await wait(glance.lookUp)).toMatchObject({ result: "queued", remark: "" });
+  });
+
+  it("does not look at all if there is no time for it", async () => {
+    const glance = scripted(found("queued"));
+    expect(await wait(glance.lookUp, { timeout: 0, interval: 10 })).toMatchObject({
+      result: "unknown",
+      remark: "",
+    });
+    expect(glance.timeouts).toEqual([]);
+  });
 
   it("looks again where a look failed", async () => {
     const glance = scripted({ kind: "failed" }, found("saving"), { kind: "failed" }, found("queued"));
@@ -126,12 +173,15 @@ describe("waiting for an aborted upload to be rolled back", () => {
 });
 
 describe("what the client is told", () => {
-  it("is a remark where the image was not put back, or is active", () => {
-    expect(explainRollback("timeout", "one")).toContain("not yet put image one back");
-    expect(explainRollback("active", "one")).toContain("image one as active");
+  it.each([
+    ["saving", "not yet put image one back"],
+    ["active", "image one as active"],
+  ])("is a remark where the image is %s", async (status, remark) => {
+    const bounds = { timeout: 50, interval: 10 };
+    expect((await wait(scripted(found(status)).lookUp, bounds)).remark).toContain(remark);
   });
 
-  it.each(["queued", "unknown", undefined] as const)("is nothing for %s", (result) => {
-    expect(explainRollback(result, "one")).toBe("");
+  it("is nothing where it is queued", async () => {
+    expect((await wait(scripted(found("queued")).lookUp)).remark).toBe("");
   });
 });

@@ -1,0 +1,52 @@
+/**
+ * A Glance that refuses an upload answers and closes at once, with body bytes unread: the kernel then resets the connection. What was
+ * received before the reset can still be read, but Node destroys a socket as soon as a write fails. So a failed write is reported
+ * only when the reading side has ended, and the answer is read first.
+ */
+import type { Duplex } from "node:stream";
+
+/** For a reading side that gives nothing and does not end either. */
+const PATIENCE_MS = 1_000;
+
+type Callback = (error?: Error | null) => void;
+
+/** What Node's streams call, and their users never. */
+interface Writes {
+  _write(chunk: unknown, encoding: unknown, callback: Callback): void;
+  _writev?: ((pieces: unknown, callback: Callback) => void) | null;
+}
+
+export function reportWriteErrorsLate<Connection extends Duplex>(connection: Connection): Connection {
+  const writes = connection as unknown as Writes;
+  const write = writes._write.bind(connection);
+  const writeMany = writes._writev?.bind(connection);
+  writes._write = (chunk, encoding, callback) => write(chunk, encoding, late(connection, callback));
+  if (writeMany) writes._writev = (pieces, callback) => writeMany(pieces, late(connection, callback));
+  return connection;
+}
+
+function late(connection: Duplex, callback: Callback): Callback {
+  return (error) => {
+    if (!isReset(error) || connection.readableEnded || connection.destroyed) return callback(error);
+    let bytesRead = bytesReadOf(connection);
+    const report = (): void => {
+      clearTimeout(timer);
+      connection.off("end", report).off("close", report);
+      callback(error);
+    };
+    const timer = setTimeout(() => {
+      if (bytesReadOf(connection) === bytesRead) return report();
+      bytesRead = bytesReadOf(connection); // the answer is on its way
+      timer.refresh();
+    }, PATIENCE_MS);
+    connection.once("end", report).once("close", report);
+  };
+}
+
+function bytesReadOf(connection: Duplex): number | undefined {
+  return (connection as { readonly bytesRead?: number }).bytesRead;
+}
+
+function isReset(error: NodeJS.ErrnoException | null | undefined): boolean {
+  return error?.code === "ECONNRESET" || error?.code === "EPIPE";
+}

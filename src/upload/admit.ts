@@ -1,0 +1,95 @@
+/** Before anything of an upload is read or sent: the size that was declared, the limits, a place among the others. */
+import type { Config } from "../config/schema.js";
+import { ProxyError } from "../proxy-error.js";
+import type { Exchange } from "../proxy/exchange.js";
+import { leastRawBytes, type ClaimBody } from "../proxy/raw-body.js";
+import type { Quota } from "../quota.js";
+import {
+  readDeclaredSizes,
+  requireAgreement,
+  SIZE_HEADER,
+  tooLarge,
+  type DeclaredSize,
+} from "./declared-size.js";
+import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
+import type { Upload } from "./upload.js";
+
+/** Seconds after which a client that was turned away for want of a place may come again. */
+const RETRY_AFTER_SECONDS = 10;
+
+export interface AdmissionOptions {
+  readonly config: Config;
+  /** `limits.maxConcurrentUploads` */
+  readonly places: Quota;
+  readonly claimBody: ClaimBody | undefined;
+  /** Absent if `replay.guard` is false. */
+  readonly replays: ReplayMemory | undefined;
+}
+
+export interface Admitted {
+  readonly declared: DeclaredSize;
+  /** @returns why a body of that many bytes may not be finished. */
+  readonly refuseEnd: ((bytes: number) => ProxyError | undefined) | undefined;
+}
+
+export interface Admission {
+  /** @throws ProxyError if the upload must not go on. The caller calls `leave` if it does. */
+  admit(exchange: Exchange, upload: Upload): Promise<Admitted>;
+  leave(): void;
+}
+
+export function createAdmission({ config, places, claimBody, replays }: AdmissionOptions): Admission {
+  const { size, limits } = config;
+  const leastClaimed = leastRawBytes(config.upload.relay);
+
+  return {
+    async admit(exchange, upload) {
+      const sizes = readDeclaredSizes(exchange.head, exchange.announced, size.hints);
+      const declared = sizes[0] ?? { source: "unknown" };
+      upload.declare(declared);
+      requireAgreement(sizes);
+      checkLimits(declared);
+      // Before anything is waited for, or Node's parser has the body.
+      const purpose = claimPurpose(declared);
+      if (purpose) exchange.body = claimBody?.(exchange, purpose) ?? exchange.request;
+      const refuseEnd = await guardReplay(upload, declared);
+      if (!(await places.reserve(1))) {
+        throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
+          headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
+        });
+      }
+      return { declared, refuseEnd };
+    },
+    leave: () => places.release(1),
+  };
+
+  /** Whoever sends the header means it. */
+  async function guardReplay(upload: Upload, declared: DeclaredSize): Promise<Admitted["refuseEnd"]> {
+    if (replays === undefined || declared.source === "header") return undefined;
+    const recalled = replays.recall(upload.replayKey);
+    const failed = recalled instanceof Promise ? await recalled : recalled;
+    if (failed === undefined) return undefined;
+    const refusal = declared.bytes === undefined ? undefined : refuseReplay(failed, declared.bytes);
+    if (refusal) throw refusal;
+    return (bytes) => refuseReplay(failed, bytes);
+  }
+
+  /** Those of unknown size are most often snapshots and volumes: large ones. */
+  function claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
+    if (declared.source === "unknown" && size.unknown === "spool") return "keep";
+    const { bytes = Number.POSITIVE_INFINITY } = declared;
+    return bytes >= leastClaimed ? "send" : undefined;
+  }
+
+  function checkLimits(declared: DeclaredSize): void {
+    if (limits.maxImageSize > 0 && (declared.bytes ?? 0) > limits.maxImageSize) {
+      throw tooLarge(declared.bytes ?? 0, limits.maxImageSize);
+    }
+    if (declared.source === "unknown" && size.unknown === "reject") {
+      throw new ProxyError(
+        "length_required",
+        `The size of the image has to be announced, by ${SIZE_HEADER} or Content-Length.`,
+      );
+    }
+  }
+}

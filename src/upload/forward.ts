@@ -1,0 +1,153 @@
+/** The body's way to Glance: kept first if its size is unknown and has to be learned, then relayed. */
+import type { Config } from "../config/schema.js";
+import { LOOK_UP_TIMEOUT_MS } from "../glance/image-status.js";
+import { ProxyError } from "../proxy-error.js";
+import type { Exchange } from "../proxy/exchange.js";
+import type { HeaderLine } from "../proxy/request-head.js";
+import type { Upstream } from "../proxy/upstream.js";
+import type { Admitted } from "./admit.js";
+import { SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
+import { keepBody } from "./keep-body.js";
+import { relayBody, type Framing, type RelayEnd } from "./relay.js";
+import type { LookUp, Rollback } from "./rollback.js";
+import type { SpoolFull } from "./spool-budget.js";
+import type { Spool } from "./spool.js";
+import type { Observers, Upload } from "./upload.js";
+
+export interface ForwardOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly createSpool: () => Spool;
+  readonly observers: Observers;
+}
+
+export interface Forwarded {
+  readonly exchange: Exchange;
+  readonly upload: Upload;
+  readonly admitted: Admitted;
+  /** What to send to Glance. */
+  readonly path: string;
+  readonly headers: readonly HeaderLine[];
+  readonly lookUp: LookUp;
+  readonly rollback: Rollback;
+}
+
+/** @throws ProxyError if the upload ends before Glance hears of it. */
+export type Forward = (forwarded: Forwarded) => Promise<RelayEnd>;
+
+export function createForward({ config, upstream, createSpool, observers }: ForwardOptions): Forward {
+  const { size, limits } = config;
+  const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
+
+  return async (forwarded) => {
+    const spool = await spoolFor(forwarded);
+    try {
+      const kept = spool && (await keep(forwarded, spool));
+      return await relay(forwarded, kept);
+    } finally {
+      await spool?.close();
+    }
+  };
+
+  /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
+  async function spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
+    if (!isToBeKept(admitted.declared)) return undefined;
+    const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    return seen.kind === "found" && seen.status === "queued" ? createSpool() : undefined;
+  }
+
+  function isToBeKept({ source }: DeclaredSize): boolean {
+    return source === "unknown" && size.unknown === "spool";
+  }
+
+  /** @returns what is sent before the rest of the client's body. @throws ProxyError if the upload ends here. */
+  async function keep(
+    { exchange, upload, admitted }: Forwarded,
+    spool: Spool,
+  ): Promise<AsyncIterable<Buffer>> {
+    exchange.sendContinue();
+    const idleMs = limits.idleTimeout;
+    const kept = await keepBody({ source: exchange.body, spool, counter: upload, maxBytes, idleMs });
+    switch (kept.kind) {
+      case "failed":
+        throw kept.error;
+      case "whole": {
+        const refusal = admitted.refuseEnd?.(upload.receivedBytes);
+        if (refusal) throw refusal;
+        upload.spooled();
+        return spool.read();
+      }
+      case "full":
+        observers.metrics.spoolFull(kept.why.full);
+        if (kept.why.full === "disk") warnOfDisk(upload, kept.why.cause);
+        if (config.spool.onFull === "reject") throw spoolFull(kept.why.full, upload.receivedBytes);
+        return concatenate(spool.read(), kept.next);
+    }
+  }
+
+  /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
+  function warnOfDisk(upload: Upload, cause: unknown): void {
+    const { requestId, imageId } = upload.origin;
+    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "spool.dir takes no more");
+  }
+
+  function relay(
+    { exchange, upload, admitted, path, headers, rollback }: Forwarded,
+    kept: AsyncIterable<Buffer> | undefined,
+  ): Promise<RelayEnd> {
+    const { declaredBytes } = upload;
+    const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
+    upload.framingOut = framing;
+    return relayBody({
+      source: exchange.body,
+      counter: upload,
+      kept,
+      plan: {
+        framing,
+        declaredBytes,
+        maxBytes,
+        refuseEnd: () => admitted.refuseEnd?.(upload.receivedBytes),
+        clientWaits: exchange.awaitsContinue,
+        idleMs: limits.idleTimeout,
+        silenceMs: config.upstream.responseTimeout,
+      },
+      open: (expectContinue) =>
+        upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),
+      onContinue: () => exchange.sendContinue(),
+      untilBegun: (over) => (config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve(false)),
+    });
+  }
+}
+
+async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[]): AsyncGenerator<Buffer> {
+  yield* first;
+  yield* then;
+}
+
+function spoolFull(why: SpoolFull, bytes: number): ProxyError {
+  return why === "per_upload"
+    ? new ProxyError(
+        "too_large",
+        `The image is larger than may be kept to learn its size: announce it. (${bytes} bytes so far)`,
+      )
+    : new ProxyError(
+        "spool_full",
+        "There is no place now to keep the image to learn its size: announce it, or try again later.",
+      );
+}
+
+/** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
+function uploadHeaders(
+  headers: readonly HeaderLine[],
+  declaredBytes: number | undefined,
+  framing: Framing,
+  expectContinue: boolean,
+): HeaderLine[] {
+  const lines = headers.filter(({ name }) => name !== "content-length" && name !== SIZE_HEADER);
+  const say = (name: string, value: string): void => void lines.push({ name, value });
+  if (declaredBytes !== undefined) say(SIZE_HEADER, String(declaredBytes));
+  if (framing === "content-length") say("content-length", String(declaredBytes));
+  else say("transfer-encoding", "chunked");
+  if (expectContinue) say("expect", "100-continue");
+  return lines;
+}

@@ -1,0 +1,215 @@
+/** How an upload ends for everybody: Glance puts the image back, or what it made of it is found out, and the client is answered. */
+import type { ServerResponse } from "node:http";
+import type { Config } from "../config/schema.js";
+import { ProxyError } from "../proxy-error.js";
+import type { Answerer } from "../proxy/answer.js";
+import type { Exchange } from "../proxy/exchange.js";
+import { truncatedAnswer, upstreamErrorKind } from "../proxy/upstream.js";
+import { recoverAnswer, type RecoveryResult } from "./recovery.js";
+import type { Begun, RelayEnd } from "./relay.js";
+import type { ReplayMemory } from "./replay-memory.js";
+import type { LookUp, Rollback } from "./rollback.js";
+import { outcomeOf, type Observers, type Upload } from "./upload.js";
+
+/** What a balancer or uWSGI's router says in Glance's place; Glance itself never does. */
+const GATEWAY_STATUSES = new Set([502, 504]);
+
+/** After these a client sends again what it has already read. */
+const REPLAYED_STATUSES = new Set([401, 502, 503]);
+
+export interface SettleOptions {
+  readonly config: Config;
+  readonly answerer: Answerer;
+  readonly observers: Observers;
+  /** Absent if `replay.guard` is false. */
+  readonly replays: ReplayMemory | undefined;
+}
+
+export interface Sent {
+  readonly exchange: Exchange;
+  readonly upload: Upload;
+  readonly lookUp: LookUp;
+  readonly rollback: Rollback;
+}
+
+export interface Settle {
+  /** Answers the client, and settles the upload. */
+  end(sent: Sent, end: RelayEnd): Promise<void>;
+  /** The same for an upload of which Glance has not heard. */
+  refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark?: string): Promise<void>;
+}
+
+export function createSettle({ config, answerer, observers, replays }: SettleOptions): Settle {
+  const { metrics, log } = observers;
+
+  return { end: (sent, end) => (end.kind === "answered" ? answered(sent, end) : failed(sent, end)), refuse };
+
+  async function answered(
+    sent: Sent,
+    { answer, early }: Extract<RelayEnd, { kind: "answered" }>,
+  ): Promise<void> {
+    const { exchange, upload } = sent;
+    const status = answer.statusCode ?? 0;
+    if (!early && GATEWAY_STATUSES.has(status) && (await recover(sent)) === "success") {
+      answer.destroy();
+      return succeed(exchange, upload);
+    }
+    const isToBeRemembered = REPLAYED_STATUSES.has(status);
+    if (isToBeRemembered) await remember(upload);
+    const discarded = isToBeRemembered ? discardAndRemember(exchange, upload) : onDiscarded(upload);
+    const relayed = early
+      ? await answerer.relayEarly(exchange, answer, discarded)
+      : await answerer.relay(exchange, answer);
+    if (relayed === "truncated") {
+      metrics.upstreamError("truncated");
+      if (canAnswer(exchange.response)) return broken(sent, truncatedAnswer(), early);
+    }
+    if (status < 300) await replays?.forget(upload.replayKey);
+    upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
+  }
+
+  /** An answer that broke off before any of it was passed on. */
+  async function broken(sent: Sent, error: ProxyError, early: boolean): Promise<void> {
+    if (early) return refuse(sent.exchange, sent.upload, error);
+    return recoverOrRefuse(sent, error);
+  }
+
+  async function failed(
+    sent: Sent,
+    { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>,
+  ): Promise<void> {
+    const { exchange, upload } = sent;
+    const kind = upstreamErrorKind(error);
+    if (kind !== undefined) metrics.upstreamError(kind);
+    if (whole && begun !== "no") return recoverOrRefuse(sent, error);
+    const remark = begun === "no" || !config.rollback.verify ? "" : await rollBack(sent, begun);
+    await refuse(exchange, upload, error, remark);
+  }
+
+  async function recoverOrRefuse(sent: Sent, error: ProxyError): Promise<void> {
+    const { exchange, upload } = sent;
+    let seen = "";
+    const result = await recover(sent, (told) => {
+      seen = told;
+    });
+    switch (result) {
+      case "success":
+        return succeed(exchange, upload);
+      case "queued":
+      case undefined:
+        return refuse(exchange, upload, error);
+      case "unknown":
+        return refuse(exchange, upload, unknownEnd(error, seen));
+    }
+  }
+
+  /** @returns undefined if Glance may not be asked. */
+  async function recover(
+    { upload, lookUp }: Sent,
+    onSeen?: (seen: string) => void,
+  ): Promise<RecoveryResult | undefined> {
+    if (!config.rollback.verify || config.rollback.timeout === 0) return undefined;
+    const { imageId, operation } = upload.origin;
+    const { result, seen } = await recoverAnswer(
+      {
+        imageId,
+        operation,
+        bytes: upload.receivedBytes,
+        begunMsAgo: () => upload.elapsedSeconds * 1_000,
+        hasRival: () => hasRival(upload),
+      },
+      lookUp,
+      config.rollback,
+    );
+    metrics.answerRecovered(result);
+    onSeen?.(seen);
+    return result;
+  }
+
+  /** Another upload of the same image that this process knows of, and that may have made it what it is. */
+  function hasRival(upload: Upload): boolean {
+    const { imageId } = upload.view();
+    const { inFlight, finished } = observers.uploads.snapshot();
+    const ofSameImage = inFlight.filter((other) => other.imageId === imageId);
+    if (ofSameImage.length > 1) return true; // one of them is this one
+    const since = Date.now() - upload.elapsedSeconds * 1_000 - 2_000;
+    return finished.some(
+      (other) =>
+        other.imageId === imageId &&
+        other.outcome === "completed" &&
+        Date.parse(other.startedAt) + other.durationSeconds * 1_000 >= since,
+    );
+  }
+
+  async function succeed(exchange: Exchange, upload: Upload): Promise<void> {
+    await replays?.forget(upload.replayKey);
+    if (canAnswer(exchange.response)) answerer.succeed(exchange);
+    upload.settle("completed", { status: 204 });
+  }
+
+  async function rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
+    const startedAt = performance.now();
+    const rolledBack = await rollback.untilBack(begun);
+    if (rolledBack === undefined) return "";
+    const { result, remark } = rolledBack;
+    upload.rollback = result;
+    metrics.rollback(result, (performance.now() - startedAt) / 1_000);
+    if (result !== "queued" && remark !== "") {
+      const { requestId, imageId } = upload.origin;
+      log.error({ requestId, imageId, rollback: result, reason: remark.trim() }, "image not rolled back");
+    }
+    return remark;
+  }
+
+  async function refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark = ""): Promise<void> {
+    if (error.isReplay) metrics.replayRefused();
+    const isToBeRemembered = error.status === 502 || error.code === "client_aborted";
+    if (isToBeRemembered) await remember(upload);
+    if (canAnswer(exchange.response)) {
+      const discarded = isToBeRemembered ? discardAndRemember(exchange, upload) : onDiscarded(upload);
+      answerer.refuse(exchange, { error, remark }, discarded);
+    } else {
+      exchange.response.destroy();
+    }
+    upload.settle(outcomeOf(error.code), error);
+  }
+
+  async function remember(upload: Upload, discardedBytes = 0): Promise<void> {
+    const { declaredBytes, receivedBytes } = upload;
+    const bytes = declaredBytes ?? receivedBytes + discardedBytes;
+    if (bytes > 0)
+      await replays?.remember(upload.replayKey, { bytes, isDeclared: declaredBytes !== undefined });
+  }
+
+  /** The client goes on reading its file while it is refused: what it sends then is exhausted as well. */
+  function discardAndRemember(exchange: Exchange, upload: Upload): (bytes: number) => void {
+    let discardedBytes = 0;
+    if (upload.declaredBytes === undefined) {
+      exchange.response.once("close", () => {
+        if (discardedBytes > 0) void remember(upload, discardedBytes);
+      });
+    }
+    return (bytes) => {
+      upload.discarded(bytes);
+      if (discardedBytes === 0 && upload.declaredBytes === undefined) void remember(upload, bytes);
+      discardedBytes += bytes;
+    };
+  }
+}
+
+function onDiscarded(upload: Upload): (bytes: number) => void {
+  return (bytes) => upload.discarded(bytes);
+}
+
+function canAnswer(response: ServerResponse): boolean {
+  return !response.headersSent && !response.destroyed && response.socket?.destroyed === false;
+}
+
+function unknownEnd(cause: ProxyError, seen: string): ProxyError {
+  const what = seen === "" ? "The image could not be looked at" : `Glance shows that ${seen}`;
+  return new ProxyError(
+    "upstream_timeout",
+    `The upload was sent whole, but Glance's answer did not come. ${what}: look at it before you retry.`,
+    { cause },
+  );
+}
