@@ -136,7 +136,7 @@ export function createApp(options: AppOptions): App {
     const { request, response, requestId, peer } = exchange;
     if (response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    log[error.code === "internal" ? "error" : "info"](
+    log[error.code === "internal" || error.code === "upstream_framing" ? "error" : "info"](
       {
         requestId,
         method: request.method,

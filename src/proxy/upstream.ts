@@ -207,6 +207,7 @@ export function toUpstreamError(cause: unknown): ProxyError {
   if (cause instanceof UnannouncedBytes) {
     return new ProxyError("upstream_framing", "The request has bytes that its head does not announce.", {
       cause,
+      headers: { connection: "close" }, // nothing that follows can be believed
     });
   }
   if (isTlsError(cause)) {
