@@ -9,7 +9,8 @@ import { loadConfig, parseConfig } from "../../src/config/load.js";
 import type { Config } from "../../src/config/schema.js";
 import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
 import { describeWith } from "../support/requirements.js";
-import { run } from "../support/run.js";
+import { run, type CommandResult } from "../support/run.js";
+import { writeGlanceOfKolla, writeKolla } from "./stand-in-kolla.js";
 
 let folder: string;
 beforeAll(() => {
@@ -26,16 +27,19 @@ const address = ({ host, port }: { host: string; port: number }) => `${host}:${p
 
 describeWith(["helm"], "the override for openstack-helm", () => {
   const VALUES = "deploy/openstack-helm/glance-size-proxy.yaml";
+  const SIDECAR = "deploy/openstack-helm/sidecar.yaml";
+  const POST_RENDERER = ["--post-renderer", "deploy/openstack-helm/post-render.sh"];
   interface Container {
     name: string;
     env: { name: string; value: string }[];
   }
 
   /** In place of the Glance chart: its deployment as far as the override touches it, and the service in front. */
-  function standInChart(name: string, extraContainers: string): string {
+  function standInChart(name: string, moreContainers: string): string {
     const chart = join(folder, name);
     mkdirSync(join(chart, "templates"), { recursive: true });
     writeFileSync(join(chart, "Chart.yaml"), `apiVersion: v2\nname: glance\nversion: 1.0.0\n`);
+    writeFileSync(join(chart, "values.yaml"), "pod: { extraContainers: { glance_api: [] } }\nnetwork: { api: { target_port: null } }\n");
     const deployment = `
       apiVersion: apps/v1
       kind: Deployment
@@ -52,12 +56,20 @@ describeWith(["helm"], "the override for openstack-helm", () => {
                 command: [uwsgi, --http-socket, {{ index .Values.conf.glance_api_uwsgi.uwsgi "http-socket" | quote }}]
                 ports: [{ name: g-api, containerPort: 9292 }]
                 readinessProbe: { httpGet: { path: /healthcheck, port: 9292 } }
-${extraContainers}
+${moreContainers}
+      ---
+      apiVersion: v1
+      kind: Secret
+      metadata: { name: glance-etc, labels: {} }
+      data:
+        glance-api-uwsgi.ini: {{ printf "[uwsgi]\\nhttp-socket = %s\\n" (index .Values.conf.glance_api_uwsgi.uwsgi "http-socket") | b64enc }}
       ---
       apiVersion: v1
       kind: Service
       metadata: { name: glance-api, labels: {} }
-      spec: { ports: [{ name: g-api, port: 9292 }], selector: { application: glance } }`;
+      spec:
+        ports: [{ name: g-api, port: 9292{{ with .Values.network.api.target_port }}, targetPort: {{ . }}{{ end }} }]
+        selector: { application: glance }`;
     writeFileSync(join(chart, "templates/all.yaml"), deployment.replaceAll(/^ {6}/gm, ""));
     return chart;
   }
@@ -65,10 +77,29 @@ ${extraContainers}
               - {{ . | toYaml | indent 10 | trim }}
 {{- end }}`;
 
-  async function render(chart: string, ...more: string[]): Promise<Manifest[]> {
-    const args = ["template", "glance", chart, "--values", VALUES, ...more];
+  /** The chart's own nginx, which older charts have with manifests.certificates. */
+  const OWN_NGINX = `
+              - { name: nginx, image: nginx, ports: [{ containerPort: 9292 }] }`;
+  /** As an override of the chart puts a TLS sidecar into the pod: by a list, of which Helm keeps the last one only. */
+  function tlsSidecar(): string {
+    const file = join(folder, "tls-sidecar.yaml");
+    const nginx = { name: "nginx-tls", image: "nginx", ports: [{ containerPort: 443 }] };
+    writeFileSync(
+      file,
+      JSON.stringify({
+        pod: { extraContainers: { glance_api: [nginx] } },
+        network: { api: { target_port: 443 } },
+      }),
+    );
+    return file;
+  }
+
+  function helm(program: string, chart: string, ...more: string[]): Promise<CommandResult> {
     const env = { HOME: folder, PATH: "/usr/local/bin:/usr/bin:/bin" };
-    const { code, stdout, stderr } = await run("/usr/local/bin/helm3", args, { env });
+    return run(`/usr/local/bin/${program}`, ["template", "glance", chart, ...more], { env });
+  }
+  async function render(chart: string, ...more: string[]): Promise<Manifest[]> {
+    const { code, stdout, stderr } = await helm("helm3", chart, "--values", VALUES, ...more);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     return parseManifests(stdout).sort((a, b) => a.kind.localeCompare(b.kind));
   }
@@ -76,18 +107,77 @@ ${extraContainers}
     (deployment?.["spec"] as { template: { spec: { containers: Container[] } } }).template.spec.containers;
 
   test("puts the proxy beside Glance, with a chart that has the hook and, by the post-renderer, with one that has not", async () => {
-    const hooked = await render(standInChart("hooked", HOOK));
+    const hooked = await render(standInChart("hooked", HOOK), "--values", SIDECAR);
     expect(containersOf(hooked).map(({ name }) => name)).toEqual(["glance-api", "glance-size-proxy"]);
-    const patched = await render(
-      standInChart("plain", ""),
-      "--post-renderer",
-      "deploy/openstack-helm/post-render.sh",
-    );
+    const patched = await render(standInChart("plain", ""), ...POST_RENDERER);
     expect(containersOf(patched).find(({ name }) => name === "glance-size-proxy")).toEqual(
       containersOf(hooked)[1],
     );
     expect(containersOf(patched)).toHaveLength(2);
     expect(await complaintsAbout([...hooked, ...patched])).toEqual([]);
+  });
+
+  test("puts the proxy beside a TLS sidecar, whichever values come last", async () => {
+    const chart = standInChart("hooked", HOOK);
+    const first = await render(chart, "--values", tlsSidecar(), ...POST_RENDERER);
+    const last = await helm("helm3", chart, "--values", tlsSidecar(), "--values", VALUES, ...POST_RENDERER);
+    for (const manifests of [first, parseManifests(last.stdout)]) {
+      const pod = containersOf(manifests.filter(({ kind }) => kind === "Deployment"));
+      expect(pod.map(({ name }) => name).sort()).toEqual(["glance-api", "glance-size-proxy", "nginx-tls"]);
+    }
+    expect(await complaintsAbout(first)).toEqual([]);
+  });
+
+  test("the values that move Glance hold no list, as Helm would keep the last one only", () => {
+    expect(readFileSync(VALUES, "utf8")).not.toMatch(/^\s*- |: *\[/m);
+  });
+
+  test("leaves 9292 of the pod's address to the chart's own nginx", async () => {
+    const listens = async (chart: string) =>
+      containersOf(await render(chart, ...POST_RENDERER))
+        .find(({ name }) => name === "glance-size-proxy")
+        ?.env.find(({ name }) => name === "GLANCE_SIZE_PROXY_LISTEN")?.value;
+    expect(await listens(standInChart("own-nginx", OWN_NGINX))).toBe("127.0.0.1:9292");
+    expect(await listens(standInChart("plain", ""))).toBe("0.0.0.0:9292");
+  });
+
+  test.each([
+    [
+      "Glance would hold the proxy's port",
+      () => [standInChart("plain", ""), "--values", VALUES, "--set", "conf.glance_api_uwsgi.uwsgi.http-socket=127.0.0.1:9292"],
+      "Glance's uWSGI is to listen on 127.0.0.1:9292. Name glance-size-proxy.yaml after all other --values.",
+    ],
+    [
+      "a list of containers has replaced the TLS sidecar",
+      () => [standInChart("hooked", HOOK), "--values", tlsSidecar(), "--values", VALUES, "--values", SIDECAR],
+      "the service goes to port 443, and no container of the pod has it. Leave out --values sidecar.yaml.",
+    ],
+    [
+      "the chart is not Glance's",
+      () => {
+        const chart = standInChart("other", "");
+        const file = join(chart, "templates/all.yaml");
+        writeFileSync(file, readFileSync(file, "utf8").replace("name: glance-api,", "name: another,"));
+        return [chart, "--values", VALUES];
+      },
+      "the chart renders no Deployment named glance-api.",
+    ],
+  ] as const)("the post-renderer refuses a pod in which %s", async (_, args, words) => {
+    const [chart, ...more] = args();
+    const { code, stderr } = await helm("helm3", chart, ...more, ...POST_RENDERER);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`glance-size-proxy: ${words}\n`)]);
+  });
+
+  test("Helm 4 takes the post-renderer as a plugin", async () => {
+    const env = { HOME: folder, PATH: "/usr/local/bin:/usr/bin:/bin" };
+    const installed = await run("/usr/local/bin/helm4", ["plugin", "install", resolve("deploy/openstack-helm")], { env });
+    expect([installed.code, installed.stdout]).toEqual([0, expect.stringContaining("glance-size-proxy")]);
+    const chart = standInChart("plain", "");
+    const { code, stdout } = await helm("helm4", chart, "--values", VALUES, "--post-renderer", "glance-size-proxy");
+    expect(code).toBe(0);
+    expect(parseManifests(stdout).sort((a, b) => a.kind.localeCompare(b.kind))).toEqual(
+      await render(chart, ...POST_RENDERER),
+    );
   });
 
   test("the proxy takes the port that the service goes to, and goes to where Glance has moved", () => {
@@ -96,12 +186,10 @@ ${extraContainers}
         glance_api_uwsgi: { uwsgi: Record<string, string | number> };
         glance: { DEFAULT: Record<string, unknown> };
       };
-      pod: {
-        lifecycle: { termination_grace_period: { api: { timeout: number } } };
-        extraContainers: { glance_api: [Container] };
-      };
+      pod: { lifecycle: { termination_grace_period: { api: { timeout: number } } } };
     }>(VALUES);
-    const [{ env }] = values.pod.extraContainers.glance_api;
+    const sidecar = readYaml<{ pod: { extraContainers: { glance_api: [Container] } } }>(SIDECAR);
+    const [{ env }] = sidecar.pod.extraContainers.glance_api;
     const config = loadConfig({
       flags: {},
       env: Object.fromEntries(env.map(({ name, value }) => [name, value])),
@@ -115,7 +203,8 @@ ${extraContainers}
       bind_port: Number(config.upstream.url.port),
     });
     expect(Number(uwsgi["socket-timeout"]) * 1000).toBeGreaterThan(config.limits.idleTimeout);
-    expect(config.forwarded.trust).not.toEqual([]);
+    // A TLS sidecar in the pod, and the ingress.
+    expect(config.forwarded.trust).toEqual(["127.0.0.1", "10.244.0.0/16"]);
     const graceMs = values.pod.lifecycle.termination_grace_period.api.timeout * 1000;
     expect(graceMs).toBeGreaterThan(config.shutdown.drainTimeout + config.rollback.timeout);
   });

@@ -136,6 +136,7 @@ async function apache(directory: string, port: number, options: string): Promise
     configFile,
     `ServerRoot ${directory}
 ServerName glance.test
+TraceEnable Off
 DefaultRuntimeDir ${directory}
 PidFile ${join(directory, "apache.pid")}
 LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so

@@ -31,6 +31,8 @@ export interface RecordingUpstream {
   imageSize: number | null;
   /** Called before it says so. */
   onLookUp: (request: IncomingMessage) => void;
+  /** Says it. */
+  answerLookUp: (response: ServerResponse) => void;
   /** For every request that is neither. */
   onOther: UploadScript;
   stop(): Promise<void>;
@@ -66,6 +68,10 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     imageStatus: "queued",
     imageSize: null,
     onLookUp: () => undefined,
+    answerLookUp(response) {
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ status: upstream.imageStatus, size: upstream.imageSize }));
+    },
     onOther: (request, response) => {
       request.resume().once("end", () => response.end(`${request.method} ${request.url}`));
     },
@@ -81,8 +87,7 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     if (request.method === "PUT") upstream.onUpload(request, response);
     else if (request.method === "GET" && /^\/v2\/images\/[^/]+$/.test(request.url ?? "")) {
       upstream.onLookUp(request);
-      response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ status: upstream.imageStatus, size: upstream.imageSize }));
+      upstream.answerLookUp(response);
     } else upstream.onOther(request, response);
   };
   server.on("request", onRequest);
