@@ -1,0 +1,196 @@
+/**
+ * A Glance that is slow, and says nothing until it decides (under uWSGI it never says `100`): its refusal wins over the proxy's own, and
+ * only what this upload can have caused is called so.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import type { ServerResponse } from "node:http";
+import type { Peer } from "../support/raw-http.js";
+import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+
+const scene = useScene({
+  rollback: { timeout: "2s", interval: "10ms" },
+  limits: { idleTimeout: "300ms" },
+});
+
+/** How the proxy comes to refuse, with a body that is no longer whole for Glance. */
+const refusals: [string, (peer: Peer) => void | Promise<void>, number][] = [
+  ["too long", (peer) => void peer.sendChunk("hello!").endChunks(), 400],
+  ["too short", (peer) => void peer.sendChunk("hell").endChunks(), 400],
+  [
+    "malformed",
+    async (peer) => {
+      peer.sendChunk("hell");
+      await scene.uploadUpstream(); // one that is not HTTP from its beginning is not for Glance to decide
+      peer.send("zz\r\n");
+    },
+    400,
+  ],
+  ["stalled", (peer) => void peer.sendChunk("hell"), 408],
+];
+
+/** Glance answers that late, having read the body or not. */
+function decides(status: number, afterMs: number, reads: boolean): void {
+  scene.upstream.onUpload = (incoming, response) => {
+    if (reads) incoming.resume();
+    else incoming.pause();
+    setTimeout(
+      () => response.writeHead(status, { "content-type": "text/plain" }).end("Glance's word"),
+      afterMs,
+    );
+  };
+}
+
+function show(image: { status: string; size?: number | null } | number): void {
+  scene.upstream.answerLookUp = (response: ServerResponse) => {
+    if (typeof image === "number") response.writeHead(image).end();
+    else response.end(JSON.stringify({ size: null, ...image }));
+  };
+}
+
+const rollbacks = async (): Promise<Record<string, number>> =>
+  Object.fromEntries(
+    await Promise.all(
+      ["queued", "timeout", "active", "unknown"].map(
+        async (result) => [result, await scene.proxy.metric(`rollbacks_total{result="${result}"}`)] as const,
+      ),
+    ),
+  );
+const NONE = { queued: 0, timeout: 0, active: 0, unknown: 0 };
+
+describe.each(refusals)("a body that is %s", (_, send) => {
+  test.each([401, 403, 404, 409, 413, 415, 500, 503])("a late %i of Glance's wins", async (status) => {
+    decides(status, 400, status !== 409);
+    // What made Glance refuse shows in the image, too.
+    show(status === 404 ? 404 : status === 401 ? 401 : { status: status === 409 ? "active" : "queued" });
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await send(peer);
+    expect(await peer.response()).toMatchObject({ status, text: "Glance's word" });
+    expect(await rollbacks()).toEqual(NONE);
+    expect(scene.proxy.logged.filter(({ level }) => level === "error")).toEqual([]);
+    const outcomes = scene.proxy.logged.filter(({ msg }) => msg === "upload").map(({ outcome }) => outcome);
+    await expect.poll(() => outcomes).toEqual(["upstream_rejected"]);
+  });
+});
+
+describe.each(refusals)("a body that is %s, with a Glance that says nothing at all", (_, send, status) => {
+  test("and an image that was active before: refused without an alarm", async () => {
+    scene.upstream.onUpload = (incoming) => void incoming.resume();
+    show({ status: "active", size: 5 });
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await send(peer);
+    const answer = await peer.response();
+    expect(answer.status).toBe(status);
+    expect(answer.text).not.toContain("active");
+    expect(await rollbacks()).toEqual(NONE);
+  });
+
+  test("and an image that stays queued: not called queued, and the client is told", async () => {
+    scene.upstream.onUpload = (incoming) => void incoming.resume();
+    show({ status: "queued" });
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await send(peer);
+    const answer = await peer.response();
+    expect([answer.status, answer.text]).toEqual([status, expect.stringContaining("not seen to begin")]);
+    expect(await rollbacks()).toEqual({ ...NONE, unknown: 1 });
+  });
+
+  test("and an image that shows that it has begun: put back", async () => {
+    let cut = false;
+    scene.upstream.onUpload = (incoming, response) => {
+      incoming.resume();
+      response.once("close", () => (cut = true));
+    };
+    scene.upstream.answerLookUp = (response) => {
+      response.end(JSON.stringify({ status: cut ? "queued" : "saving", size: null }));
+    };
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    await send(peer);
+    const answer = await peer.response();
+    expect(answer.status).toBe(status);
+    expect(answer.text).not.toContain("(");
+    expect(await rollbacks()).toEqual({ ...NONE, queued: 1 });
+  });
+});
+
+test("a Glance that begins late is waited for, and then for as long again to put the image back", async () => {
+  let cut = false;
+  let begun = false;
+  setTimeout(() => (begun = true), 1_500);
+  scene.upstream.onUpload = (incoming, response) => {
+    incoming.resume();
+    response.once("close", () => setTimeout(() => (cut = true), 1_000));
+  };
+  scene.upstream.answerLookUp = (response) => {
+    response.end(JSON.stringify({ status: begun && !cut ? "saving" : "queued", size: null }));
+  };
+  const peer = await scene.startUpload({ [SIZE]: 5 });
+  peer.sendChunk("hello!").endChunks();
+  const answer = await peer.response();
+  expect([answer.status, answer.text]).toEqual([400, expect.not.stringContaining("(")]);
+  expect(await rollbacks()).toEqual({ ...NONE, queued: 1 });
+});
+
+describe("a token that ends during the upload", () => {
+  test("neither shortens the wait nor hides it", async () => {
+    let looks = 0;
+    scene.upstream.onUpload = (incoming, response) => {
+      response.writeContinue();
+      incoming.resume();
+    };
+    scene.upstream.answerLookUp = (response) => {
+      looks += 1;
+      response.writeHead(401).end();
+    };
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.sendChunk("hell");
+    await scene.uploadUpstream();
+    const startedAt = performance.now();
+    peer.sendChunk("o!").endChunks();
+    const answer = await peer.response();
+    expect(performance.now() - startedAt).toBeGreaterThan(1_900);
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("could not be seen whether")]);
+    expect(looks).toBeGreaterThan(1);
+    expect(await rollbacks()).toEqual({ ...NONE, unknown: 1 });
+    expect(scene.proxy.logged).toContainEqual(
+      expect.objectContaining({ level: "error", msg: "image not rolled back", rollback: "unknown" }),
+    );
+  });
+});
+
+describe("an upload that was well on its way", () => {
+  test.each([401, 403, 409, 413])(
+    "%i in the middle of its body reaches the client, bytes unread",
+    async (status) => {
+      scene.upstream.onUpload = (incoming, response) => {
+        let bytes = 0;
+        incoming.on("data", (piece: Buffer) => {
+          bytes += piece.length;
+          if (bytes < 3_000_000 || incoming.isPaused()) return;
+          incoming.pause();
+          response.writeHead(status, { "content-length": 5, connection: "close" });
+          response.end("quota", () => incoming.socket.destroy());
+        });
+      };
+      for (const headers of [{ [SIZE]: 30_000_000 }, {}]) {
+        for (let run = 0; run < 20; run += 1) {
+          const peer = await scene.connect();
+          peer.sendHead("PUT", FILE, { ...CHUNKED, ...headers });
+          const sending = (async () => {
+            for (let sent = 0; sent < 30 && peer.socket.writable; sent += 1) {
+              peer.sendChunk(Buffer.alloc(1_000_000));
+              await peer.flushed();
+            }
+            peer.endChunks();
+          })();
+          const answer = await peer.response();
+          expect([answer.status, answer.text]).toEqual([status, "quota"]);
+          await sending;
+          peer.destroy();
+          await delay(0);
+        }
+      }
+      expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(0);
+    },
+  );
+});
