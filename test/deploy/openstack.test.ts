@@ -1,6 +1,17 @@
 /** What goes into other people's deployment tools: read by those tools, as far as they are to be had. */
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -39,7 +50,10 @@ describeWith(["helm"], "the override for openstack-helm", () => {
     const chart = join(folder, name);
     mkdirSync(join(chart, "templates"), { recursive: true });
     writeFileSync(join(chart, "Chart.yaml"), `apiVersion: v2\nname: glance\nversion: 1.0.0\n`);
-    writeFileSync(join(chart, "values.yaml"), "pod: { extraContainers: { glance_api: [] } }\nnetwork: { api: { target_port: null } }\n");
+    writeFileSync(
+      join(chart, "values.yaml"),
+      "pod: { extraContainers: { glance_api: [] } }\nnetwork: { api: { target_port: null } }\n",
+    );
     const deployment = `
       apiVersion: apps/v1
       kind: Deployment
@@ -144,7 +158,13 @@ ${moreContainers}
   test.each([
     [
       "Glance would hold the proxy's port",
-      () => [standInChart("plain", ""), "--values", VALUES, "--set", "conf.glance_api_uwsgi.uwsgi.http-socket=127.0.0.1:9292"],
+      () => [
+        standInChart("plain", ""),
+        "--values",
+        VALUES,
+        "--set",
+        "conf.glance_api_uwsgi.uwsgi.http-socket=127.0.0.1:9292",
+      ],
       "Glance's uWSGI is to listen on 127.0.0.1:9292. Name glance-size-proxy.yaml after all other --values.",
     ],
     [
@@ -169,11 +189,15 @@ ${moreContainers}
   });
 
   test("Helm 4 takes the post-renderer as a plugin", async () => {
-    const env = { HOME: folder, PATH: "/usr/local/bin:/usr/bin:/bin" };
-    const installed = await run("/usr/local/bin/helm4", ["plugin", "install", resolve("deploy/openstack-helm")], { env });
+    // A home of its own: Helm 3 complains of plugins that are for Helm 4.
+    const env = { HOME: join(folder, "helm4"), PATH: "/usr/local/bin:/usr/bin:/bin" };
+    const helm4 = (...args: string[]) => run("/usr/local/bin/helm4", args, { env });
+    const installed = await helm4("plugin", "install", resolve("deploy/openstack-helm"));
     expect([installed.code, installed.stdout]).toEqual([0, expect.stringContaining("glance-size-proxy")]);
     const chart = standInChart("plain", "");
-    const { code, stdout } = await helm("helm4", chart, "--values", VALUES, "--post-renderer", "glance-size-proxy");
+    const { code, stdout } = await helm4(
+      ...["template", "glance", chart, "--values", VALUES, "--post-renderer", "glance-size-proxy"],
+    );
     expect(code).toBe(0);
     expect(parseManifests(stdout).sort((a, b) => a.kind.localeCompare(b.kind))).toEqual(
       await render(chart, ...POST_RENDERER),
@@ -221,70 +245,114 @@ describeWith(["ansible", "systemd"], "the playbook", () => {
       },
     });
 
-  /** Runs it on this machine, all but what installs and starts, into a folder. `balancers`: the group of those in front. */
-  async function play(
+  interface Inventory {
+    group: string;
+    /** The group of those in front. */
+    balancers: string;
+    /** Variables of the host and of the two in front. */
+    here?: string;
+    one?: string;
+    two?: string;
+  }
+  interface Played {
+    code: number;
+    stdout: string;
+    /** The folder that it wrote into. */
+    into: string;
+  }
+
+  /** Runs it on this machine, all but what installs and starts, into a folder. Without `check` any port may be taken. */
+  async function tryPlaying(
     playbook: string,
-    { group, balancers }: { group: string; balancers: string },
+    { group, balancers, here = "", one = "", two = "" }: Inventory,
     variables: object,
-  ): Promise<{ config: Config; unit: string }> {
-    const into = join(folder, group);
-    mkdirSync(into);
+    { check = false } = {},
+  ): Promise<Played> {
+    const into = mkdtempSync(join(folder, `${group}-`));
     const inventory = join(into, "inventory");
-    const here = "localhost ansible_connection=local ansible_become=false";
-    const inFront = "one ansible_host=192.0.2.1\ntwo ansible_host=192.0.2.2";
-    writeFileSync(inventory, `[${group}]\n${here}\n[${balancers}]\n${inFront}\n`);
+    const local = "ansible_connection=local ansible_become=false";
+    const hosts = [
+      `[${group}]`,
+      `localhost ${local} ${here}`,
+      `[${balancers}]`,
+      `one ansible_host=192.0.2.1 ${one}`,
+      `two ansible_host=192.0.2.2 ${two}`,
+    ];
+    writeFileSync(inventory, hosts.join("\n"));
     const extra = JSON.stringify({
-      ...variables,
       glance_size_proxy_etc: into,
       glance_size_proxy_units: into,
+      ...variables,
     });
-    const args = [
-      "--inventory",
-      inventory,
-      "--extra-vars",
-      extra,
-      "--skip-tags",
-      "service,package",
-      playbook,
-    ];
-    const { code, stdout, stderr } = await ansible("ansible-playbook", ...args);
-    expect([code, stdout, stderr]).toEqual([0, expect.stringContaining("failed=0"), ""]);
+    const skipped = ["service", "package", ...(check ? [] : ["check"])].join(",");
+    const { code, stdout, stderr } = await ansible(
+      ...[
+        "ansible-playbook",
+        "--inventory",
+        inventory,
+        "--extra-vars",
+        extra,
+        "--skip-tags",
+        skipped,
+        playbook,
+      ],
+    );
+    expect(stderr).toBe("");
+    return { code, stdout, into };
+  }
+  async function play(
+    ...args: Parameters<typeof tryPlaying>
+  ): Promise<{ config: Config; unit: string; into: string }> {
+    const { code, stdout, into } = await tryPlaying(...args);
+    expect([code, stdout]).toEqual([0, expect.stringContaining("failed=0")]);
     return {
       config: parseConfig(readYaml(join(into, "config.yaml"))),
       unit: readFileSync(join(into, "glance-size-proxy.service"), "utf8"),
+      into,
+    };
+  }
+  /** What a playbook says that stops. */
+  const complaintOf = ({ stdout }: Played) => /"msg": "(.*)"/.exec(stdout)?.[1];
+
+  /** Something that listens on a port of loopback, as Glance does that has not moved. */
+  async function holdPort(address: string): Promise<{ port: number; release: () => Promise<void> }> {
+    const server = createServer();
+    server.listen(0, address);
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    return {
+      port,
+      release: async () => {
+        server.close();
+        await once(server, "close");
+      },
     };
   }
 
-  /** As much of Kolla's own folder of playbooks as ours takes from it. */
-  function installKolla(): string {
-    const kolla = join(folder, "kolla");
-    for (const name of ["group_vars", "filter_plugins"]) mkdirSync(join(kolla, name), { recursive: true });
-    writeFileSync(
-      join(kolla, "group_vars/all.yml"),
-      [
-        `api_interface_address: "{{ 'api' | kolla_address }}"`,
-        "glance_api_listen_port: 9292",
-        "kolla_container_engine: env # a program that is here",
-      ].join("\n"),
-    );
-    writeFileSync(
-      join(kolla, "filter_plugins/address.py"),
-      `ADDRESSES = {"one": "192.0.2.1", "two": "192.0.2.2"}
-class FilterModule:
-    def filters(self):
-        return {"kolla_address": lambda network, host=None: ADDRESSES.get(host, "192.0.2.7")}
-`,
-    );
-    return kolla;
+  const KOLLA = { group: "glance-api", balancers: "loadbalancer" };
+  const OSA = { group: "glance_api", balancers: "haproxy_all" };
+  const IMAGE = { glance_size_proxy_image: "registry.example.org/glance-size-proxy:0.1.0" };
+  /** Kolla's folder of playbooks with ours in it, and a host whose Glance listens as `listener` says. */
+  function installKolla(
+    command: "glance-api" | "uwsgi",
+    listener: string,
+  ): { playbook: string; host: object } {
+    const kolla = mkdtempSync(join(folder, "kolla-"));
+    const playbook = join(writeKolla(kolla), "glance-size-proxy.yml");
+    cpSync("deploy/kolla-ansible/glance-size-proxy.yml", playbook);
+    writeGlanceOfKolla(join(kolla, "host"), command, listener);
+    // Nobody but the proxy's user may read the key; here that is the user of this test.
+    const user = String(process.getuid?.());
+    return {
+      playbook,
+      host: { ...IMAGE, node_config_directory: join(kolla, "host"), glance_size_proxy_uid: user },
+    };
   }
+  const MOVED_CONF = readFileSync("deploy/kolla-ansible/glance-api.conf", "utf8");
 
   test("for kolla-ansible runs the container where HAProxy looks for Glance, in front of where Glance has moved", async () => {
-    const kolla = installKolla();
-    cpSync("deploy/kolla-ansible/glance-size-proxy.yml", join(kolla, "glance-size-proxy.yml"));
-    const groups = { group: "glance-api", balancers: "loadbalancer" };
-    const { config, unit } = await play(join(kolla, "glance-size-proxy.yml"), groups, {
-      glance_size_proxy_image: "registry.example.org/glance-size-proxy:0.1.0",
-    });
+    const { playbook, host } = installKolla("glance-api", MOVED_CONF);
+    const { config, unit, into } = await play(playbook, KOLLA, host);
     expect(address(config.listen.address)).toBe("192.0.2.7:9292");
     expect(config.forwarded.trust).toEqual(["127.0.0.1", "192.0.2.1", "192.0.2.2"]);
     // The image's health check is for that address.
@@ -295,17 +363,123 @@ class FilterModule:
 print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     ]);
     expect(config.upstream.url.host).toBe(stdout.trim());
+    expect(config.listen.tls.certFile).toBeUndefined();
     expect(unit).toMatch(/run --rm .*--network host[^]*--read-only --cap-drop ALL[^]*registry\.example\.org/);
     const verified = await run("/usr/bin/systemd-analyze", [
       "verify",
-      join(folder, "glance-api/glance-size-proxy.service"),
+      join(into, "glance-size-proxy.service"),
     ]);
     expect(verified).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
+  test("for kolla-ansible stands between Kolla's TLS proxy and Glance, where there is one", async () => {
+    const { playbook, host } = installKolla("glance-api", MOVED_CONF);
+    const { config } = await play(playbook, KOLLA, { ...host, kolla_enable_tls_backend: true });
+    expect(address(config.listen.address)).toBe("127.0.0.1:9292");
+    expect(config.listen.tls.certFile).toBeUndefined();
+    expect(config.upstream.url.href).toBe("http://127.0.0.1:9293/");
+  });
+
+  test("for kolla-ansible with uWSGI stays below its timeout, and takes over the certificate with backend TLS", async () => {
+    const plain = installKolla("uwsgi", "[uwsgi]\nhttp-auto-chunked = true\nhttp = 127.0.0.1:9292\n");
+    const { config } = await play(plain.playbook, KOLLA, plain.host);
+    expect([address(config.listen.address), config.upstream.url.href]).toEqual([
+      "192.0.2.7:9292",
+      "http://127.0.0.1:9292/",
+    ]);
+    // Kolla's socket-timeout is 30 s.
+    expect(config.limits.idleTimeout).toBeLessThan(30_000);
+
+    const tls = installKolla("uwsgi", "[uwsgi]\nhttps = 127.0.0.1:9292,/cert.pem,/key.pem\n");
+    const encrypted = await play(tls.playbook, KOLLA, { ...tls.host, kolla_enable_tls_backend: true });
+    expect(encrypted.config.upstream.url.href).toBe("https://127.0.0.1:9292/");
+    expect(encrypted.config.upstream.tls.rejectUnauthorized).toBe(false);
+    expect(address(encrypted.config.listen.address)).toBe("192.0.2.7:9292");
+    for (const [key, name] of [
+      ["certFile", "glance-cert.pem"],
+      ["keyFile", "glance-key.pem"],
+    ] as const) {
+      expect(encrypted.config.listen.tls[key]).toBe(`/etc/glance-size-proxy/${name}`);
+      expect(readFileSync(join(encrypted.into, name), "utf8")).toBe(name);
+      expect(statSync(join(encrypted.into, name)).mode & 0o777).toBe(0o400);
+    }
+  });
+
+  test("for kolla-ansible leaves alone a host on which Kolla runs no Glance", async () => {
+    const { playbook, host } = installKolla("glance-api", MOVED_CONF);
+    const { code, into } = await tryPlaying(playbook, KOLLA, { ...host, glance_api_hosts: ["another"] });
+    expect([code, existsSync(join(into, "config.yaml"))]).toEqual([0, false]);
+  });
+
+  test.each([
+    ["uwsgi", "[uwsgi]\nhttp = 192.0.2.7:9292\n", "Put group_vars/glance-api.yml beside the inventory"],
+    [
+      "glance-api",
+      "[DEFAULT]\nbind_host = 192.0.2.7\nbind_port = 9292\n",
+      "Put glance-api.conf into /etc/kolla/config/glance/",
+    ],
+  ] as const)(
+    "for kolla-ansible stops if Kolla has not moved Glance (%s)",
+    async (command, listener, words) => {
+      const { playbook, host } = installKolla(command, listener);
+      const played = await tryPlaying(playbook, KOLLA, host);
+      expect(played.code).toBe(2);
+      expect(complaintOf(played)).toContain(
+        `Glance is configured to listen on 192.0.2.7:9292, and not on loopback. ${words}`,
+      );
+      expect(existsSync(join(played.into, "config.yaml"))).toBe(false);
+    },
+  );
+
+  describe.each([
+    [
+      "kolla-ansible",
+      () => {
+        const { playbook, host } = installKolla("glance-api", MOVED_CONF);
+        return {
+          playbook,
+          inventory: KOLLA,
+          variables: (port: number) => ({ ...host, glance_api_listen_port: port }),
+        };
+      },
+    ],
+    [
+      "OpenStack-Ansible",
+      () => ({
+        playbook: "deploy/openstack-ansible/glance-size-proxy.yml",
+        inventory: OSA,
+        variables: (port: number) => ({
+          glance_size_proxy_config_overrides: { listen: { address: `127.0.0.1:${port}` } },
+        }),
+      }),
+    ],
+  ])("for %s", (_, prepare) => {
+    test.each(["127.0.0.1", "0.0.0.0"])("stops if Glance still holds the port on %s", async (holder) => {
+      const { playbook, inventory, variables } = prepare();
+      const { port, release } = await holdPort(holder);
+      try {
+        const here = { ...variables(port), glance_size_proxy_address: "127.0.0.1" };
+        const played = await tryPlaying(playbook, inventory, here, { check: true });
+        expect(played.code).toBe(2);
+        expect(complaintOf(played)).toMatch(
+          new RegExp(
+            `^127.0.0.1:${port}, where the proxy is to listen, is taken: LISTEN .*${holder}:${port} .*If that is Glance`,
+          ),
+        );
+        expect(existsSync(join(played.into, "config.yaml"))).toBe(false);
+        // On another address it may have the same port, as uWSGI has it in Kolla.
+        const elsewhere = { ...here, ...variables(port), glance_size_proxy_address: "127.0.0.2" };
+        if (holder === "127.0.0.1" && inventory === KOLLA) {
+          await play(playbook, inventory, elsewhere, { check: true });
+        }
+      } finally {
+        await release();
+      }
+    });
+  });
+
   test("for OpenStack-Ansible installs our unit, and its variables agree with the configuration", async () => {
-    const groups = { group: "glance_api", balancers: "haproxy_all" };
-    const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", groups, {
+    const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", OSA, {
       glance_size_proxy_address: "192.0.2.8",
     });
     expect(config.forwarded.trust).toEqual(["192.0.2.1", "192.0.2.2"]);
@@ -344,6 +518,48 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
       ],
     );
     expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining('"http://192.0.2.8:9292"')]);
+  });
+
+  test("for OpenStack-Ansible listens on management_address, and believes HAProxy's, where Ansible uses another network", async () => {
+    const hosts = {
+      here: "ansible_host=198.51.100.7 management_address=192.0.2.7",
+      one: "management_address=192.0.2.101",
+      two: "",
+    };
+    const { config } = await play("deploy/openstack-ansible/glance-size-proxy.yml", { ...OSA, ...hosts }, {});
+    expect([config.listen.address, config.admin.address].map(address)).toEqual([
+      "192.0.2.7:9292",
+      "192.0.2.7:9190",
+    ]);
+    expect(config.forwarded.trust).toEqual(["192.0.2.101", "192.0.2.2"]);
+  });
+
+  test("for OpenStack-Ansible takes over Glance's certificate with backend TLS, and Glance speaks plain HTTP to it", async () => {
+    const here = { here: "ansible_host=192.0.2.7" };
+    const { config, into } = await play(
+      "deploy/openstack-ansible/glance-size-proxy.yml",
+      { ...OSA, ...here },
+      { openstack_service_backend_ssl: true },
+    );
+    expect(config.upstream.url.href).toBe("http://127.0.0.1:9293/");
+    const credentials = "/run/credentials/glance-size-proxy.service";
+    expect(config.listen.tls).toMatchObject({
+      certFile: `${credentials}/glance.pem`,
+      keyFile: `${credentials}/glance.key`,
+    });
+    expect(readFileSync(join(into, "glance-size-proxy.service.d/tls.conf"), "utf8")).toBe(
+      "[Service]\nLoadCredential=glance.pem:/etc/glance/glance.pem\nLoadCredential=glance.key:/etc/glance/glance.key\n",
+    );
+    const variables = readYaml<{
+      glance_uwsgi_tls: object;
+      haproxy_glance_api_service_overrides: Record<string, unknown>;
+    }>("deploy/openstack-ansible/user_variables_glance_size_proxy.yml");
+    expect(variables.glance_uwsgi_tls).toEqual({});
+    // HAProxy speaks TLS to the proxy as it did to Glance, and plain HTTP to its admin address.
+    expect(variables.haproxy_glance_api_service_overrides).toMatchObject({
+      haproxy_backend_ssl_check: false,
+    });
+    expect(variables.haproxy_glance_api_service_overrides).not.toHaveProperty("haproxy_backend_ssl");
   });
 });
 

@@ -65,8 +65,7 @@ socket-timeout = 30
 export function writeKolla(folder: string): string {
   const files: Record<string, string> = {
     "etc/kolla/passwords.yml": "---\nglance_database_password:\n",
-    "ansible/gather-facts.yml":
-      "- hosts: all\n  gather_facts: false\n  tasks: []\n",
+    "ansible/gather-facts.yml": "- hosts: all\n  gather_facts: false\n  tasks: []\n",
     "ansible/group_vars/all.yml": GROUP_VARS,
     "ansible/filter_plugins/address.py": ADDRESS_FILTERS,
     "ansible/roles/glance/defaults/main.yml": GLANCE_DEFAULTS,
