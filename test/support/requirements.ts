@@ -37,6 +37,7 @@ const PROVIDED = {
     debianPackages: "apache2-bin glance-api libapache2-mod-wsgi-py3",
   },
   boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
+  h11: { paths: ["/usr/lib/python3/dist-packages/h11/__init__.py"], debianPackages: "python3-h11" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },
   openstack: { paths: ["/usr/bin/openstack"], debianPackages: "python3-openstackclient" },
   requests: {
