@@ -28,5 +28,7 @@ test("what names a version of the proxy names this one", () => {
   });
   expect(named.map(([file]) => file)).toContain("deploy/helm/glance-size-proxy/Chart.yaml");
   expect(named.filter(([, found]) => found !== version)).toEqual([]);
-  expect(readFileSync("deploy/openstack-helm/plugin.yaml", "utf8")).toMatch(new RegExp(`^version: ${version}$`, "m"));
+  expect(readFileSync("deploy/openstack-helm/plugin.yaml", "utf8")).toMatch(
+    new RegExp(`^version: ${version}$`, "m"),
+  );
 });

@@ -183,7 +183,7 @@ ${moreContainers}
       "the chart renders no Deployment named glance-api.",
     ],
   ] as const)("the post-renderer refuses a pod in which %s", async (_, args, words) => {
-    const [chart, ...more] = args();
+    const [chart = "", ...more] = args();
     const { code, stderr } = await helm("helm3", chart, ...more, ...POST_RENDERER);
     expect([code, stderr]).toEqual([1, expect.stringContaining(`glance-size-proxy: ${words}\n`)]);
   });
