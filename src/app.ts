@@ -113,6 +113,8 @@ export function createApp(options: AppOptions): App {
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
     const { method = "", url = "", httpVersion } = request;
     requireWholeHead(request);
+    // Of a request that would switch protocols Node drops what came behind it, and reads on somewhere in what comes next.
+    if (head.values("upgrade").length > 0) exchange.response.shouldKeepAlive = false;
     guardRequest(method, httpVersion, head, announced);
     const target = readTarget(method, url, config.listen.pathPrefix);
     switch (target.kind) {

@@ -76,3 +76,22 @@ test("a client that never waits for answers is cut", async () => {
   await peer.closed();
   expect(scene.upstream.requests).toHaveLength(1);
 });
+
+test.each([
+  ["GET", "", ""],
+  ["POST", "Content-Length: 2\r\n", "{}"],
+  ["PUT", "Content-Length: 5\r\n", "hello"],
+])("behind a %s that would switch protocols nothing more is read", async (method, framing, body) => {
+  const target = method === "PUT" ? FILE : "/v2/images";
+  const second = "GET /second HTTP/1.1\r\nHost: a\r\n\r\n";
+  const peer = await scene.connect();
+  const upgrade = "Connection: upgrade\r\nUpgrade: h2c\r\n";
+  peer.send(
+    `${method} ${target} HTTP/1.1\r\nHost: a\r\n${upgrade}${framing}\r\n${body}${second.slice(0, 9)}`,
+  );
+  const { status, headers } = await peer.response();
+  expect([status < 300, headers["connection"]]).toEqual([true, "close"]);
+  peer.send(second.slice(9) + second);
+  expect(await peer.closed()).toBeDefined();
+  expect(scene.upstream.requests.map(({ method: seen }) => seen)).toEqual([method]);
+});
