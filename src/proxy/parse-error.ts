@@ -9,6 +9,8 @@ import type { Connections } from "./connections.js";
 type MalformedRequest = IncomingMessage & { malformed?: boolean };
 
 export function answerParseErrors(server: Server, connections: Connections): void {
+  /** Connections to be closed behind the answer that is on its way; Node tells of each further read. */
+  const closing = new WeakSet<Socket>();
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
     const socket = stream as Socket;
     const served = connections.served(socket);
@@ -18,6 +20,8 @@ export function answerParseErrors(server: Server, connections: Connections): voi
       answer(socket, error.code);
     } else if (served.request.complete) {
       // Rubbish behind a whole request: that request still gets its answer, and nothing after it is read.
+      if (closing.has(socket)) return;
+      closing.add(socket);
       served.response.once("close", () => socket.destroySoon());
     } else if (socket.readableEnded) {
       // The client has closed its side. What of a body was taken over from the parser may still be whole; if not, nothing becomes of
