@@ -177,6 +177,20 @@ describeWith(["helm"], "the Helm chart", () => {
     }
   });
 
+  test("Glance's certificate is verified by the CA bundle of a secret, whatever its key is called", async () => {
+    expect(configOf(await render(UPSTREAM)).upstream.tls.caFile).toBeUndefined();
+    const upstream = "https://glance-default-internal.openstack.svc:9292";
+    const upstreamCa = { secretName: "combined-ca-bundle", key: "tls-ca-bundle.pem" };
+    const manifests = await render({ upstream, upstreamCa });
+    const mount = podOf(manifests).containers[0]?.volumeMounts.find(({ name }) => name === "upstream-ca");
+    expect(configOf(manifests).upstream.tls.caFile).toBe(`${mount?.mountPath}/ca.crt`);
+    expect(podOf(manifests).volumes.at(-1)).toEqual({
+      name: "upstream-ca",
+      secret: { secretName: "combined-ca-bundle", items: [{ key: "tls-ca-bundle.pem", path: "ca.crt" }] },
+    });
+    expect(await complaintsAbout(manifests)).toEqual([]);
+  });
+
   test("bodies are spooled to a volume that is a little larger than the proxy may use", async () => {
     expect(podOf(await render(UPSTREAM)).volumes.map(({ name }) => name)).toEqual(["config"]);
     const spooling = { ...UPSTREAM, config: { size: { unknown: "spool" } } };

@@ -39,6 +39,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "admin" (dict "address" "0.0.0.0:9190")
   "shutdown" (dict "drainTimeout" (printf "%ds" (int .Values.drain.uploadSeconds)))
 -}}
+{{- if .Values.upstreamCa.secretName -}}
+{{- $_ := set $own.upstream "tls" (dict "caFile" "/etc/glance-size-proxy/upstream-ca/ca.crt") -}}
+{{- end -}}
 {{- if .Values.tls.secretName -}}
 {{- $_ := set $own.listen "tls" (dict "certFile" "/etc/glance-size-proxy/tls/tls.crt" "keyFile" "/etc/glance-size-proxy/tls/tls.key") -}}
 {{- end -}}
