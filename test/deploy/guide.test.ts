@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { parseConfig } from "../../src/config/load.js";
 import { version } from "../../src/version.js";
 
 const GUIDE = "docs/deployment.md";
@@ -15,6 +17,42 @@ test("the guide links to files that are there, and to every folder of deploy tha
   for (const folder of new Set(folders)) {
     if (/grafana|prometheus/.test(folder)) continue; // the operations guide has these
     expect([folder, links.some((link) => link.startsWith(`../${folder}/`))]).toEqual([folder, true]);
+  }
+});
+
+/** The sections of the second level, by their titles. */
+const sections = new Map(
+  guide
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => [section.slice(0, section.indexOf("\n")), section]),
+);
+
+test.each([
+  "kolla-ansible",
+  "openstack-helm",
+  "OpenStack-Ansible",
+  "RHOSO",
+  "Charmed OpenStack",
+  "DevStack",
+  "On a machine",
+])("the section on %s says what to check afterwards, and how its timeouts fit together", (title) => {
+  const section = sections.get(title);
+  expect(section).toContain("](#before-and-after)");
+  expect(section).toContain("](operations.md)");
+});
+
+test("links within the guide lead to sections that are there", () => {
+  const anchors = [...sections.keys()].map((title) => title.toLowerCase().replaceAll(" ", "-"));
+  for (const [, anchor = ""] of guide.matchAll(/\]\(#([^)]+)\)/g)) expect(anchors).toContain(anchor);
+});
+
+test("the configurations in the guide are taken", () => {
+  const blocks = [...guide.matchAll(/^( *)```yaml\n(.*?)^ *```$/gms)];
+  expect(blocks.length).toBeGreaterThan(0);
+  for (const [, indent = "", block = ""] of blocks) {
+    const yaml = block.replaceAll(new RegExp(`^${indent}`, "gm"), "");
+    expect(parseConfig(parse(yaml) as Parameters<typeof parseConfig>[0]).upstream.url.host).not.toBe("");
   }
 });
 
