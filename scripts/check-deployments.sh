@@ -86,7 +86,7 @@ playbook() {
     --extra-vars "$(printf '{"scenario": "%s", "difference_file": "%s", "out": "%s"}' "$scenario" "$differences" "$work/out")" \
     "$@" >"$work/log" 2>&1; then
     # The end of the message has the reason; what is before it may be pages of variables.
-    differs "$scenario" "$(sed -nE 's/^fatal: .*"msg": "(.*)".*/\1/p; s/^ERROR! //p' "$work/log" | head -1 | tail -c 700)"
+    differs "$scenario" "$(sed -nE 's/^fatal: .*"msg": "(.*)".*/\1/p; s/^ERROR! //p' "$work/log" | head -1 | sed 's/\\"/"/g' | tail -c 700)"
   fi
 }
 
