@@ -41,9 +41,9 @@ export async function planServer(server: GlanceServer, directory: string, port: 
     case "eventlet":
       return { commands: [eventlet], glancePort: port };
     case "uwsgi":
-      return { commands: [await uwsgi(directory, SOCKET(port))], glancePort: port };
+      return { commands: [await uwsgi(directory, httpSocket(port))], glancePort: port };
     case "uwsgi-router":
-      return { commands: [await uwsgi(directory, ROUTER(port))], glancePort: port };
+      return { commands: [await uwsgi(directory, httpRouter(port))], glancePort: port };
     case "apache":
       // Apache refuses to run applications as root.
       return {
@@ -63,7 +63,7 @@ export async function planServer(server: GlanceServer, directory: string, port: 
 }
 
 /** The options of Debian's `/etc/glance/glance-api-uwsgi.ini`. */
-const SOCKET = (port: number): string => `http-socket = 127.0.0.1:${port}
+const httpSocket = (port: number): string => `http-socket = 127.0.0.1:${port}
 plugins = python3
 socket-timeout = 10
 http-raw-body = true
@@ -75,7 +75,7 @@ add-header = Connection: close
  * The options of kolla-ansible, less two that keep the router from keeping a client's connection: `http-raw-body = true`
  * and `add-header = Connection: close`. A router that keeps connections is the harder case for a proxy in front of it.
  */
-const ROUTER = (port: number): string => `http = 127.0.0.1:${port}
+const httpRouter = (port: number): string => `http = 127.0.0.1:${port}
 plugins = python3,http
 socket-timeout = 30
 http-keepalive = 1
