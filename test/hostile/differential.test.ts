@@ -19,11 +19,11 @@ import { itTakesMadeUpHeads } from "./made-up-heads.js";
 import {
   MIDDLEWARE,
   requirementsOf,
-  type RunningSetting,
-  SETTINGS,
-  startSetting,
+  type RunningTopology,
+  TOPOLOGIES,
+  startTopology,
   useGlances,
-} from "./settings.js";
+} from "./topologies.js";
 import { type Answer, Witness } from "./witness.js";
 
 const RUNS = Number(process.env["HOSTILE_RUNS"] ?? 1);
@@ -65,16 +65,16 @@ const BODILESS = ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"];
 
 const glanceUnder = useGlances();
 
-describe.each([...SETTINGS, ...MIDDLEWARE])("In front of $name,", (setting) => {
-  describeWith(requirementsOf(setting), "behind a long head", () => {
-    const all = RUNS > 1 || setting === SETTINGS[0];
-    let running: RunningSetting;
+describe.each([...TOPOLOGIES, ...MIDDLEWARE])("In front of $name,", (topology) => {
+  describeWith(requirementsOf(topology), "behind a long head", () => {
+    const all = RUNS > 1 || topology === TOPOLOGIES[0];
+    let running: RunningTopology;
     let witness: Witness;
     beforeAll(async () => {
-      running = await startSetting(setting, await glanceUnder(setting.server));
+      running = await startTopology(topology, await glanceUnder(topology.server));
       witness = await Witness.of(running);
     });
-    afterAll(() => (running as RunningSetting | undefined)?.stop());
+    afterAll(() => (running as RunningTopology | undefined)?.stop());
 
     /** Sends it with a hidden request that is aimed at the image, which has to stay as it is. */
     async function ask(row: Row, hide: (id: string) => string): Promise<void> {
@@ -85,7 +85,7 @@ describe.each([...SETTINGS, ...MIDDLEWARE])("In front of $name,", (setting) => {
       const lines = [...PADDINGS[padding](), body.line];
       const answer = await witness.ask({ method, target: target(other), lines, payload: body.payload });
       // A server that shows a head without its end: then the middleware has to say so.
-      if (setting.middleware) expect(answer).toMatchObject({ status: 431, refused: true });
+      if (topology.middleware) expect(answer).toMatchObject({ status: 431, refused: true });
       for (let next = 0; next < 2; next += 1) expect(await witness.nextClient()).toBe(undefined);
       expect(await witness.strangers()).toEqual([]);
       expect(await witness.bytesOf(id)).toBe(undefined);
@@ -127,7 +127,7 @@ describe.each([...SETTINGS, ...MIDDLEWARE])("In front of $name,", (setting) => {
     );
 
     // Of the others, too many for Glance's server: an upload behind them may be answered as late as `rollback.timeout`.
-    const paddings = setting === SETTINGS[0] ? PADDING_NAMES : DROPPED;
+    const paddings = topology === TOPOLOGIES[0] ? PADDING_NAMES : DROPPED;
     const uploads = paddings.flatMap((padding) => FRAMINGS.map((framing) => ({ padding, framing })));
 
     it.each(uploads)("$padding, $framing: a size that is declared behind them is enforced", (row) =>
@@ -146,7 +146,7 @@ describe.each([...SETTINGS, ...MIDDLEWARE])("In front of $name,", (setting) => {
       }),
     );
 
-    if (!setting.middleware) itTakesMadeUpHeads(setting, () => witness, RUNS);
+    if (!topology.middleware) itTakesMadeUpHeads(topology, () => witness, RUNS);
 
     it("nothing was executed in the end but what the proxy has counted, and each image has what was declared, or nothing", async () => {
       expect(await witness.verdict()).toEqual([]);

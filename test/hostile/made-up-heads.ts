@@ -16,11 +16,11 @@ import {
   PADDING_NAMES,
   PADDINGS,
 } from "./long-heads.js";
-import { type Setting, SETTINGS } from "./settings.js";
+import { type Topology, TOPOLOGIES } from "./topologies.js";
 import type { Witness } from "./witness.js";
 
 const SIZE = "x-openstack-image-size";
-/** Under uWSGI every upload waits a second for a 100 that never comes: let them wait together. */
+/** Some of these uploads wait for what never comes, such as a look at an image behind 1,000 lines: let them wait together. */
 const TOGETHER = 4;
 
 /** The lines that do not go to Glance, so that its server has no reason to refuse the head. */
@@ -75,38 +75,36 @@ const count = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 1_500, max: 5_000 }) },
 );
 
-function made(paddings: readonly Padding[]): fc.Arbitrary<Made> {
-  return fc
-    .record({
-      asked: fc.oneof(upload, read, other),
-      paddings: fc.array(fc.tuple(fc.constantFrom(...paddings, ...DROPPED), count), { maxLength: 2 }),
-      framing: fc.option(fc.constantFrom(...FRAMINGS), { nil: undefined, freq: 8 }),
-      framingAt: place,
-      body: fc.oneof(
-        fc.constantFrom(hiddenUpload, hiddenOpenUpload, hiddenOpenDelete),
-        fc.string({ maxLength: 40 }).map((text) => () => text.replace(/[^\x20-\x7e]/g, "?")),
-      ),
-      sizeOff: fc.option(fc.constantFrom(0, 0, -1, 1), { nil: undefined }),
-      sizeAt: place,
-    })
-    .map(({ asked: [method, target], ...rest }) => ({ method, target, ...rest }));
-}
+const made: fc.Arbitrary<Made> = fc
+  .record({
+    asked: fc.oneof(upload, read, other),
+    paddings: fc.array(fc.tuple(fc.constantFrom(...PADDING_NAMES, ...DROPPED), count), { maxLength: 2 }),
+    framing: fc.option(fc.constantFrom(...FRAMINGS), { nil: undefined, freq: 8 }),
+    framingAt: place,
+    body: fc.oneof(
+      fc.constantFrom(hiddenUpload, hiddenOpenUpload, hiddenOpenDelete),
+      fc.string({ maxLength: 40 }).map((text) => () => text.replace(/[^\x20-\x7e]/g, "?")),
+    ),
+    sizeOff: fc.option(fc.constantFrom(0, 0, -1, 1), { nil: undefined }),
+    sizeAt: place,
+  })
+  .map(({ asked: [method, target], ...rest }) => ({ method, target, ...rest }));
 
 /** @param runs multiplies the tries. */
-export function itTakesMadeUpHeads(setting: Setting, witness: () => Witness, runs: number): void {
-  async function attempt(made: Made): Promise<void> {
-    const { method, target, framing, sizeOff } = made;
+export function itTakesMadeUpHeads(topology: Topology, witness: () => Witness, runs: number): void {
+  async function attempt(one: Made): Promise<void> {
+    const { method, target, framing, sizeOff } = one;
     const id = await witness().image();
-    const body = framing ? made.body(await witness().image(), witness().token()) : "";
+    const body = framing ? one.body(await witness().image(), witness().token()) : "";
     const { line, payload } = framing ? framed(body, framing) : { line: undefined, payload: "" };
     const size = sizeOff === undefined ? undefined : `${SIZE}: ${Math.max(0, body.length + sizeOff)}`;
     const lines = [
       "Content-Type: application/octet-stream",
       ...placed(
-        made.paddings.flatMap(([padding, lines]) => PADDINGS[padding](lines)),
+        one.paddings.flatMap(([padding, lines]) => PADDINGS[padding](lines)),
         [
-          [line, made.framingAt],
-          [size, made.sizeAt],
+          [line, one.framingAt],
+          [size, one.sizeAt],
         ],
       ),
     ];
@@ -128,12 +126,8 @@ export function itTakesMadeUpHeads(setting: Setting, witness: () => Witness, run
   it(
     "Glance executes what was asked, and each image has what was declared, or nothing",
     async () => {
-      // Glance's servers take some hundred lines, and nobody can look at an image behind more of them. If the server does not
-      // say so at once, an upload is answered when `rollback.timeout` is over.
-      const late = setting.server.startsWith("uwsgi") || setting.behind === "nginx";
-      const paddings = late ? DROPPED : PADDING_NAMES;
-      const several = fc.array(made(paddings), { minLength: TOGETHER, maxLength: TOGETHER });
-      const numRuns = runs * (setting === SETTINGS[0] ? 20 : 4);
+      const several = fc.array(made, { minLength: TOGETHER, maxLength: TOGETHER });
+      const numRuns = runs * (topology === TOPOLOGIES[0] ? 20 : 4);
       // To make smaller what fails takes Glance minutes. A slow machine tries fewer.
       const limits = { endOnFailure: true, interruptAfterTimeLimit: runs * 30_000 };
       await fc.assert(fc.asyncProperty(several, check), { numRuns, ...limits });

@@ -5,10 +5,10 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createImage, showImage, until } from "../support/glance-client.js";
+import { createImage, type ImageView, showImage, until, untilStatus } from "../support/glance-client.js";
 import type { ExecutedRequest } from "../support/real-glance.js";
 import { type Reply, send } from "./hostile-client.js";
-import type { RunningSetting } from "./settings.js";
+import type { RunningTopology } from "./topologies.js";
 
 const CRLF = "\r\n";
 
@@ -37,7 +37,7 @@ interface Asked extends Question {
 const REFUSING = [400, 405, 408, 411, 413, 414, 417, 431, 501, 502, 503, 504];
 
 export class Witness {
-  readonly #setting: RunningSetting;
+  readonly #topology: RunningTopology;
   readonly #asked = new Map<string, Asked>();
   /** What each image has to hold in the end; undefined: nothing, it is queued. */
   readonly #images = new Map<string, string | undefined>();
@@ -48,18 +48,18 @@ export class Witness {
   #tokens = 0;
   #executed = 0;
 
-  private constructor(setting: RunningSetting, seen: number) {
-    this.#setting = setting;
+  private constructor(topology: RunningTopology, seen: number) {
+    this.#topology = topology;
     this.#seen = seen;
   }
 
-  static async of(setting: RunningSetting): Promise<Witness> {
-    return new Witness(setting, (await setting.glance.executed()).length);
+  static async of(topology: RunningTopology): Promise<Witness> {
+    return new Witness(topology, (await topology.glance.executed()).length);
   }
 
   /** An image that is queued, and stays so unless {@link holds} says otherwise. */
   async image(): Promise<string> {
-    const id = this.#untouched.pop() ?? (await createImage(this.#setting.glance.port));
+    const id = this.#untouched.pop() ?? (await createImage(this.#topology.glance.port));
     this.#images.set(id, undefined);
     return id;
   }
@@ -92,7 +92,7 @@ export class Witness {
       ...question.lines,
     ];
     const bytes = [...head, "", question.payload].join(CRLF);
-    const reply = await send(this.#setting.port, bytes, { hasBody: question.method !== "HEAD", deadlineMs });
+    const reply = await send(this.#topology.port, bytes, { hasBody: question.method !== "HEAD", deadlineMs });
     asked.status = reply.status;
     return { ...reply, token, refused: this.#isRefused(asked) };
   }
@@ -112,7 +112,7 @@ export class Witness {
 
   /** What Glance has executed since the last call that nobody has asked for. */
   async strangers(): Promise<string[]> {
-    const records = await this.#setting.glance.executed();
+    const records = await this.#topology.glance.executed();
     const fresh = records.slice(this.#seen).filter(({ token }) => token !== null);
     this.#seen = records.length;
     return fresh.flatMap((record) => this.#judge(record) ?? []);
@@ -138,7 +138,7 @@ export class Witness {
 
   /** Everything that is wrong, once Glance does nothing more. */
   async verdict(): Promise<string[]> {
-    const { glance, counted, logged } = this.#setting;
+    const { glance, counted, logged } = this.#topology;
     const wrong = await this.strangers();
     for (const [token, { status, executed, method, target }] of this.#asked) {
       if (status !== undefined && !REFUSING.includes(status) && !executed) {
@@ -146,7 +146,7 @@ export class Witness {
       }
     }
     for (const [id, bytes] of this.#images) {
-      const image = await showImage(glance.port, id).catch(() => undefined);
+      const image = await untilIdle(glance.port, id);
       const stored = await this.bytesOf(id);
       const isQueued = image?.status === "queued" && image.size === null && stored === undefined;
       const isWhole = image !== undefined && image.size === bytes?.length && stored === bytes;
@@ -175,13 +175,20 @@ export class Witness {
   /** In the store or, for want of any there, in the staging area. */
   async bytesOf(id: string): Promise<string | undefined> {
     const read = (where: string): Promise<string | undefined> =>
-      readFile(join(this.#setting.glance.directory, where, id), "latin1").catch(() => undefined);
+      readFile(join(this.#topology.glance.directory, where, id), "latin1").catch(() => undefined);
     return (await read("store")) ?? (await read("staging"));
   }
 
   #isRefused({ requestId }: Asked): boolean {
-    return this.#setting.logged.some((line) => line["requestId"] === requestId && isRefusal(line));
+    return this.#topology.logged.some((line) => line["requestId"] === requestId && isRefusal(line));
   }
+}
+
+/** @returns the image once nothing happens to it; undefined: there is none. */
+async function untilIdle(port: number, id: string): Promise<ImageView | undefined> {
+  const image = await showImage(port, id).catch(() => undefined);
+  const isBusy = image?.status === "saving" || (image?.status === "uploading" && image.size === null);
+  return isBusy ? untilStatus(port, id, "queued", "active").catch(() => image) : image;
 }
 
 /** A line of the proxy's log that says: answered without Glance. */
