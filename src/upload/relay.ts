@@ -141,7 +141,8 @@ class Relay {
       this.#begun = true;
       this.#readBody();
     });
-    if (!isHere) upstream.flushHeaders();
+    if (isHere) upstream.cork(); // until it ends: head, body and the byte that is held back in one write
+    else upstream.flushHeaders();
     if (!plan.clientWaits) return this.#readBody();
     upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
   }
@@ -314,7 +315,9 @@ class Relay {
         resolve();
       });
     });
-    upstream.flushHeaders(); // Glance has not been asked yet if the body was wrong before any of it could go
+    // Glance has not been asked yet if the body was wrong before any of it could go.
+    upstream.flushHeaders();
+    upstream.uncork();
     const seen = await this.#options.untilBegun(over);
     if (answer) return this.#settleAnswered(answer);
     failed(seen || this.#begun || upstream.destroyed ? "yes" : "unseen");
