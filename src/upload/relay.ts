@@ -141,7 +141,8 @@ class Relay {
       this.#begun = true;
       this.#readBody();
     });
-    if (isHere) upstream.cork(); // until it ends: head, body and the byte that is held back in one write
+    if (isHere)
+      upstream.cork(); // until it ends: head, body and the byte that is held back in one write
     else upstream.flushHeaders();
     if (!plan.clientWaits) return this.#readBody();
     upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));

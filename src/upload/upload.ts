@@ -28,6 +28,11 @@ export interface Observers {
 /** An image's id has 36 characters. A longer one is the client's invention, and lists stay small whatever it invents. */
 const MOST_ID_LENGTH = 64;
 
+/** `s3_store_large_object_size`: from there on glance_store's S3 driver sends parts, and leaves them behind if the body is cut. */
+const S3_PARTS_BYTES = 100 * 1024 * 1024;
+const S3_REMARK =
+  "If the store is S3, parts of this upload may be left in the bucket: give it a rule AbortIncompleteMultipartUpload.";
+
 export class Upload {
   source: SizeSource = "unknown";
   declaredBytes: number | undefined;
@@ -143,6 +148,7 @@ export class Upload {
         outcome,
         durationSeconds: this.#durationSeconds,
         rollback: this.rollback,
+        remark: this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES ? S3_REMARK : undefined,
         status: reason?.status,
         reason: error?.reason,
         cause: error?.cause,

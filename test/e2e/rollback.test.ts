@@ -204,3 +204,23 @@ describe("before the abort", () => {
     expect(looks).toBeGreaterThanOrEqual(6);
   });
 });
+
+describe("the log line of an upload that was cut", () => {
+  const scene = useScene();
+
+  test.each([
+    [101, true],
+    [1, false],
+  ])("of %i MiB says what S3 may have left behind: %s", async (mib, says) => {
+    const peer = await scene.startUpload({ [SIZE]: mib * 1024 * 1024 });
+    const piece = Buffer.alloc(1024 * 1024);
+    for (let sent = 0; sent < mib; sent += 1) {
+      peer.sendChunk(piece);
+      await peer.flushed();
+    }
+    peer.sendChunk("!");
+    expect((await peer.response()).status).toBe(400);
+    const line = scene.proxy.logged.find(({ msg }) => msg === "upload");
+    expect(JSON.stringify(line).includes("AbortIncompleteMultipartUpload")).toBe(says);
+  });
+});

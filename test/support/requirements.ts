@@ -58,7 +58,8 @@ const PROVIDED = {
   systemd: { paths: ["/usr/bin/systemd-analyze"], debianPackages: "systemd" },
   strace: { paths: ["/usr/bin/strace"], debianPackages: "strace" },
   haproxy: { paths: ["/usr/sbin/haproxy"], debianPackages: "haproxy" },
-  ansible: { paths: ["/usr/bin/ansible-playbook"], debianPackages: "ansible-core" },
+  // The playbooks look with `ss` who holds a port.
+  ansible: { paths: ["/usr/bin/ansible-playbook", "/usr/bin/ss"], debianPackages: "ansible-core iproute2" },
   // And who may build: nobody but root can read root's home.
   buildah: { paths: ["/usr/bin/buildah", "/root"], debianPackages: "buildah" },
   shellcheck: { paths: ["/usr/bin/shellcheck"], debianPackages: "shellcheck" },
