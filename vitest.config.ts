@@ -1,8 +1,15 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
-/** What has to do with uploads, once more over the other relay, small bodies too. */
+/** What reads the body of an upload runs once more over the other relay, small bodies too. */
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
+const WITHOUT_UPLOADS = [
+  "test/e2e/{admin,cli,doctor,downloads,events,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{pass-through,readiness,refused-requests,secrets,tls,workers}.test.ts",
+  "test/faults/pass-through-faults.test.ts",
+  "test/hostile/{fuzz,spellings}.test.ts",
+  "test/clients/direct.test.ts",
+];
 
 /** They keep a machine busy: each runs alone, after all others. */
 const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
@@ -25,6 +32,7 @@ export default defineConfig({
         test: {
           name: "raw",
           include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          exclude: WITHOUT_UPLOADS,
           env: RAW,
         },
       },
