@@ -7,6 +7,7 @@ import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import { readCredentials, type Credentials } from "../tls/credentials.js";
+import { createActivity, type Activity } from "./activity.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { flatten, valuesOf, type HeaderLine } from "./request-head.js";
 import { guardWire, UnannouncedBytes } from "./wire-guard.js";
@@ -30,6 +31,8 @@ export interface Upstream {
    * @param lines `Host` is Glance's own where it is not among them.
    */
   request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest;
+  /** When Glance was last found to send a byte or to take one of a body: see {@link Activity}. */
+  lastActivity(): number;
   /** What is shown to Glance; for the metric of its expiry. */
   credentials(): Credentials;
   /** Reads the files of `upstream.tls` again, for new connections. @throws ConfigError, and keeps what it had. */
@@ -48,9 +51,11 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   const authority = socketPath === undefined ? config.url.host : "localhost";
   const secure = protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
-  const openAgent = (): HttpAgent => createAgent(config, place, secure ? credentials : undefined);
+  const activity = createActivity();
+  const prepare: Prepare = (connection) => prepareConnection(connection, config.connectTimeout, activity);
+  const openAgent = (): HttpAgent => createAgent(config, place, secure ? credentials : undefined, prepare);
   let agent = openAgent();
-  const createConnection = secure ? undefined : connectPlain(place, config.connectTimeout);
+  const createConnection = secure ? undefined : connectPlain(place, prepare);
   const request = secure ? httpsRequest : httpRequest;
   return {
     target: place,
@@ -79,6 +84,7 @@ export function createUpstream(config: Config["upstream"]): Upstream {
       opened.maxHeadersCount = 0;
       return opened;
     },
+    lastActivity: () => activity.lastAt(),
     credentials: () => credentials,
     reload() {
       if (!secure) return;
@@ -106,14 +112,21 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
 }
 
-function connectPlain({ host, port, socketPath }: Place, timeoutMs: number): () => Socket {
+function connectPlain({ host, port, socketPath }: Place, prepare: Prepare): () => Socket {
   const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
   // Options that `connect` would copy into the socket live long in V8, and all that hangs on them.
-  return () => prepare(new Socket().setNoDelay().connect(to), timeoutMs);
+  return () => prepare(new Socket().setNoDelay().connect(to));
 }
 
+type Prepare = <Connection extends Duplex>(connection: Connection) => Connection;
+
 /** What holds for every connection to Glance. */
-function prepare<Connection extends Duplex>(connection: Connection, connectTimeoutMs: number): Connection {
+function prepareConnection<Connection extends Duplex>(
+  connection: Connection,
+  connectTimeoutMs: number,
+  activity: Activity,
+): Connection {
+  if (connection instanceof Socket) activity.watch(connection);
   return guardWire(reportWriteErrorsLate(limitConnecting(connection, connectTimeoutMs)));
 }
 
@@ -127,6 +140,7 @@ function createAgent(
   config: Config["upstream"],
   place: Place,
   credentials: Credentials | undefined,
+  prepare: Prepare,
 ): HttpAgent {
   const agent = credentials
     ? new HttpsAgent({ keepAlive: false, ...verification(config, place), ...credentials })
@@ -134,7 +148,7 @@ function createAgent(
   const open = agent.createConnection.bind(agent);
   agent.createConnection = (options, callback) => {
     const connection = open(options, callback);
-    return connection && prepare(connection, config.connectTimeout);
+    return connection && prepare(connection);
   };
   showWholeHeads(agent);
   return agent;

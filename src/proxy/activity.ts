@@ -1,0 +1,49 @@
+/**
+ * When Glance last did something: it sent a byte, or took a byte of a request's body. The byte counts of its open connections are
+ * compared when somebody asks, and once more when a connection closes. Nothing is done per byte.
+ */
+import type { Socket } from "node:net";
+
+export interface Activity {
+  /** @param connection to Glance; watched until it closes. */
+  watch(connection: Socket): void;
+  /** @returns when activity was last found, on the clock of `performance.now()`; -Infinity if never. */
+  lastAt(): number;
+}
+
+interface Counts {
+  read: number;
+  taken: number;
+}
+
+export function createActivity(): Activity {
+  const open = new Map<Socket, Counts>();
+  let lastAt = -Infinity;
+
+  function compare(connection: Socket, last: Counts): void {
+    const read = connection.bytesRead;
+    const taken = connection.bytesWritten - connection.writableLength;
+    // The kernel takes a request's head, and some megabytes of its body, for a Glance that has stopped. What a connection took
+    // before its first comparison proves nothing.
+    const movedOn = last.taken > 0 && taken > last.taken;
+    if (read > last.read || movedOn) lastAt = performance.now();
+    last.read = read;
+    last.taken = taken;
+  }
+
+  return {
+    watch(connection) {
+      const counts = { read: 0, taken: 0 };
+      open.set(connection, counts);
+      connection.once("close", () => {
+        open.delete(connection);
+        if (connection.bytesRead > counts.read) lastAt = performance.now();
+      });
+    },
+
+    lastAt() {
+      for (const [connection, counts] of open) compare(connection, counts);
+      return lastAt;
+    },
+  };
+}
