@@ -1,6 +1,7 @@
 /** The proxy as a server of its own, in this process: the side that clients see, and the one that operators see. */
 import { createAdminApp } from "./admin/app.js";
-import { createReadiness, glanceAnswers } from "./admin/readiness.js";
+import { createGlanceWatch } from "./admin/glance-watch.js";
+import { createReadiness } from "./admin/readiness.js";
 import { nameInstance } from "./app.js";
 import { createClientSide, type ClientSide, type Listening } from "./client-side.js";
 import type { Config } from "./config/schema.js";
@@ -30,8 +31,13 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
     replays,
     instance: nameInstance(),
   });
-  const readiness = createReadiness(upstream);
-  metrics.watchUpstream(() => glanceAnswers(upstream));
+  const glance = createGlanceWatch({
+    upstream,
+    silenceMs: config.readiness.silence,
+    lastActivity: () => upstream.lastActivity(),
+  });
+  const readiness = createReadiness(glance);
+  metrics.watchUpstream(() => glance.look());
   const admin = createListener("admin.address", config.admin.address);
   admin.server.on(
     "request",
@@ -47,6 +53,7 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
   const closeAdmin = (): void => {
     admin.server.close();
     admin.server.closeAllConnections();
+    glance.close();
   };
 
   return {

@@ -23,7 +23,7 @@ export function createAdminApp(options: AdminOptions): Express {
   });
   app.get("/readyz", async (_request, response) => {
     const state = await readiness.check();
-    response.status(state === "ready" ? 200 : 503).json({ status: state });
+    response.status(state.status === "ready" ? 200 : 503).json(state);
   });
   app.get("/uploads", async (_request, response) => {
     response.json(await uploads());

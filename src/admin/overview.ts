@@ -2,7 +2,7 @@
 import type { UploadTotals } from "../observe/upload-totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
 import { version } from "../version.js";
-import type { Readiness, ReadinessState } from "./readiness.js";
+import type { Readiness, ReadinessCheck, Ready } from "./readiness.js";
 
 export interface Overview extends UploadsSnapshot {
   readonly version: string;
@@ -10,7 +10,9 @@ export interface Overview extends UploadsSnapshot {
   readonly startedAt: string;
   /** When this was so; rates are differences over it, whatever the clock of who looks. */
   readonly now: string;
-  readonly state: ReadinessState;
+  readonly state: Readiness["status"];
+  /** Present if `state` is `ready`. */
+  readonly glance?: Ready["glance"];
   /** Processes that take requests. */
   readonly workers: number;
   /** Since the start. */
@@ -18,7 +20,7 @@ export interface Overview extends UploadsSnapshot {
 }
 
 export interface OverviewSources {
-  readonly readiness: Readiness;
+  readonly readiness: ReadinessCheck;
   readonly uploads: () => Promise<UploadsSnapshot>;
   readonly totals: () => Promise<UploadTotals>;
   readonly workers: () => number;
@@ -27,10 +29,10 @@ export interface OverviewSources {
 export function createOverview(sources: OverviewSources): () => Promise<Overview> {
   const startedAt = new Date().toISOString();
   return async () => {
-    const state = await sources.readiness.recent();
+    const { status: state, ...glance } = await sources.readiness.recent();
     const uploads = await sources.uploads();
     const totals = await sources.totals();
     const now = new Date().toISOString();
-    return { version, startedAt, now, state, workers: sources.workers(), ...uploads, totals };
+    return { version, startedAt, now, state, ...glance, workers: sources.workers(), ...uploads, totals };
   };
 }

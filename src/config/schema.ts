@@ -121,6 +121,18 @@ const admin = z.strictObject({
     ),
 });
 
+const readiness = z.strictObject({
+  silence: durationMs
+    .refine((ms) => ms > 0)
+    .meta({ takes: "a time above 0 with its unit, such as 60s" })
+    .prefault("60s")
+    .describe(
+      "How long Glance may leave the proxy's own question unanswered before `/readyz` is 503 (`glance_silent`) and " +
+        "`upstream_up` is 0. The time counts only while Glance sends no byte and takes no byte of an upload: a Glance whose " +
+        "workers are all busy stays ready. If connections to Glance fail, the proxy is not ready at once.",
+    ),
+});
+
 const size = z.strictObject({
   hints: z
     .array(headerName)
@@ -294,6 +306,7 @@ export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
   listen: listen.prefault({}).describe("Where clients reach the proxy."),
   admin: admin.prefault({}).describe("Where operators reach the proxy."),
+  readiness: readiness.prefault({}).describe("When Glance counts as down."),
   size: size.prefault({}).describe("How the size of an upload is learned and passed on."),
   limits: limits.prefault({}).describe("What a client may ask for."),
   upload: upload.prefault({}).describe("How upload bodies are carried."),

@@ -37,6 +37,23 @@ export const OUTCOMES = [
 /** How an upload ended. */
 export type Outcome = (typeof OUTCOMES)[number];
 
+export const GLANCE_STATES = ["answers", "slow", "busy", "silent", "unreachable"] as const;
+
+/**
+ * How Glance is doing, as this proxy sees it.
+ *
+ * - `slow`: its last answer took more than a second.
+ * - `busy`: it has not answered in time, and it was last active, or first asked, less than `readiness.silence` ago.
+ * - `silent`: it was asked, and has done nothing for `readiness.silence`.
+ * - `unreachable`: connections fail.
+ */
+export type GlanceState = (typeof GLANCE_STATES)[number];
+
+/** Requests fail, or wait without end. */
+export function isDown(state: GlanceState): state is "silent" | "unreachable" {
+  return state === "silent" || state === "unreachable";
+}
+
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "copy-image"];
 
@@ -80,8 +97,8 @@ export interface Metrics {
   importRequested(method: string): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
-  /** @param answers asks Glance, once a scrape; settles well within the time that a scrape may take. */
-  watchUpstream(answers: () => Promise<boolean>): void;
+  /** @param look is called once a scrape; settles well within the time that a scrape may take. */
+  watchUpstream(look: () => Promise<GlanceState>): void;
   /** How upload bodies are read. */
   relayChosen(relay: "raw" | "stream"): void;
   /** @param log tells how many lines were dropped since the start. */
@@ -302,11 +319,31 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     upstreamError(kind) {
       upstreamErrors.inc({ kind });
     },
-    watchUpstream(answers) {
+    watchUpstream(look) {
+      /** The gauges of one scrape are collected together. */
+      let looking: Promise<GlanceState> | undefined;
+      const lookOnce = (): Promise<GlanceState> =>
+        (looking ??= look().finally(() => {
+          looking = undefined;
+        }));
       // Of several processes the worst: each has connections of its own.
-      gauge("upstream_up", "Whether Glance answered the proxy at this scrape: 1 or 0", "min", async () =>
-        (await answers()) ? 1 : 0,
+      gauge(
+        "upstream_up",
+        "0 if connections to Glance fail or Glance has been silent for readiness.silence, else 1",
+        "min",
+        async () => (isDown(await lookOnce()) ? 0 : 1),
       );
+      new Gauge({
+        name: `${PREFIX}upstream_state`,
+        help: "1 for the state that Glance is in: answers, slow, busy, silent or unreachable; 0 for the others",
+        labelNames: ["state"],
+        aggregator: "max",
+        registers,
+        async collect() {
+          const current = await lookOnce();
+          for (const state of GLANCE_STATES) this.set({ state }, state === current ? 1 : 0);
+        },
+      });
     },
     relayChosen(relay) {
       relayInfo.reset();

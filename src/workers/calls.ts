@@ -19,6 +19,8 @@ export type NumberedUpload = readonly [number: number, view: UploadView];
 export interface WorkerReport {
   readonly metrics: MetricSamples[];
   readonly inFlight: readonly NumberedUpload[];
+  /** Milliseconds since Glance last did something for this worker; Infinity if never. Processes share no clock. */
+  readonly idleMs: number;
 }
 
 /** What a worker does for its primary. */

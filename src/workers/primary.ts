@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
 import { createAdminApp } from "../admin/app.js";
-import { createReadiness, glanceAnswers } from "../admin/readiness.js";
+import { createGlanceWatch } from "../admin/glance-watch.js";
+import { createReadiness } from "../admin/readiness.js";
 import { nameInstance } from "../app.js";
 import { configSchema, type Config } from "../config/schema.js";
 import { MAX_TIMER_MS } from "../config/values.js";
@@ -62,11 +63,17 @@ export function createCluster(
   const upstream = createUpstream(config.upstream);
   const quotas = createQuotas(config);
   const replays = createReplayMemory(config.replay.window);
-  metrics.watchUpstream(() => glanceAnswers(upstream));
   const ended = createUploadsRegistry();
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
   const workers = new Set<WorkerHandle>();
-  const readiness = createReadiness(upstream, () => [...workers].some((worker) => worker.isListening));
+  const glance = createGlanceWatch({
+    upstream,
+    silenceMs: config.readiness.silence,
+    lastActivity: () =>
+      Math.max(upstream.lastActivity(), ...[...workers].map((worker) => worker.lastActivity)),
+  });
+  metrics.watchUpstream(() => glance.look());
+  const readiness = createReadiness(glance, () => [...workers].some((worker) => worker.isListening));
   /** What workers that are gone have counted: counters never go back. */
   let counted: readonly MetricSamples[] = [];
   let ending = false;
@@ -173,6 +180,7 @@ export function createCluster(
     for (const worker of workers) worker.kill();
     admin.server.close();
     admin.server.closeAllConnections();
+    glance.close();
   };
 
   return {

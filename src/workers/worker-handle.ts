@@ -20,6 +20,8 @@ export interface WorkerHandle {
   readonly inFlight: ReadonlyMap<number, UploadView>;
   /** How long it has carried an upload that is in flight, seconds. */
   elapsedSeconds(upload: number): number;
+  /** When Glance last did something for this worker, at the earliest; on the clock of `performance.now()`. -Infinity if never. */
+  readonly lastActivity: number;
   /** As last reported. */
   readonly metrics: readonly MetricSamples[];
   /** Where it listens. Rejects where it cannot, or dies before it does. */
@@ -47,6 +49,7 @@ export function createWorkerHandle(
   const begun = new Map<number, number>();
   const reserved = { uploads: 0, spool: 0 };
   let metrics: readonly MetricSamples[] = [];
+  let lastActivity = -Infinity;
   /** What is sent before, nobody reads: Node gives it to `cluster` alone. */
   let hears = false;
   let isListening = false;
@@ -114,6 +117,9 @@ export function createWorkerHandle(
     startedAt: performance.now(),
     inFlight,
     elapsedSeconds: (upload) => (performance.now() - (begun.get(upload) ?? performance.now())) / 1000,
+    get lastActivity() {
+      return lastActivity;
+    },
     get metrics() {
       return metrics;
     },
@@ -124,8 +130,12 @@ export function createWorkerHandle(
     async refresh() {
       if (!hears) return;
       const late = delay(REPORT_TIMEOUT_MS, undefined, { ref: false });
+      const askedAt = performance.now();
       const report = await Promise.race([worker.report(), late]).catch(() => undefined);
-      if (report) take(report);
+      if (!report) return;
+      take(report);
+      // From when it was asked for: a report that is long on its way must not make old activity look new.
+      lastActivity = Math.max(lastActivity, askedAt - report.idleMs);
     },
     reload() {
       if (hears) void worker.reload();

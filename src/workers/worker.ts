@@ -10,7 +10,7 @@ import { createMetrics } from "../observe/metrics.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../quota.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
-import { createUpstream } from "../proxy/upstream.js";
+import { createUpstream, type Upstream } from "../proxy/upstream.js";
 import type {
   NumberedUpload,
   PrimaryCalls,
@@ -36,6 +36,7 @@ const output = createLogOutput();
 metrics.watchLog(output);
 const inFlight = new Map<Viewed, number>();
 let clients: ClientSide | undefined;
+let upstream: Upstream | undefined;
 
 const calls: WorkerCalls = {
   report,
@@ -64,7 +65,7 @@ const uploads = reportUploads(createUploadsRegistry(0));
 async function start({ config: input, instance }: WorkerOptions): Promise<WorkerStart> {
   try {
     const config = parseConfig(input);
-    const upstream = createUpstream(config.upstream);
+    upstream = createUpstream(config.upstream);
     const observers = { metrics, log: createLog(config.log.level, output), uploads };
     const quotas = leaseQuotas(config);
     clients = createClientSide({ config, upstream, observers, quotas, replays, instance });
@@ -78,6 +79,7 @@ async function report(): Promise<WorkerReport> {
   return {
     metrics: await metrics.registry.getMetricsAsJSON(),
     inFlight: [...inFlight].map(([upload, number]) => [number, upload.view()]),
+    idleMs: performance.now() - (upstream?.lastActivity() ?? -Infinity),
   };
 }
 

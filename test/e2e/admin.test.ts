@@ -64,7 +64,7 @@ describe("/livez and /readyz", () => {
   test("say that all is well", async () => {
     expect((await admin("/livez")).status).toBe(200);
     expect(await admin("/readyz")).toMatchObject({ status: 200 });
-    expect((await admin("/readyz")).json()).toEqual({ status: "ready" });
+    expect((await admin("/readyz")).json()).toEqual({ status: "ready", glance: "answers" });
   });
 
   test("any answer of Glance will do", async () => {

@@ -28,7 +28,23 @@ describeWith(["chromium"], "the live page", () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance unreachable");
-    await notice(page).toEqual([expect.stringContaining("Glance does not answer")]);
+    await notice(page).toEqual([expect.stringContaining("everything else fail")]);
+    scene.upstream.onOther = (_incoming, response) => void response.end();
+    await state(page).toBe("Glance ready");
+    await notice(page).toEqual([]);
+  });
+
+  test("tells a Glance that is slow, busy or silent from one that is down", async () => {
+    const proxy = await scene.startAnother({ readiness: { silence: "6s" } });
+    scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end(), 1_200);
+    const { page } = await browser.open(proxy.adminPort);
+    await state(page).toBe("Glance slow");
+    await notice(page).toEqual([expect.stringContaining("more than a second")]);
+    scene.upstream.onOther = () => undefined;
+    await state(page).toBe("Glance busy");
+    await notice(page).toEqual([expect.not.stringContaining("everything else")]);
+    await state(page).toBe("Glance silent");
+    await notice(page).toEqual([expect.stringContaining("everything else wait")]);
     scene.upstream.onOther = (_incoming, response) => void response.end();
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);

@@ -18,13 +18,21 @@ export function stateOf(connection: Connection, overview: Overview | undefined):
     case undefined:
       return { tone: "quiet", name: "Connecting" };
     case "ready":
-      return { tone: "good", name: "Glance ready" };
+      return ready(overview?.glance);
     case "glance_unreachable":
       return {
         tone: "bad",
         name: "Glance unreachable",
         explanation:
-          "Glance does not answer the proxy. Until it does, uploads and everything else fail with 502 or 504.",
+          "Connections to Glance fail. Until they open, uploads and everything else fail with 502 or 504.",
+      };
+    case "glance_silent":
+      return {
+        tone: "bad",
+        name: "Glance silent",
+        explanation:
+          "Glance accepts connections, but neither reads nor answers. Until it does, uploads and everything else wait, " +
+          "and then fail with 504.",
       };
     case "not_listening":
       return {
@@ -38,6 +46,28 @@ export function stateOf(connection: Connection, overview: Overview | undefined):
         name: "Draining",
         explanation:
           "The proxy is shutting down: it takes no new connections, and ends when the uploads in flight have.",
+      };
+  }
+}
+
+function ready(glance: Overview["glance"]): State {
+  switch (glance) {
+    case undefined:
+    case "answers":
+      return { tone: "good", name: "Glance ready" };
+    case "slow":
+      return {
+        tone: "warning",
+        name: "Glance slow",
+        explanation: "Glance took more than a second to answer a request that asks for little.",
+      };
+    case "busy":
+      return {
+        tone: "warning",
+        name: "Glance busy",
+        explanation:
+          "Glance has not answered within two seconds: all its workers may be taken. What is in flight goes on; new " +
+          "requests wait for a free worker.",
       };
   }
 }

@@ -1,6 +1,6 @@
 import { AggregatorRegistry, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
-import { createMetrics, OUTCOMES, type Metrics } from "../../../src/observe/metrics.js";
+import { createMetrics, GLANCE_STATES, OUTCOMES, type Metrics } from "../../../src/observe/metrics.js";
 
 const PREFIX = "glance_size_proxy_";
 
@@ -27,6 +27,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   request_duration_seconds: ["method"],
   upstream_errors_total: ["kind"],
   upstream_up: [],
+  upstream_state: ["state"],
   tls_certificate_expiry_timestamp_seconds: ["side"],
   build_info: ["version"],
   relay_info: ["relay"],
@@ -64,7 +65,7 @@ function exercise(metrics: Metrics): void {
   metrics.upstreamError("reset");
   metrics.relayChosen("raw");
   metrics.watchSpool(SPOOL);
-  metrics.watchUpstream(() => Promise.resolve(true));
+  metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => 1000, upstream: () => undefined });
 }
 
@@ -180,13 +181,28 @@ describe("the metrics", () => {
     expect(await sample(unlimited, "spool_limit_bytes")).toBeUndefined();
   });
 
-  it("ask for Glance at each scrape", async () => {
+  it.each([
+    ["answers", 1],
+    ["slow", 1],
+    ["busy", 1],
+    ["silent", 0],
+    ["unreachable", 0],
+  ] as const)("ask for Glance once a scrape; if it is %s, upstream_up is %i", async (state, up) => {
     const metrics = createMetrics();
-    let up = true;
-    metrics.watchUpstream(() => Promise.resolve(up));
-    expect(await sample(metrics, "upstream_up")).toBe(1);
-    up = false;
-    expect(await sample(metrics, "upstream_up")).toBe(0);
+    let looks = 0;
+    metrics.watchUpstream(() => {
+      looks += 1;
+      return Promise.resolve(state);
+    });
+    const text = await metrics.registry.metrics();
+    expect(looks).toBe(1);
+    expect(text).toContain(`\n${PREFIX}upstream_up ${up}\n`);
+    const states = [...text.matchAll(/^glance_size_proxy_upstream_state\{state="(\w+)"\} (\d)$/gm)];
+    expect(states.map(([, name, value]) => [name, value])).toEqual(
+      GLANCE_STATES.map((name) => [name, name === state ? "1" : "0"]),
+    );
+    await metrics.registry.metrics();
+    expect(looks).toBe(2);
   });
 
   it("know these outcomes and no others", () => {
@@ -249,7 +265,7 @@ describe("two proxies in one process", () => {
     for (const [index, metrics] of parts.entries()) {
       metrics.uploadStarted("file");
       metrics.watchSpool(SPOOL);
-      metrics.watchUpstream(() => Promise.resolve(index === 0));
+      metrics.watchUpstream(() => Promise.resolve(index === 0 ? "answers" : "silent"));
       metrics.watchCertificates({ listen: () => 1000 + index, upstream: () => undefined });
     }
     const together = AggregatorRegistry.aggregate(
@@ -268,6 +284,7 @@ describe("two proxies in one process", () => {
       spool_uploads: 2,
       spool_limit_bytes: 10,
       upstream_up: 0,
+      upstream_state: 1, // of `answers`, which comes first; `silent` is 1, too
       tls_certificate_expiry_timestamp_seconds: 1000,
       build_info: 1,
     });

@@ -6,6 +6,7 @@ it.each([
   ["connecting", undefined, "quiet", "Connecting"],
   ["live", "ready", "good", "Glance ready"],
   ["live", "glance_unreachable", "bad", "Glance unreachable"],
+  ["live", "glance_silent", "bad", "Glance silent"],
   ["live", "not_listening", "bad", "Not listening"],
   ["live", "draining", "warning", "Draining"],
   ["lost", undefined, "bad", "Stream lost, reconnecting"],
@@ -13,6 +14,28 @@ it.each([
 ] as const)("%s and %s is %s: %s", (connection, state, tone, name) => {
   const overview = state && overviewAt(0, { state });
   expect(stateOf(connection, overview)).toMatchObject({ tone, name });
+});
+
+it.each([
+  ["answers", "good", "Glance ready"],
+  ["slow", "warning", "Glance slow"],
+  ["busy", "warning", "Glance busy"],
+] as const)("a Glance that is %s is %s: %s", (glance, tone, name) => {
+  expect(stateOf("live", overviewAt(0, { state: "ready", glance }))).toMatchObject({ tone, name });
+});
+
+it("says that everything fails only if Glance is unreachable or silent", () => {
+  const states = [
+    { state: "glance_unreachable" },
+    { state: "glance_silent" },
+    { state: "ready", glance: "busy" },
+    { state: "ready", glance: "slow" },
+    { state: "ready", glance: "answers" },
+  ] as const;
+  const failing = states.filter((state) =>
+    stateOf("live", overviewAt(0, state)).explanation?.includes("everything else"),
+  );
+  expect(failing).toEqual(states.slice(0, 2));
 });
 
 it("a lost stream says from when the figures are, and that the proxy may have ended as asked", () => {
