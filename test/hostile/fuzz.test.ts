@@ -16,7 +16,7 @@ import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 
 const COUNT = Number(process.env["FUZZ_COUNT"] ?? 600);
-const TOGETHER = 16;
+const TOGETHER = 64;
 const DEADLINE_MS = 15_000;
 
 interface Seen {
