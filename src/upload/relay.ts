@@ -100,6 +100,8 @@ class Relay {
   /** Glance has said `100`: it has marked the image, and reads. */
   #begun = false;
   #reading = false;
+  /** The whole body lies in memory, and goes in one write: nobody has to wait. */
+  #isHere = false;
   /** The client, or what is kept, waits until Glance has read. */
   #waiting = false;
   #bodyEnded = false;
@@ -135,14 +137,14 @@ class Relay {
     if (this.#done) return;
     const { source, plan, kept } = this.#options;
     // A body that came whole with its head goes with the head: there is nothing to be told to send.
-    const isHere = source.complete && !kept && !plan.clientWaits;
-    const upstream = this.#openUpstream(!isHere);
+    this.#isHere = source.complete && !kept && !plan.clientWaits;
+    const upstream = this.#openUpstream(!this.#isHere);
     upstream.once("continue", () => {
       this.#begun = true;
       this.#readBody();
     });
-    if (isHere)
-      upstream.cork(); // until it ends: head, body and the byte that is held back in one write
+    // Until it ends: head, body and the byte that is held back go in one write.
+    if (this.#isHere) upstream.cork();
     else upstream.flushHeaders();
     if (!plan.clientWaits) return this.#readBody();
     upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
@@ -227,7 +229,7 @@ class Relay {
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#idle.start();
-    if (this.#write(piece, source.renew !== undefined)) return;
+    if (this.#write(piece, source.renew !== undefined) || this.#isHere) return;
     this.#waiting = true;
     this.#idle.stop();
     this.#silence.start();
