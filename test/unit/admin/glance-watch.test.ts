@@ -96,6 +96,16 @@ it("a late answer is heard, and makes Glance slow", async () => {
   expect(requests.slice(1).every((request) => request.destroyed)).toBe(true);
 });
 
+it("a question that a router in front of Glance ends late does not make Glance unreachable", async () => {
+  expect(await look()).toBe("busy");
+  await vi.advanceTimersByTimeAsync(10_000);
+  const state = glance.look(); // asks again
+  requests[0]?.emit("error", Object.assign(new Error("socket hang up"), { code: "ECONNRESET" }));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await state).toBe("busy");
+  expect(open()).toEqual([requests[1]]);
+});
+
 it("an answer at the first look after silence is enough", async () => {
   await probe(70);
   const state = glance.look();
