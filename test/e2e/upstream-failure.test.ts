@@ -52,9 +52,9 @@ describe.each(requests)("%s %s", (method, target) => {
       { address: "::1", family: 6 },
     ];
     // Node tries both, and tells one error that names no system call.
-    const lookup = vi.spyOn(dns, "lookup").mockImplementation(((...args: unknown[]) => {
+    const lookup = vi.spyOn(dns, "lookup").mockImplementation((...args: unknown[]) => {
       (args.at(-1) as (error: null, found: unknown) => void)(null, addresses);
-    }));
+    });
     clean.push(() => lookup.mockRestore());
     const answer = await request(alone.port, method, target, options);
     expect(answer.text).toBe("502 Bad Gateway\n\nGlance cannot be reached.\n\n   ");
