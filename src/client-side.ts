@@ -17,6 +17,8 @@ const HEADERS_TIMEOUT_MS = 60_000;
 const SWEEP_INTERVAL_MS = 1_000;
 /** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** By itself Node's HTTPS server closes its side when the client does. Of `net`, and so not among the types of `http`. */
+const HALF_OPEN: object = { allowHalfOpen: true };
 /** A connection on which nothing has come for that long is asked by the system whether the client is there. */
 const TCP_KEEP_ALIVE_MS = 60_000;
 /** Bytes read ahead of each connection. */
@@ -55,6 +57,7 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
     config.listen.address,
     {
       ...app.messages,
+      ...HALF_OPEN,
       maxHeaderSize: config.limits.maxHeaderSize,
       // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
       requestTimeout: 0,

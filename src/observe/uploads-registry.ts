@@ -38,6 +38,27 @@ export interface UploadsRegistry {
   /** Resolves when none is in flight. */
   whenEmpty(): Promise<void>;
   snapshot(): UploadsSnapshot;
+  /** Whether another upload of the image goes on, or has completed since an upload of that age began. */
+  hasRival(imageId: string, ageSeconds: number): boolean | Promise<boolean>;
+}
+
+/** What two clocks that count seconds may be wrong by. */
+const RIVAL_SLACK_MS = 2_000;
+
+/** @param uploads all that are known, the one that asks among those in flight. */
+export function findRival(
+  { inFlight, finished }: UploadsSnapshot,
+  imageId: string,
+  ageSeconds: number,
+): boolean {
+  if (inFlight.filter((upload) => upload.imageId === imageId).length > 1) return true;
+  const since = Date.now() - ageSeconds * 1_000 - RIVAL_SLACK_MS;
+  return finished.some(
+    (upload) =>
+      upload.imageId === imageId &&
+      upload.outcome === "completed" &&
+      Date.parse(upload.startedAt) + upload.durationSeconds * 1_000 >= since,
+  );
 }
 
 /** @param keep how many finished uploads are remembered, newest first. */
@@ -63,8 +84,13 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
         if (inFlight.size === 0) resolve();
         else waiting.push(resolve);
       }),
-    snapshot: () => ({ inFlight: [...inFlight].map(viewOf), finished: finished.map(viewOf) }),
+    snapshot,
+    hasRival: (imageId, ageSeconds) => findRival(snapshot(), imageId, ageSeconds),
   };
+
+  function snapshot(): UploadsSnapshot {
+    return { inFlight: [...inFlight].map(viewOf), finished: finished.map(viewOf) };
+  }
 }
 
 function viewOf(upload: Viewed): UploadView {

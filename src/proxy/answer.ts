@@ -12,17 +12,13 @@ import { createRequestHead, linesByName, type RequestHead } from "./request-head
 
 export interface Answerer {
   /** Answers with an error in Glance's own shape. The client may still be sending. */
-  refuse(exchange: Exchange, refusal: Refusal, onDiscarded?: (bytes: number) => void): void;
+  refuse(exchange: Exchange, refusal: Refusal): void;
   /** Answers an upload as Glance does that has made the image. */
   succeed(exchange: Exchange): void;
   /** Passes Glance's answer on as it comes. */
   relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
   /** Passes a short answer on that came while the client is still sending: at once, and with its length. */
-  relayEarly(
-    exchange: Exchange,
-    answer: IncomingMessage,
-    onDiscarded: (bytes: number) => void,
-  ): Promise<RelayedAnswer>;
+  relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
 }
 
 export interface Refusal {
@@ -83,11 +79,11 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   }
 
   /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
-  function finish(exchange: Exchange, onDiscarded?: (bytes: number) => void): void {
+  function finish(exchange: Exchange): void {
     const { body, response } = exchange;
     if (isSending(exchange)) {
       response.flushHeaders(); // a head without a body would wait for its end
-      linger(body, response, onDiscarded);
+      linger(body, response);
     } else {
       response.end();
       body.resume();
@@ -95,7 +91,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   }
 
   return {
-    refuse(exchange, { error, remark = "" }, onDiscarded) {
+    refuse(exchange, { error, remark = "" }) {
       const { request, response, requestId, head } = exchange;
       const accept = head.values("accept").join(", ");
       const { contentType, body } = glanceError(error.status, error.message + remark, accept);
@@ -108,7 +104,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
         "x-openstack-request-id": requestId,
       });
       if (request.method !== "HEAD") response.write(body);
-      finish(exchange, onDiscarded);
+      finish(exchange);
     },
 
     succeed(exchange) {
@@ -124,7 +120,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
       return relayed;
     },
 
-    async relayEarly(exchange, answer, onDiscarded) {
+    async relayEarly(exchange, answer) {
       const { response } = exchange;
       const body = await collect(answer, patience.silenceMs);
       if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
@@ -135,7 +131,7 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
         ...["connection", "close"],
       ]);
       response.write(body);
-      finish(exchange, onDiscarded);
+      finish(exchange);
       return "whole";
     },
   };

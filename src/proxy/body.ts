@@ -1,3 +1,6 @@
+/** `halfClosed`: the client has closed its side before the end. Whoever listens answers; if nobody does, the connection is closed. */
+type BodyEvent = "end" | "close" | "malformed" | "halfClosed";
+
 /** A client's body, as it is read. Node's own `IncomingMessage` is one; `RawBody` is the other. */
 export interface Body {
   /** The client has sent all of it. */
@@ -16,10 +19,10 @@ export interface Body {
   readonly release?: (() => void) | undefined;
   on(event: "data", listener: (piece: Buffer) => void): this;
   /** `malformed` is emitted when {@link malformed} becomes true, and again for whatever the client then sends. */
-  on(event: "end" | "close" | "malformed", listener: () => void): this;
-  once(event: "end" | "close" | "malformed", listener: () => void): this;
+  on(event: BodyEvent, listener: () => void): this;
+  once(event: BodyEvent, listener: () => void): this;
   off(event: "data", listener: (piece: Buffer) => void): this;
-  off(event: "end" | "close" | "malformed", listener: () => void): this;
+  off(event: BodyEvent, listener: () => void): this;
   pause(): unknown;
   resume(): unknown;
 }

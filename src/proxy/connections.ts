@@ -9,8 +9,10 @@ interface Served {
 }
 
 export interface Connections {
-  /** What is being served on a connection now. */
+  /** What has come last on a connection, and is not answered yet. */
   served(socket: Socket): Served | undefined;
+  /** What came first: with pipelining it is answered before. */
+  first(socket: Socket): Served | undefined;
   /** Whether a connection is open for requests: under TLS, its handshake done. */
   isOpen(socket: Socket): boolean;
   /** Closes those on which nothing is being served: idle ones, and such as have not sent a whole head. */
@@ -19,7 +21,7 @@ export interface Connections {
 
 export function trackConnections(server: Server): Connections {
   const sockets = new Set<Socket>();
-  const serving = new WeakMap<Socket, Served>();
+  const serving = new WeakMap<Socket, Served[]>();
   // Under TLS requests come on another object than the connection; one that is still shaking hands has a timeout of its own.
   server.on(server instanceof HttpsServer ? "secureConnection" : "connection", (socket: Socket) => {
     sockets.add(socket);
@@ -28,15 +30,19 @@ export function trackConnections(server: Server): Connections {
   for (const event of ["request", "checkContinue", "checkExpectation"] as const) {
     server.prependListener(event, (request: IncomingMessage, response: ServerResponse) => {
       const { socket } = request;
-      serving.set(socket, { request, response });
+      const all = serving.get(socket) ?? [];
+      const served = { request, response };
+      all.push(served);
+      serving.set(socket, all);
       response.once("close", () => {
-        // With pipelining, the next request may have come before this answer was out.
-        if (serving.get(socket)?.response === response) serving.delete(socket);
+        all.splice(all.indexOf(served), 1);
+        if (all.length === 0) serving.delete(socket);
       });
     });
   }
   return {
-    served: (socket) => serving.get(socket),
+    served: (socket) => serving.get(socket)?.at(-1),
+    first: (socket) => serving.get(socket)?.[0],
     isOpen: (socket) => sockets.has(socket),
     closeUnserved() {
       for (const socket of sockets) if (!serving.has(socket)) socket.destroySoon();

@@ -26,11 +26,11 @@ export const LINGER: LingerBounds = Object.freeze({
 });
 
 /** Ends an answer that is already written, but not ended, once the client has ended its request. */
-export type Linger = (body: Body, response: ServerResponse, onDiscarded?: (bytes: number) => void) => void;
+export type Linger = (body: Body, response: ServerResponse) => void;
 
 export function createLinger(bounds: LingerBounds = LINGER): Linger {
   let lingering = 0;
-  return (body, response, onDiscarded) => {
+  return (body, response) => {
     lingering += 1;
     const total = createTimer(lingering > bounds.capacity ? bounds.crowdedMs : bounds.totalMs, stop);
     const idle = createTimer(bounds.idleMs, stop);
@@ -42,15 +42,14 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     response.once("close", stop);
     body.renew?.();
     body.resume();
-    // Ended, or gone: neither event will come again.
-    if (body.destroyed || (body.complete && body.readableEnded)) stop();
+    // Ended, closed by the client, or gone: none of these events will come again.
+    if (body.destroyed || socket?.readableEnded || (body.complete && body.readableEnded)) stop();
 
     function onMalformed(): void {
       idle.start();
     }
-    function onData(piece: Buffer): void {
+    function onData(): void {
       idle.start();
-      onDiscarded?.(piece.length);
     }
     function stop(): void {
       // FIN first, in every case: what the client still sends after the bounds may be lost, the answer not.

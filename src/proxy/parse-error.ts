@@ -23,6 +23,9 @@ export function answerParseErrors(server: Server, connections: Connections): voi
       if (closing.has(socket)) return;
       closing.add(socket);
       served.response.once("close", () => socket.destroySoon());
+    } else if (socket.readableEnded && connections.first(socket) !== served) {
+      // The client has closed its side in the middle of a later request: the earlier ones still get their answers.
+      connections.first(socket)?.response.once("close", () => socket.destroySoon());
     } else if (socket.readableEnded) {
       // The client has closed its side. What of a body was taken over from the parser may still be whole; if not, nothing becomes of
       // the request, but an answer that is already written still goes out.

@@ -293,7 +293,7 @@ class RawBody extends EventEmitter implements Body {
 
   /** The client has closed its side before the end of its body. An answer that is already written still goes out. */
   #endShort(): void {
-    if (!this.complete) this.#socket.destroySoon();
+    if (!this.complete && !this.emit("halfClosed")) this.#socket.destroySoon();
   }
 
   /** @returns whether to read on. */

@@ -41,6 +41,7 @@ export function keepBody({ source, spool, counter, maxBytes, idleMs }: KeepOptio
     };
     const fail = (error: ProxyError): void => {
       settle({ kind: "failed", error });
+      counter.discardFrom(source);
       source.resume();
     };
     const wait = (): void => {
@@ -95,6 +96,10 @@ export function keepBody({ source, spool, counter, maxBytes, idleMs }: KeepOptio
     };
     const onClose = (): void => fail(clientAborted());
     const onMalformed = (): void => fail(malformedBody());
+    // Listens on when all is decided: a client that has closed its side can still read the answer.
+    source.once("halfClosed", () => {
+      if (!isSettled) fail(clientAborted());
+    });
     if (source.destroyed) return fail(clientAborted());
     if (source.malformed) return fail(malformedBody());
     source.on("data", onPiece).once("end", onEnd).once("close", onClose).once("malformed", onMalformed);

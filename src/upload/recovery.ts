@@ -29,7 +29,7 @@ export interface SentUpload {
   /** How long ago the upload began, in milliseconds. */
   readonly begunMsAgo: () => number;
   /** Whether any other upload to the same image is known that may have made it what it is. */
-  readonly hasRival: () => boolean;
+  readonly hasRival: () => boolean | Promise<boolean>;
 }
 
 /** What Glance's clock, which counts seconds, may be wrong by when two of its times are compared. */
@@ -42,6 +42,7 @@ export async function recoverAnswer(
   { timeout, interval }: RollbackOptions,
 ): Promise<Recovery> {
   const left = countDown(timeout);
+  const hadRival = await upload.hasRival();
   let inProgress = false;
   let seen = "";
   while (left() > 0) {
@@ -50,9 +51,10 @@ export async function recoverAnswer(
     if (look.kind === "found") {
       seen = `image ${upload.imageId} is ${look.status}${look.size === null ? "" : ` with ${look.size} bytes`}`;
       if (look.status === "queued") return { result: "queued", seen };
-      // Seen to become what it is after all of the body was sent: it is this upload's doing.
       if (isDone(look, upload)) {
-        const isCertain = inProgress || (isOwnDoing(look, upload) && !upload.hasRival());
+        // It was seen to become so after all of the body was sent, or it has changed since the upload began.
+        const isOwn = inProgress || isOwnDoing(look, upload);
+        const isCertain = isOwn && !hadRival && !(await upload.hasRival());
         return { result: isCertain ? "success" : "unknown", seen };
       }
       if (!isInProgress(look)) return { result: "unknown", seen };

@@ -45,6 +45,8 @@ export interface ByteCounter {
   readonly receivedBytes: number;
   received(bytes: number): void;
   forwarded(bytes: number): void;
+  /** Counts what comes from now on as read, though for nothing; whoever answers relies on the count. */
+  discardFrom(source: Body): void;
 }
 
 export interface RelayOptions {
@@ -122,6 +124,7 @@ class Relay {
   start(): void {
     const { source, plan, kept } = this.#options;
     source.on("close", this.#onSourceClose).once("malformed", this.#onMalformed);
+    source.on("halfClosed", this.#onHalfClosed);
     if (source.malformed) return this.#onMalformed();
     if (source.destroyed && !source.readableEnded) return this.#onSourceClose();
     // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
@@ -265,6 +268,9 @@ class Relay {
 
   readonly #onMalformed = (): void => this.#fail(malformedBody());
 
+  /** Listens on when all is decided: a client that has closed its side can still read the answer. */
+  readonly #onHalfClosed = (): void => this.#fail(clientAborted());
+
   #onAnswer(answer: IncomingMessage): void {
     if (this.#done) return;
     const invalid = invalidStatusLine(answer);
@@ -337,6 +343,7 @@ class Relay {
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onSourceClose).off("malformed", this.#onMalformed);
     source.renew?.(); // what was written last may still be on its way
+    if (!this.#bodyEnded) this.#options.counter.discardFrom(source);
     source.resume();
   }
 }

@@ -54,11 +54,9 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
       answer.destroy();
       return succeed(exchange, upload);
     }
-    const isToBeRemembered = REPLAYED_STATUSES.has(status);
-    if (isToBeRemembered) await remember(upload);
-    const discarded = isToBeRemembered ? discardAndRemember(exchange, upload) : onDiscarded(upload);
+    if (REPLAYED_STATUSES.has(status)) await remember(exchange, upload);
     const relayed = early
-      ? await answerer.relayEarly(exchange, answer, discarded)
+      ? await answerer.relayEarly(exchange, answer)
       : await answerer.relay(exchange, answer);
     if (relayed === "truncated") {
       metrics.upstreamError("truncated");
@@ -116,7 +114,7 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
         operation,
         bytes: upload.receivedBytes,
         begunMsAgo: () => upload.elapsedSeconds * 1_000,
-        hasRival: () => hasRival(upload),
+        hasRival: () => observers.uploads.hasRival(upload.view().imageId, upload.elapsedSeconds),
       },
       lookUp,
       config.rollback,
@@ -124,21 +122,6 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
     metrics.answerRecovered(result);
     onSeen?.(seen);
     return result;
-  }
-
-  /** Another upload of the same image that this process knows of, and that may have made it what it is. */
-  function hasRival(upload: Upload): boolean {
-    const { imageId } = upload.view();
-    const { inFlight, finished } = observers.uploads.snapshot();
-    const ofSameImage = inFlight.filter((other) => other.imageId === imageId);
-    if (ofSameImage.length > 1) return true; // one of them is this one
-    const since = Date.now() - upload.elapsedSeconds * 1_000 - 2_000;
-    return finished.some(
-      (other) =>
-        other.imageId === imageId &&
-        other.outcome === "completed" &&
-        Date.parse(other.startedAt) + other.durationSeconds * 1_000 >= since,
-    );
   }
 
   async function succeed(exchange: Exchange, upload: Upload): Promise<void> {
@@ -163,42 +146,32 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
 
   async function refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark = ""): Promise<void> {
     if (error.isReplay) metrics.replayRefused();
-    const isToBeRemembered = error.status === 502 || error.code === "client_aborted";
-    if (isToBeRemembered) await remember(upload);
-    if (canAnswer(exchange.response)) {
-      const discarded = isToBeRemembered ? discardAndRemember(exchange, upload) : onDiscarded(upload);
-      answerer.refuse(exchange, { error, remark }, discarded);
-    } else {
-      exchange.response.destroy();
-    }
+    upload.discardFrom(exchange.body);
+    if (error.status === 502 || error.code === "client_aborted") await remember(exchange, upload);
+    if (canAnswer(exchange.response)) answerer.refuse(exchange, { error, remark });
+    else exchange.response.destroy();
     upload.settle(outcomeOf(error.code), error);
   }
 
-  async function remember(upload: Upload, discardedBytes = 0): Promise<void> {
-    const { declaredBytes, receivedBytes } = upload;
-    const bytes = declaredBytes ?? receivedBytes + discardedBytes;
-    if (bytes > 0)
-      await replays?.remember(upload.replayKey, { bytes, isDeclared: declaredBytes !== undefined });
-  }
-
-  /** The client goes on reading its file while it is refused: what it sends then is exhausted as well. */
-  function discardAndRemember(exchange: Exchange, upload: Upload): (bytes: number) => void {
-    let discardedBytes = 0;
-    if (upload.declaredBytes === undefined) {
-      exchange.response.once("close", () => {
-        if (discardedBytes > 0) void remember(upload, discardedBytes);
-      });
-    }
-    return (bytes) => {
-      upload.discarded(bytes);
-      if (discardedBytes === 0 && upload.declaredBytes === undefined) void remember(upload, bytes);
-      discardedBytes += bytes;
+  /** Nothing is exhausted of which nothing was read. But a client goes on reading its file while it is refused. */
+  async function remember(exchange: Exchange, upload: Upload): Promise<void> {
+    if (replays === undefined) return;
+    const note = (): void | Promise<void> => {
+      const { declaredBytes, readBytes } = upload;
+      if (readBytes === 0) return;
+      const isDeclared = declaredBytes !== undefined;
+      return replays.remember(upload.replayKey, { bytes: declaredBytes ?? readBytes, isDeclared });
     };
-  }
-}
+    await note();
+    upload.onFirstDiscarded = () => void note();
+    if (upload.declaredBytes !== undefined) return;
+    exchange.response.once("close", () => void update());
 
-function onDiscarded(upload: Upload): (bytes: number) => void {
-  return (bytes) => upload.discarded(bytes);
+    /** Unless an upload has succeeded meanwhile. */
+    async function update(): Promise<void> {
+      if ((await replays?.recall(upload.replayKey)) !== undefined) await note();
+    }
+  }
 }
 
 function canAnswer(response: ServerResponse): boolean {

@@ -4,6 +4,7 @@ import { clientKind, type ClientKind } from "../observe/client-kind.js";
 import type { Log } from "../observe/log.js";
 import type { Metrics, Outcome } from "../observe/metrics.js";
 import type { UploadsRegistry, UploadView } from "../observe/uploads-registry.js";
+import type { Body } from "../proxy/body.js";
 import { ProxyError, type ProxyErrorCode } from "../proxy-error.js";
 import type { DeclaredSize, SizeSource } from "./declared-size.js";
 import type { Framing } from "./relay.js";
@@ -43,6 +44,8 @@ export class Upload {
   /** Absent until a request went out to Glance. */
   framingOut: Framing | undefined;
   rollback: RollbackResult | undefined;
+  /** Called when the first byte at all is read, and that for nothing. */
+  onFirstDiscarded: (() => void) | undefined;
 
   readonly #client: ClientKind;
   readonly #startedAt = new Date();
@@ -50,6 +53,8 @@ export class Upload {
   readonly #begun = performance.now();
   #durationSeconds: number | undefined;
   #replayKey: string | undefined;
+  #discards = false;
+  #discardedBytes = 0;
   #outcome: Outcome | undefined;
 
   constructor(
@@ -84,12 +89,24 @@ export class Upload {
 
   received(bytes: number): void {
     this.receivedBytes += bytes;
-    this.discarded(bytes);
+    this.observers.metrics.bytes.received[this.origin.operation] += bytes;
   }
 
-  /** Read from the client only so that it can read the refusal: received, but no part of the upload. */
-  discarded(bytes: number): void {
-    this.observers.metrics.bytes.received[this.origin.operation] += bytes;
+  /** Reads on only so that the client can read the answer: received, but no part of the upload. */
+  discardFrom(body: Body): void {
+    if (this.#discards) return;
+    this.#discards = true;
+    body.on("data", (piece) => {
+      const isFirst = this.readBytes === 0;
+      this.#discardedBytes += piece.length;
+      this.observers.metrics.bytes.received[this.origin.operation] += piece.length;
+      if (isFirst) this.onFirstDiscarded?.();
+    });
+  }
+
+  /** All that was read of the body, for the upload or for nothing. */
+  get readBytes(): number {
+    return this.receivedBytes + this.#discardedBytes;
   }
 
   forwarded(bytes: number): void {

@@ -42,6 +42,7 @@ export interface PrimaryCalls {
   /** @returns how much of that is now the worker's. */
   reserve(what: keyof Quotas, amount: number): number;
   release(what: keyof Quotas, amount: number): void;
+  hasRival(imageId: string, ageSeconds: number): boolean;
   rememberReplay(key: string, body: ExhaustedBody): void | Promise<void>;
   recallReplay(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
   forgetReplay(key: string): void | Promise<void>;

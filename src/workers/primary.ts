@@ -20,7 +20,7 @@ import type { LogOutput } from "../observe/log-output.js";
 import type { Metrics, MetricSamples } from "../observe/metrics.js";
 import { readLines } from "../observe/read-lines.js";
 import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
-import { createUploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
+import { createUploadsRegistry, findRival, type UploadView } from "../observe/uploads-registry.js";
 import { createUpstream } from "../proxy/upstream.js";
 import { createQuotas } from "../quota.js";
 import { createReplayMemory } from "../upload/replay-memory.js";
@@ -105,7 +105,7 @@ export function createCluster(
 
   /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
   async function startWorker(): Promise<Listening> {
-    const worker = createWorkerHandle(fork(), options, quotas, replays, remember);
+    const worker = createWorkerHandle(fork(), options, quotas, replays, hasRival, remember);
     workers.add(worker);
     void worker.gone.then((how) => bury(worker, how));
     try {
@@ -138,6 +138,11 @@ export function createCluster(
         log.error({ reason: (error as Error).message }, "a worker cannot start, and is tried again");
       });
     }, delayMs);
+  }
+
+  function hasRival(imageId: string, ageSeconds: number): boolean {
+    const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
+    return findRival({ inFlight, finished: ended.snapshot().finished }, imageId, ageSeconds);
   }
 
   async function bury(worker: WorkerHandle, how: string): Promise<void> {

@@ -42,6 +42,7 @@ export function createWorkerHandle(
   options: WorkerOptions,
   quotas: Record<keyof Quotas, LocalQuota>,
   replays: ReplayMemory,
+  hasRival: PrimaryCalls["hasRival"],
   onFinished: (upload: UploadView) => void,
 ): WorkerHandle {
   const inFlight = new Map<number, UploadView>();
@@ -77,6 +78,7 @@ export function createWorkerHandle(
       reserved[what] -= amount;
       quotas[what].release(amount);
     },
+    hasRival,
     rememberReplay: (key, body) => replays.remember(key, body),
     recallReplay: (key) => replays.recall(key),
     forgetReplay: (key) => replays.forget(key),

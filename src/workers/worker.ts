@@ -89,6 +89,7 @@ function reportUploads(registry: UploadsRegistry): UploadsRegistry {
   const numbered = (upload: Viewed): NumberedUpload => [inFlight.get(upload) ?? 0, upload.view()];
   return {
     ...registry,
+    hasRival: (imageId, ageSeconds) => primary.hasRival(imageId, ageSeconds),
     add(upload) {
       registry.add(upload);
       inFlight.set(upload, (last += 1));

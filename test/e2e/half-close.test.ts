@@ -1,5 +1,10 @@
 /** A client that closes its sending side (FIN) behind a whole request still gets its answer. */
+import { once } from "node:events";
+import tls from "node:tls";
 import { expect, test } from "vitest";
+import { createAuthority } from "../support/certificates.js";
+import { Peer } from "../support/raw-http.js";
+import { describeWith } from "../support/requirements.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
 const scene = useScene();
@@ -58,4 +63,48 @@ test("an idle connection is closed at once", async () => {
   await peer.response();
   peer.end();
   expect(await peer.closed()).toBe("fin");
+});
+
+test("a refusal that is decided reaches a client that has closed its side, however the body was wrong", async () => {
+  for (const wrong of ["5\r\nhello\r\nzz\r\n", "6\r\nhello!\r\n"]) {
+    const peer = await scene.startUpload({ [SIZE]: 5 });
+    peer.send(wrong).end();
+    expect((await peer.response()).status).toBe(400);
+    expect(await peer.closed(4_000)).toBe("fin");
+  }
+});
+
+test.each(["PUT /v2/images/one/file", "POST /v2/images"])(
+  "an earlier request is answered though %s behind it is cut",
+  async (later) => {
+    scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end("slow"), 200);
+    const peer = await scene.connect();
+    peer
+      .sendHead("GET", "/slow")
+      .send(`${later} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345`)
+      .end();
+    expect((await peer.response()).text).toBe("slow");
+  },
+);
+
+describeWith(["openssl"], "over TLS", () => {
+  test.each([
+    ["GET /v2/images", "", 200],
+    ["PUT /v2/images/one/file", "Content-Length: 5\r\n\r\nhello", 204],
+    ["PUT /v2/images/one/file", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 204],
+  ])("%s is answered", async (line, rest, status) => {
+    const authority = await createAuthority();
+    try {
+      const { certFile, keyFile } = authority;
+      const { port } = await scene.startAnother({ listen: { tls: { certFile, keyFile } } });
+      const halfOpen: object = { allowHalfOpen: true }; // of `net`, and so not among the types of `tls`
+      const socket = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ...halfOpen });
+      await once(socket, "secureConnect");
+      const peer = new Peer(socket);
+      peer.send(`${line} HTTP/1.1\r\nHost: a\r\n${rest === "" ? "\r\n" : rest}`).end();
+      expect((await peer.response()).status).toBe(status);
+    } finally {
+      await authority.remove();
+    }
+  });
 });

@@ -70,9 +70,9 @@ describe.each(losses)("an answer that is %s", (_, script) => {
   ])("is a success if the image has all of it (%s)", async (_operation, target, status) => {
     afterWhole(script);
     const begun = { status: status === "active" ? "saving" : "uploading", size: null };
-    for (const headers of [{}, CHUNKED, { ...CHUNKED, [SIZE]: 5 }]) {
+    for (const [count, headers] of [{}, CHUNKED, { ...CHUNKED, [SIZE]: 5 }].entries()) {
       showing(scene, begun, { status, size: 5 });
-      const answer = await upload(target, headers);
+      const answer = await upload(target.replace("one", `image-${count}`), headers);
       expect([answer.status, answer.text]).toEqual([204, ""]);
       expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
     }
@@ -130,6 +130,20 @@ describe("it is not certain that this upload made the image active", () => {
     expect((await upload()).status).toBe(204);
     afterWhole(reset);
     expect((await upload()).status).toBe(504);
+  });
+
+  test("if another upload of the same image is going on, even if it was seen to be saving", async () => {
+    showing(scene, { status: "saving", size: null }, { status: "saving", size: null }, active());
+    let release = (): void => undefined;
+    scene.upstream.onUpload = (incoming, response) => {
+      incoming.resume().once("end", () => (release = () => void response.writeHead(204).end()));
+    };
+    const first = upload();
+    await expect.poll(() => scene.upstream.uploads.filter(({ bytes }) => bytes === 5).length).toBe(1);
+    afterWhole(reset);
+    expect((await upload()).status).toBe(504);
+    release();
+    expect((await first).status).toBe(204);
   });
 
   test("if the body was not whole: nothing is recovered", async () => {

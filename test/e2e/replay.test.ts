@@ -126,6 +126,41 @@ test("what is read of a body only to be discarded counts as read", async () => {
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
+test("what comes while the image is looked at counts as read, whoever is answered later", async () => {
+  scene.upstream.onUpload = (incoming) => void incoming.socket.resetAndDestroy();
+  scene.upstream.answerLookUp = (response) => {
+    setTimeout(() => response.end(JSON.stringify({ status: "queued", size: null })), 300);
+  };
+  const peer = await scene.startUpload(AGENT);
+  await scene.uploadUpstream();
+  peer.sendChunk("hello").endChunks();
+  expect((await peer.response()).status).toBe(502);
+  expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
+});
+
+test("what comes while Glance's answer is read counts as read", async () => {
+  failOnce((_incoming, response) => {
+    response.writeHead(401, { "content-length": 3 }).flushHeaders();
+    setTimeout(() => response.end("who"), 100);
+  });
+  const peer = await scene.startUpload(AGENT);
+  await scene.uploadUpstream();
+  peer.sendChunk("hello").endChunks();
+  expect((await peer.response()).status).toBe(401);
+  expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
+});
+
+test.each([
+  ["401", answerEarly(401, "who are you"), 401],
+  ["a reset", (incoming) => void incoming.socket.resetAndDestroy(), 502],
+])("nothing is remembered of a body of which nothing was read: %s", async (_, script, status) => {
+  failOnce(script);
+  const peer = await scene.startUpload({ ...AGENT, Expect: "100-continue", [SIZE]: 5_000_000 });
+  expect((await peer.response()).status).toBe(status);
+  peer.destroy();
+  expect((await put("hello")).status).toBe(204);
+});
+
 test("an empty upload whose first try was empty, too, works", async () => {
   failOnce(answerEarly(401, "who are you"));
   expect((await put("")).status).toBe(401);

@@ -20,7 +20,8 @@ async function refuseAll(bounds: Partial<LingerBounds>) {
   const linger = createLinger({ ...BOUNDS, ...bounds });
   server = createServer((request, response) => {
     response.writeHead(400, { connection: "close", "content-length": 2 }).write("no");
-    linger(request, response, (bytes) => discarded.push(bytes));
+    request.on("data", (piece: Buffer) => discarded.push(piece.length));
+    linger(request, response);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -8,7 +8,12 @@ function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
   return keepBody({
     source,
     spool: { append } as Spool,
-    counter: { received: () => undefined, receivedBytes: 5, forwarded: () => undefined },
+    counter: {
+      received: () => undefined,
+      receivedBytes: 5,
+      forwarded: () => undefined,
+      discardFrom: () => undefined,
+    },
     maxBytes: Number.POSITIVE_INFINITY,
     idleMs: 60_000,
   });

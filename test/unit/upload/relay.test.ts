@@ -32,6 +32,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
       counter.receivedBytes += bytes;
     },
     forwarded: () => undefined,
+    discardFrom: () => undefined,
   };
   const headers = { "content-length": declaredBytes, expect: "100-continue" };
   return relayBody({
