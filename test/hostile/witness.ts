@@ -112,10 +112,9 @@ export class Witness {
 
   /** What Glance has executed since the last call that nobody has asked for. */
   async strangers(): Promise<string[]> {
-    const records = await this.#topology.glance.executed();
-    const fresh = records.slice(this.#seen).filter(({ token }) => token !== null);
-    this.#seen = records.length;
-    return fresh.flatMap((record) => this.#judge(record) ?? []);
+    const fresh = await this.#topology.glance.executed(this.#seen);
+    this.#seen += fresh.length;
+    return fresh.flatMap((record) => (record.token === null ? [] : (this.#judge(record) ?? [])));
   }
 
   #judge(record: ExecutedRequest): string | undefined {

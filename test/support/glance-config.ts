@@ -74,13 +74,11 @@ config_file = ${pasteIni}
   );
 }
 
-/** In the order in which they began. */
-export async function readExecuted(directory: string): Promise<ExecutedRequest[]> {
+/** In the order in which they began. @param since how many of the first are left out. */
+export async function readExecuted(directory: string, since = 0): Promise<ExecutedRequest[]> {
   const text = await readFile(join(directory, RECORD), "utf8").catch(() => "");
-  return text
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as ExecutedRequest);
+  const lines = text.split("\n").slice(since, -1);
+  return lines.map((line) => JSON.parse(line) as ExecutedRequest);
 }
 
 /**

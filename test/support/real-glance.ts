@@ -37,8 +37,8 @@ export interface RealGlance extends Glance {
   readonly directory: string;
   /** Everything that Glance and its servers have written so far. */
   log(): Promise<string>;
-  /** What has reached Glance's own code so far, in the order in which it began. */
-  executed(): Promise<ExecutedRequest[]>;
+  /** What has reached Glance's own code so far, in the order in which it began; without the first `since`. */
+  executed(since?: number): Promise<ExecutedRequest[]>;
 }
 
 export interface RealGlanceOptions {
@@ -89,7 +89,7 @@ export async function startRealGlance(options: RealGlanceOptions): Promise<RealG
           () => false,
         ),
       log: () => readFile(logFile, "utf8"),
-      executed: () => readExecuted(directory),
+      executed: (since) => readExecuted(directory, since),
       stop,
     };
   } catch (error) {
