@@ -189,6 +189,11 @@ class RawBody extends EventEmitter implements Body {
     this.#discard = memory.discard;
     this.#flowing = memory.flowing;
     this.#buffer = this.#hold(memory.usual);
+    // Node's parser may refuse a head when it has shown it already.
+    request.once("malformed", () => {
+      this.#malformed = true;
+      this.emit("malformed");
+    });
     request.once("halfClosed", () => {
       this.#halfClosed = true;
       const hasAhead = this.#ahead.length > 0 || (!this.#begun && this.#aheadBytes > 0);
