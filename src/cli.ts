@@ -76,29 +76,34 @@ program
 program
   .command("doctor")
   .description(
-    "look at a Glance: is it there, what does it know of sizes, does it roll back; exit code 1 on a problem",
+    "check a Glance: is it one, does it support the size header, does it roll back aborted uploads; exit code 1 on a problem",
   )
   .option("--upstream <url>", "the Glance to look at")
   .option("--config <file>", "a YAML file with `upstream`, for TLS towards Glance")
   .addOption(
-    new Option("--token <token>", "a token that may make images: three are made, and deleted").env(
-      "OS_TOKEN",
-    ),
+    new Option(
+      "--token <token>",
+      "a token that may create images; up to four small images are created, and deleted",
+    ).env("OS_TOKEN"),
   )
+  .option("--read-only", "create no image, also with a token")
   .option("--json", "print JSON instead of a table")
   .action(async (_options: unknown, command: Command) => {
     // `--upstream` and `--config` are the command's own options, too, and may stand on either side of `doctor`.
     const {
       token,
       json = false,
+      readOnly = false,
       ...flags
-    } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true }>();
+    } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true; readOnly?: true }>();
     const { upstream } = loadConfig({
       flags,
       env: process.env,
       readFile: (path) => readFileSync(path, "utf8"),
     });
-    const healthy = await runDoctor({ upstream, token, json }, (text) => process.stdout.write(text));
+    const healthy = await runDoctor({ upstream, token, readOnly, json }, (text) =>
+      process.stdout.write(text),
+    );
     process.exitCode = healthy ? 0 : 1;
   });
 

@@ -1,6 +1,6 @@
-/** Images that a check makes for itself, and deletes whatever comes of it. */
+/** Images that a check makes for itself, and deletes whatever becomes of the check. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { AskedGlance, GlanceAnswer } from "./glance.js";
+import type { AskedGlance, BegunUpload, GlanceAnswer } from "./glance.js";
 
 const NAME = "glance-size-proxy doctor, may be deleted";
 const POLL_INTERVAL_MS = 100;
@@ -8,6 +8,8 @@ const POLL_INTERVAL_MS = 100;
 export interface DisposableImage {
   readonly id: string;
   upload(body: string, headers: Record<string, string>): Promise<GlanceAnswer>;
+  /** Sends a head and a part of the body that it announces. */
+  begin(part: string, headers: Record<string, string>): BegunUpload;
   /** Looks until one of the statuses is seen, or the time is over. @returns the status last seen. */
   untilStatus(statuses: readonly string[], timeoutMs: number): Promise<string>;
   size(): Promise<number | null>;
@@ -16,7 +18,7 @@ export interface DisposableImage {
 /** No image could be made: with a wrong token, or none. */
 export class NotAllowed extends Error {}
 
-/** @throws NotAllowed; and where the image could not be deleted, with its id. */
+/** @throws NotAllowed; and if the image could not be deleted, with its id. */
 export async function withDisposableImage<T>(
   glance: AskedGlance,
   act: (image: DisposableImage) => Promise<T>,
@@ -48,6 +50,7 @@ export async function withDisposableImage<T>(
           headers: { "content-type": "application/octet-stream", ...headers },
           body: data,
         }),
+      begin: (part, headers) => glance.beginUpload(`/v2/images/${id}/file`, headers, part),
       async untilStatus(statuses, timeoutMs) {
         const deadline = performance.now() + timeoutMs;
         for (;;) {

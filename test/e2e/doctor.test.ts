@@ -1,11 +1,12 @@
-/** `glance-size-proxy doctor`: what it says of Glances that are well, and of such as are not. */
-import { createServer, type RequestListener } from "node:http";
+/** `glance-size-proxy doctor`: what it says of Glances that are well, of Glances that are not, and of what is no Glance. */
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { createServer as createNetServer, type AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { CheckResult } from "../../src/doctor/checks.js";
+import type { CheckResult } from "../../src/doctor/check.js";
 import { createAuthority, type Authority } from "../support/certificates.js";
+import { startHangingListener } from "../support/hanging-listener.js";
 import { startProxy } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
 import { startRealGlance, type Glance } from "../support/real-glance.js";
@@ -14,6 +15,7 @@ import { run } from "../support/run.js";
 import { startStandIn } from "../support/stand-in.js";
 
 const TOKEN = "a-token-nobody-may-see";
+const WITH_TOKEN = ["--token", TOKEN];
 const cleanUp: (() => unknown)[] = [];
 afterEach(async () => {
   for (const act of cleanUp.splice(0).reverse()) await act();
@@ -26,12 +28,14 @@ interface Report {
   readonly finding: (check: string) => CheckResult | undefined;
 }
 
-async function examine(url: string, ...args: string[]): Promise<Report> {
+async function examine(url: string, args: readonly string[] = [], env = {}): Promise<Report> {
   const doctor = ["dist/cli.js", "doctor", "--upstream", url];
-  const { code, stdout, stderr } = await run(process.execPath, [...doctor, "--json", ...args]);
+  const { code, stdout, stderr } = await run(process.execPath, [...doctor, "--json", ...args], { env });
   expect(stderr).toBe("");
   const { checks, healthy } = JSON.parse(stdout) as { checks: CheckResult[]; healthy: boolean };
   expect(healthy).toBe(code === 0);
+  for (const { detail, remedy = "" } of checks) expect(detail + remedy).not.toMatch(/[\n\r]/);
+  expect(stdout).not.toContain(TOKEN);
   return { code, text: stdout, checks, finding: (name) => checks.find(({ check }) => check === name) };
 }
 
@@ -40,34 +44,95 @@ async function images(port: number): Promise<unknown[]> {
   return ((await request(port, "GET", "/v2/images")).json() as { images: unknown[] }).images;
 }
 
-/** @param tellsTime uWSGI alone has no Date in its answers. */
-function testHealthy(name: string, start: () => Promise<Glance>, tellsTime = true): void {
+/** How a server differs from the others. */
+interface Expected {
+  readonly clock: "ok" | "unknown";
+  readonly keepsAlive: boolean;
+  readonly length: "ok" | "hint";
+  readonly stores: "ok" | "unknown";
+  readonly continues: boolean;
+  readonly pauses: CheckResult["finding"];
+}
+
+function testHealthy(name: string, start: () => Promise<Glance>, expected: Expected): void {
   test(`${name} is well, and no image is left behind`, async () => {
     const glance = await start();
     cleanUp.push(() => glance.stop());
-    const { code, checks } = await examine(glance.url);
-    expect(checks.map(({ check, finding }) => [check, finding])).toEqual([
+    const { code, checks, finding } = await examine(glance.url, WITH_TOKEN);
+    expect(checks.map((one) => [one.check, one.finding])).toEqual([
       ["reachable", "ok"],
-      ["clock", tellsTime ? "ok" : "unknown"],
+      ["clock", expected.clock],
+      ["server", "ok"],
+      ["keep-alive", "ok"],
+      ["answer length", expected.length],
+      ["stores", expected.stores],
       ["size header", "ok"],
       ["Content-Length", "ok"],
+      ["100 Continue", "ok"],
       ["roll-back", "ok"],
+      ["pauses", expected.pauses],
     ]);
-    expect(checks.map(({ detail }) => detail).join("\n")).toMatch(
-      /^Glance, image API v2\.\d+\n(\d s apart|Glance's answers have no Date)\nignored: a Glance before 2025\.2.*\nread: .*\n.* queued after \d+ ms$/,
-    );
+    expect(finding("reachable")?.detail).toMatch(/^Glance, image API v2\.\d+$/);
+    expect(finding("reachable")?.facts).toMatchObject({ found: "glance" });
+    expect(finding("keep-alive")?.facts).toEqual({ keepsAlive: expected.keepsAlive });
+    expect(finding("size header")?.detail).toMatch(/^ignored: a Glance before 2025\.2/);
+    expect(finding("100 Continue")?.facts).toMatchObject({ continues: expected.continues });
+    expect(finding("roll-back")?.detail).toMatch(/ queued after \d+ ms$/);
     expect(code).toBe(0);
     expect(await images(glance.port)).toEqual([]);
   });
 }
 
-testHealthy("the stand-in", startStandIn);
+testHealthy("the stand-in", startStandIn, {
+  clock: "ok",
+  keepsAlive: true,
+  length: "ok",
+  stores: "unknown",
+  continues: true,
+  pauses: "unknown",
+});
 describeWith(["glance-api"], "a real Glance", () => {
-  testHealthy("Glance under eventlet", () => startRealGlance({ server: "eventlet" }));
+  testHealthy("Glance under eventlet", () => startRealGlance({ server: "eventlet" }), {
+    clock: "ok",
+    keepsAlive: true,
+    length: "ok",
+    stores: "ok",
+    continues: true,
+    pauses: "unknown",
+  });
+
+  test("whose path is wrong is found", async () => {
+    const glance = await startRealGlance({ server: "eventlet" });
+    cleanUp.push(() => glance.stop());
+    for (const path of ["/image", "/v2"]) {
+      const { finding } = await examine(glance.url + path, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        finding: "problem",
+        detail: `no Glance under the path ${path}, but one under ${glance.url}`,
+        remedy: `write ${glance.url} in upstream.url`,
+      });
+    }
+    expect((await glance.executed()).filter(({ token }) => token !== null)).toEqual([]);
+  });
 });
 describeWith(["glance-api", "uwsgi"], "a real Glance under uWSGI", () => {
-  testHealthy("Glance under uWSGI", () => startRealGlance({ server: "uwsgi" }), false);
+  // Debian's uWSGI: no Date, no Content-Length, `socket-timeout = 10`.
+  testHealthy("Glance under uWSGI", () => startRealGlance({ server: "uwsgi" }), {
+    clock: "unknown",
+    keepsAlive: false,
+    length: "hint",
+    stores: "ok",
+    continues: false,
+    pauses: "hint",
+  });
 });
+
+const VERSIONS = {
+  versions: [
+    { id: "v2.17", status: "CURRENT", links: [{ rel: "self", href: "http://glance.example/v2/" }] },
+    { id: "v2.0", status: "SUPPORTED", links: [{ rel: "self", href: "http://glance.example/v2/" }] },
+  ],
+};
 
 /** As much of a Glance as the doctor asks for, with faults. */
 interface Faults {
@@ -75,31 +140,60 @@ interface Faults {
   readonly wantsToken?: boolean;
   readonly keepsCutUploads?: boolean;
   readonly keepsImages?: boolean;
-  readonly date?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** As uWSGI: never says `100 Continue`, and ends an upload that pauses for so long. */
+  readonly endsPauseAfterMs?: number;
+  readonly stores?: unknown;
+  /** As behind Apache, which passes nothing on before it has so many bytes. */
+  readonly buffersBytes?: number;
+  /** Below which it is, such as `/image`. */
+  readonly path?: string;
 }
 
 function scripted(faults: Faults): RequestListener {
   let image: { id: string; status: string; size: number | null };
   return (incoming, response) => {
-    const { method, headers, url } = incoming;
+    const { method, headers } = incoming;
+    const path = faults.path ?? "";
+    const url = incoming.url?.startsWith(path) ? incoming.url.slice(path.length) : undefined;
     const answer = (status: number, value?: unknown): void => {
-      if (faults.date !== undefined) response.setHeader("date", faults.date);
+      for (const [name, text] of Object.entries(faults.headers ?? {})) response.setHeader(name, text);
       response.writeHead(status).end(value === undefined ? "" : JSON.stringify(value));
     };
-    if (url === "/versions") return answer(200, { versions: [{ id: "v2.17", status: "CURRENT" }] });
+    if (url === undefined) return answer(404);
+    if (url === "/versions") return answer(200, VERSIONS);
+    if (!url.startsWith("/v2/")) return answer(300, VERSIONS);
     if (faults.wantsToken && headers["x-auth-token"] !== TOKEN) return answer(401);
+    if (url.startsWith("/v2/info/")) {
+      return faults.stores === undefined ? answer(404) : answer(200, { stores: faults.stores });
+    }
     if (method === "POST") {
       image = { id: "one", status: "queued", size: null };
       return answer(201, image);
     }
     if (method === "GET") return answer(200, image);
     if (method === "DELETE") return answer(faults.keepsImages ? 409 : 204);
-    image.status = "saving";
     let bytes = 0;
-    incoming.on("data", (piece: Buffer) => (bytes += piece.length));
-    incoming.once("error", () => {
+    const begin = (): void => {
+      if (bytes >= (faults.buffersBytes ?? 0)) image.status = "saving";
+    };
+    begin();
+    const putBack = (): void => {
       image.status = faults.keepsCutUploads ? "active" : "queued";
+    };
+    let timer: NodeJS.Timeout | undefined;
+    if (faults.endsPauseAfterMs !== undefined && headers["content-length"] === "1000000") {
+      timer = setTimeout(() => {
+        putBack();
+        incoming.socket.destroy();
+      }, faults.endsPauseAfterMs);
+    }
+    incoming.on("data", (piece: Buffer) => {
+      bytes += piece.length;
+      begin();
     });
+    incoming.once("error", putBack);
+    incoming.once("close", () => clearTimeout(timer));
     incoming.once("end", () => {
       if (faults.honoursHeader && headers["x-openstack-image-size"] === "4") {
         return answer(400, { message: "Size exceeds: expected 4 bytes, got 5 bytes" });
@@ -110,48 +204,55 @@ function scripted(faults: Faults): RequestListener {
   };
 }
 
-async function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  cleanUp.push(() => server.close());
-  return (server.address() as AddressInfo).port;
+interface Listening {
+  readonly port: number;
+  readonly url: string;
+  /** `GET /versions with the token` */
+  readonly asked: string[];
 }
 
-async function start(faults: Faults): Promise<string> {
-  return `http://127.0.0.1:${await listen(createServer(scripted(faults)))}`;
+async function listen(server: Server): Promise<Listening> {
+  const asked: string[] = [];
+  server.on("request", ({ method, url, rawHeaders }) => {
+    asked.push(`${method} ${url}${JSON.stringify(rawHeaders).includes(TOKEN) ? " with the token" : ""}`);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  cleanUp.push(() => server.close() && server.closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  return { port, asked, url: `http://127.0.0.1:${port}` };
+}
+
+function start(faults: Faults): Promise<Listening> {
+  const server = createServer(scripted(faults));
+  if (faults.endsPauseAfterMs !== undefined) {
+    server.on("checkContinue", (incoming, response) => void server.emit("request", incoming, response));
+  }
+  return listen(server);
+}
+
+async function url(faults: Faults): Promise<string> {
+  return (await start(faults)).url;
 }
 
 describe("it says", () => {
   test("that a Glance knows the header", async () => {
-    const { code, finding } = await examine(await start({ honoursHeader: true }));
+    const { code, finding } = await examine(await url({ honoursHeader: true }), WITH_TOKEN);
     expect(finding("size header")?.detail).toMatch(/^honoured: Glance 2025\.2 or later/);
     expect(code).toBe(0);
   });
 
-  test("what a token is needed for, where there is none", async () => {
-    const { code, finding } = await examine(await start({ wantsToken: true }));
-    expect(finding("reachable")?.finding).toBe("ok");
-    for (const check of ["size header", "Content-Length", "roll-back"]) {
-      expect(finding(check)).toEqual({
-        check,
-        finding: "unknown",
-        detail: "needs to make an image: give --token, or OS_TOKEN",
-      });
-    }
-    expect(code).toBe(0);
-  });
-
   test("that a token is refused, but never the token", async () => {
-    const url = await start({ wantsToken: true });
-    const { code, text, finding } = await examine(url, "--token", "another-secret");
+    const upstream = await url({ wantsToken: true });
+    const { code, text, finding } = await examine(upstream, ["--token", "another-secret"]);
     expect(finding("roll-back")).toMatchObject({ finding: "problem" });
     expect(text).not.toContain("another-secret");
     expect(code).toBe(1);
-    expect((await examine(url, "--token", TOKEN)).code).toBe(0);
+    expect((await examine(upstream, WITH_TOKEN)).code).toBe(0);
   });
 
   test("that a cut upload became an image", async () => {
-    const { code, finding } = await examine(await start({ keepsCutUploads: true }));
+    const { code, finding } = await examine(await url({ keepsCutUploads: true }), WITH_TOKEN);
     expect(finding("roll-back")).toMatchObject({
       finding: "problem",
       detail: "an upload that was cut left the image active",
@@ -159,32 +260,116 @@ describe("it says", () => {
     expect(code).toBe(1);
   });
 
+  test("that a Glance behind Apache, which holds 16 KiB back, rolls back", async () => {
+    const { code, finding } = await examine(await url({ buffersBytes: 16 * 1024 }), WITH_TOKEN);
+    expect(finding("roll-back")?.finding).toBe("ok");
+    expect(code).toBe(0);
+  });
+
+  test("that a server in between does not pass bodies on", async () => {
+    const { code, finding } = await examine(await url({ buffersBytes: 2_000_000 }), WITH_TOKEN);
+    expect(finding("roll-back")).toMatchObject({
+      finding: "problem",
+      detail: "an upload of which a part was sent left the image queued",
+      remedy: expect.stringContaining("proxy_request_buffering") as string,
+    });
+    expect(code).toBe(1);
+  });
+
   test("which image it could not delete", async () => {
-    const { code, finding } = await examine(await start({ keepsImages: true }));
+    const { code, finding } = await examine(await url({ keepsImages: true }), WITH_TOKEN);
     expect(finding("roll-back")?.detail).toBe("image one could not be deleted (409): delete it by hand");
     expect(code).toBe(1);
   });
 
   test("that the clocks differ", async () => {
     const date = new Date(Date.now() - 120_000).toUTCString();
-    const { code, finding } = await examine(await start({ date }));
+    const { code, finding } = await examine(await url({ headers: { date } }));
     expect(finding("clock")?.finding).toBe("problem");
     expect(finding("clock")?.detail).toMatch(/^12\d s apart/);
     expect(code).toBe(1);
   });
 
+  test("what the server in front of Glance is like", async () => {
+    const { finding } = await examine(
+      await url({
+        headers: { server: "Apache\u009b2Jx", connection: "close", "transfer-encoding": "chunked" },
+      }),
+    );
+    expect(finding("server")?.detail).toBe("Apache 2Jx"); // nothing that a terminal would obey
+    expect(finding("keep-alive")?.facts).toEqual({ keepsAlive: false });
+    expect(finding("answer length")?.facts).toEqual({ framing: "chunked" });
+  });
+
+  test("how long an upload may pause, and that it may not be long enough", async () => {
+    const glance = await start({ endsPauseAfterMs: 1_200 });
+    const { code, finding } = await examine(glance.url, WITH_TOKEN);
+    expect(finding("100 Continue")?.facts).toEqual({ continues: false });
+    expect(finding("pauses")).toMatchObject({
+      finding: "hint",
+      detail: "an upload that paused was ended after 1 s",
+      remedy: expect.stringContaining("socket-timeout") as string,
+    });
+    const { endedAfterMs } = finding("pauses")?.facts ?? {};
+    expect(endedAfterMs).toBeGreaterThanOrEqual(1_100);
+    expect(code).toBe(0);
+  });
+
+  test("what to mind with its stores", async () => {
+    const stores = [
+      { id: "fast", type: "rbd" },
+      { id: "cheap", type: "s3" },
+      { id: "volumes", type: "cinder" },
+      { id: "swift" }, // the type is for administrators alone
+      { id: "file", type: "file" },
+      { id: "os_glance_staging_store", type: "file" },
+    ];
+    const { code, checks, finding } = await examine(await url({ stores, endsPauseAfterMs: 500 }), WITH_TOKEN);
+    expect(finding("stores")?.detail).toBe("fast (rbd), cheap (s3), volumes (cinder), swift, file");
+    const hints = checks.filter(({ check }) => check.startsWith("store "));
+    expect(hints.map(({ check, finding: how, facts }) => [check, how, facts])).toEqual([
+      ["store fast", "hint", { type: "rbd" }],
+      ["store cheap", "hint", { type: "s3" }],
+      ["store cheap", "hint", { type: "s3" }],
+      ["store volumes", "hint", { type: "cinder" }],
+      ["store swift", "hint", { type: "swift" }],
+    ]);
+    expect(hints[1]?.remedy).toContain("AbortIncompleteMultipartUpload");
+    expect(hints[2]?.detail).toContain("5 GiB");
+    expect(code).toBe(0);
+    // Of these, RBD and Swift are unsafe under uWSGI alone.
+    const elsewhere = await examine(await url({ stores }), WITH_TOKEN);
+    expect(elsewhere.checks.map(({ check }) => check)).not.toContain("store fast");
+  });
+
   test("that nobody is there", async () => {
     const { code, checks } = await examine("http://127.0.0.1:1");
     expect(checks).toEqual([
-      { check: "reachable", finding: "problem", detail: "Glance cannot be reached. (ECONNREFUSED)" },
+      {
+        check: "reachable",
+        finding: "problem",
+        detail: "Glance cannot be reached. (ECONNREFUSED)",
+        remedy: "start Glance, or correct host and port of upstream.url",
+        facts: { found: "refused" },
+      },
     ]);
     expect(code).toBe(1);
   });
 
-  test("that it is no Glance", async () => {
-    const port = await listen(createServer((_incoming, response) => void response.end("It works!")));
-    const { finding } = await examine(`http://127.0.0.1:${port}`);
-    expect(finding("reachable")?.detail).toMatch(/^not a Glance/);
+  test("that the name is unknown", async () => {
+    const { finding } = await examine("http://glance.invalid");
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "unknown_name" },
+      remedy: expect.stringContaining("host name") as string,
+    });
+  });
+
+  test("that there is no way", async () => {
+    const listener = await startHangingListener();
+    cleanUp.push(() => listener.stop());
+    const env = { GLANCE_SIZE_PROXY_UPSTREAM__CONNECT_TIMEOUT: "500ms" };
+    const { finding } = await examine(listener.url, [], env);
+    expect(finding("reachable")).toMatchObject({ facts: { found: "no_way" } });
   });
 
   test("that it is the proxy itself", async () => {
@@ -196,6 +381,288 @@ describe("it says", () => {
     expect(finding("reachable")?.detail).toContain("this is glance-size-proxy itself");
     expect(code).toBe(1);
   });
+
+  test("all of it in a table of one line each", async () => {
+    const args = ["dist/cli.js", "doctor", "--upstream", "http://127.0.0.1:1"];
+    const { stdout } = await run(process.execPath, args);
+    expect(stdout).toBe(
+      "reachable  problem  Glance cannot be reached. (ECONNREFUSED): start Glance, or correct host and port of upstream.url\n",
+    );
+  });
+});
+
+describe("no image is made", () => {
+  const WRITES = /^(POST|PUT|PATCH|DELETE)/;
+
+  test("without a token, even if Glance wants none", async () => {
+    const glance = await start({});
+    const { code, finding } = await examine(glance.url);
+    for (const check of ["size header", "Content-Length", "100 Continue", "roll-back", "pauses"]) {
+      expect(finding(check)).toEqual({
+        check,
+        finding: "unknown",
+        detail: "needs to make an image",
+        remedy: "give --token, or OS_TOKEN",
+      });
+    }
+    expect(glance.asked.filter((one) => WRITES.test(one))).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  test("with --read-only, but Glance is asked for its stores", async () => {
+    const glance = await start({ wantsToken: true, stores: [{ id: "s3", type: "s3" }] });
+    const { finding } = await examine(glance.url, [...WITH_TOKEN, "--read-only"]);
+    expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "leave --read-only out" });
+    expect(finding("store s3")?.finding).toBe("hint");
+    expect(glance.asked.filter((one) => WRITES.test(one))).toEqual([]);
+    expect(glance.asked).toContain("GET /v2/info/stores/detail with the token");
+  });
+});
+
+describe("what is no Glance is named, and gets no token:", () => {
+  const json = (status: number, value: unknown): RequestListener => {
+    return (_incoming, response) => {
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    };
+  };
+  const link = (href: string): object[] => [{ rel: "self", href: `http://service.example:1${href}` }];
+  /** Has its version list at `/` alone. */
+  const atRoot =
+    (listed: RequestListener): RequestListener =>
+    (incoming, response) =>
+      incoming.url === "/"
+        ? listed(incoming, response)
+        : void response.writeHead(404, { "content-type": "text/html" }).end("<!doctype html>Not Found");
+  const media = (type: string): object[] => [{ base: "application/json", type }];
+
+  const CASES: [string, RequestListener, string, RegExp][] = [
+    [
+      "Keystone",
+      atRoot(
+        json(300, {
+          versions: {
+            values: [
+              {
+                id: "v3.14",
+                status: "stable",
+                updated: "2020-04-07T00:00:00Z",
+                links: link("/v3/"),
+                "media-types": media("application/vnd.openstack.identity-v3+json"),
+              },
+            ],
+          },
+        }),
+      ),
+      "keystone",
+      /this is Keystone, not Glance/,
+    ],
+    [
+      "Nova",
+      (incoming, response) => {
+        const versions = [
+          { id: "v2.0", status: "SUPPORTED", version: "", min_version: "", updated: "2011-01-21T11:33:21Z" },
+          { id: "v2.1", status: "CURRENT", version: "2.93", min_version: "2.1" },
+        ].map((version) => ({ ...version, links: link(`/${version.id === "v2.0" ? "v2" : "v2.1"}/`) }));
+        const choices = [
+          { id: "v2.1", "media-types": media("application/vnd.openstack.compute+json;version=2.1") },
+        ];
+        if (incoming.url === "/") json(200, { versions })(incoming, response);
+        else json(300, { choices })(incoming, response);
+      },
+      "nova",
+      /this is Nova, not Glance/,
+    ],
+    [
+      "Nova whose list is everywhere",
+      json(200, {
+        versions: [
+          { id: "v2.0", status: "SUPPORTED", version: "", min_version: "", links: link("/v2/") },
+          { id: "v2.1", status: "CURRENT", version: "2.93", min_version: "2.1", links: link("/v2.1/") },
+        ],
+      }),
+      "nova",
+      /this is Nova/,
+    ],
+    [
+      "Cinder",
+      json(300, {
+        versions: [
+          {
+            id: "v3.0",
+            status: "CURRENT",
+            version: "3.70",
+            min_version: "3.0",
+            links: link("/v3/"),
+            "media-types": media("application/vnd.openstack.volume+json;version=3"),
+          },
+        ],
+      }),
+      "cinder",
+      /this is Cinder/,
+    ],
+    [
+      "Neutron",
+      json(200, { versions: [{ id: "v2.0", status: "CURRENT", links: link("/v2.0/") }] }),
+      "neutron",
+      /this is Neutron/,
+    ],
+    [
+      "Placement",
+      atRoot(
+        json(200, {
+          versions: [
+            { id: "v1.0", status: "CURRENT", min_version: "1.0", max_version: "1.39", links: link("") },
+          ],
+        }),
+      ),
+      "placement",
+      /this is Placement/,
+    ],
+    [
+      "Swift",
+      (_incoming, response) => void response.writeHead(412, { "x-trans-id": "tx1-2-3" }).end("Bad URL"),
+      "swift",
+      /this is Swift/,
+    ],
+    [
+      "Octavia",
+      json(200, {
+        versions: [{ id: "v2.0", status: "CURRENT", updated: "2018-01-01T00:00:00Z", links: link("/v2") }],
+      }),
+      "octavia",
+      /this is Octavia/,
+    ],
+    [
+      "Ironic",
+      json(200, { name: "OpenStack Ironic API", versions: [{ id: "v1" }] }),
+      "ironic",
+      /this is Ironic/,
+    ],
+    [
+      "a service that is new",
+      json(200, { versions: [{ id: "v2.0", status: "CURRENT", links: link("/v2/"), novelty: true }] }),
+      "openstack",
+      /like a service of OpenStack, but not like Glance/,
+    ],
+    [
+      "a balancer without a Glance",
+      (_incoming, response) =>
+        void response
+          .writeHead(503, { "content-type": "text/html" })
+          .end("<html><body><h1>503 Service Unavailable</h1>"),
+      "gateway",
+      /answered 503: it reaches no Glance behind it/,
+    ],
+    [
+      "a redirect",
+      (incoming, response) =>
+        void response.writeHead(301, { location: `https://images.example${incoming.url}?secret=1` }).end(),
+      "redirect",
+      /answered 301, a redirect to https:\/\/images\.example$/,
+    ],
+    [
+      "a web page",
+      (_incoming, response) =>
+        void response
+          .writeHead(200, { "content-type": "text/html", server: "Apache/2.4" })
+          .end("<!DOCTYPE html><p>It works!"),
+      "web_page",
+      /answered 200 with a web page \(Apache\/2\.4\)/,
+    ],
+    [
+      "something that asks for a password",
+      (_incoming, response) => void response.writeHead(401, { "www-authenticate": "Basic" }).end(),
+      "guarded",
+      /answered 401, and Glance tells its versions to everybody/,
+    ],
+    [
+      "a server that wants a client certificate",
+      (_incoming, response) =>
+        void response
+          .writeHead(400, { "content-type": "text/html" })
+          .end("<html><center>No required SSL certificate was sent</center></html>"),
+      "wants_certificate",
+      /want of a client certificate/,
+    ],
+    [
+      "something that answers anything",
+      (_incoming, response) => void response.end("It works!"),
+      "unknown",
+      /^not a Glance/,
+    ],
+    [
+      "something whose answer has no end",
+      (_incoming, response) => {
+        const go = (): void => {
+          while (response.writable && response.write("x".repeat(65_536)));
+        };
+        response.on("drain", go);
+        go();
+      },
+      "unknown",
+      /^not a Glance/,
+    ],
+  ];
+
+  test.each(CASES)("%s", async (_name, act, found, detail) => {
+    const { url, asked } = await listen(createServer(act));
+    const { code, checks } = await examine(url, WITH_TOKEN);
+    expect(checks).toMatchObject([
+      {
+        check: "reachable",
+        finding: "problem",
+        detail: expect.stringMatching(detail) as string,
+        remedy: expect.stringMatching(/./) as string,
+        facts: { found },
+      },
+    ]);
+    expect(code).toBe(1);
+    expect(asked).toContain("GET /versions");
+    expect(asked.filter((one) => one.includes("token"))).toEqual([]);
+  });
+
+  test("a Glance under a path that upstream.url does not have", async () => {
+    const glance = await start({ path: "/image" });
+    const { finding } = await examine(glance.url, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      detail: `no Glance here, but one under ${glance.url}/image`,
+      remedy: `write ${glance.url}/image in upstream.url`,
+      facts: { found: "wrong_path" },
+    });
+    expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
+    expect((await examine(`${glance.url}/image`, WITH_TOKEN)).code).toBe(0);
+  });
+
+  test.each(["/images", "/v2", "/image/v2/images"])(
+    "a Glance that does not know the path %s",
+    async (path) => {
+      const glance = await start({});
+      const { finding } = await examine(glance.url + path, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        detail: `no Glance under the path ${path}, but one under ${glance.url}`,
+        facts: { found: "wrong_path" },
+      });
+      expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
+    },
+  );
+
+  test("something that is not HTTP", async () => {
+    const server = createNetServer((socket) => void socket.on("error", () => undefined).end("220 mail\r\n"));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    cleanUp.push(() => server.close());
+    const { finding } = await examine(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    expect(finding("reachable")).toMatchObject({
+      detail: expect.stringMatching(/not HTTP/) as string,
+      facts: { found: "no_answer" },
+    });
+  });
+
+  test("a connection that closes without an answer", async () => {
+    const { url } = await listen(createServer((incoming) => void incoming.socket.destroy()));
+    const { finding } = await examine(url, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({ facts: { found: "no_answer" } });
+  });
 });
 
 describeWith(["openssl"], "behind TLS it says", () => {
@@ -205,22 +672,119 @@ describeWith(["openssl"], "behind TLS it says", () => {
   });
   afterAll(() => authority.remove());
 
+  const trust = (): Record<string, string> => ({
+    GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE: authority.certFile,
+  });
+
+  async function secure(name = "127.0.0.1", days = 30, options = {}): Promise<Listening> {
+    const credentials = await (await authority.issue(name, days)).pem();
+    const listening = await listen(createHttpsServer({ ...credentials, ...options }, scripted({})));
+    return { ...listening, url: `https://127.0.0.1:${listening.port}` };
+  }
+
   test.each([
     [5, "problem"],
     [20, "ok"],
   ])("when a certificate ends (in %i days: %s)", async (days, expected) => {
-    const credentials = await (await authority.issue("127.0.0.1", days)).pem();
-    const port = await listen(createHttpsServer(credentials, scripted({})));
-    const url = `https://127.0.0.1:${port}`;
-    expect((await examine(url)).finding("reachable")?.detail).toMatch(
-      /^Glance cannot be reached: TLS failed/,
-    );
-    const env = { GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE: authority.certFile, OS_TOKEN: TOKEN };
+    const { url } = await secure("127.0.0.1", days);
+    const env = { ...trust(), OS_TOKEN: TOKEN };
     const { stdout } = await run(process.execPath, ["dist/cli.js", "doctor", "--upstream", url], { env });
     expect(stdout).toMatch(
-      new RegExp(`^certificate +${expected} +Glance's certificate ends on .* days$`, "m"),
+      new RegExp(`^certificate +${expected} +Glance's certificate ends on .* days(: renew it)?$`, "m"),
     );
+    expect(stdout).toMatch(/^keep-alive +ok +connections stay open$/m);
     expect(stdout).not.toContain(TOKEN);
+  });
+
+  test("that a CA is not known", async () => {
+    const { url, asked } = await secure();
+    const { finding } = await examine(url, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "unknown_authority" },
+      detail: expect.stringContaining("a CA that the proxy does not know") as string,
+      remedy: expect.stringContaining("upstream.tls.caFile") as string,
+    });
+    expect(asked).toEqual([]);
+  });
+
+  test("that a certificate is self-signed", async () => {
+    const server = createHttpsServer(await authority.pem(), scripted({}));
+    const { port, asked } = await listen(server);
+    const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "self_signed" },
+      remedy: expect.stringContaining("upstream.tls.caFile") as string,
+    });
+    expect(asked).toEqual([]);
+  });
+
+  test("that a certificate is for another name", async () => {
+    const { url, asked } = await secure("glance.internal");
+    const { finding } = await examine(url, WITH_TOKEN, trust());
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "wrong_name" },
+      detail: expect.stringContaining("DNS:glance.internal") as string,
+      remedy: expect.stringContaining("upstream.tls.servername") as string,
+    });
+    expect(asked).toEqual([]);
+  });
+
+  test("that a client certificate is wanted", async () => {
+    const { url } = await secure("127.0.0.1", 30, {
+      requestCert: true,
+      ca: (await authority.pem()).cert,
+    });
+    const { finding } = await examine(url, WITH_TOKEN, trust());
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "wants_certificate" },
+      remedy: expect.stringContaining("upstream.tls.certFile") as string,
+    });
+    const { certFile, keyFile } = await authority.issue("client");
+    const env = {
+      ...trust(),
+      GLANCE_SIZE_PROXY_UPSTREAM__TLS__CERT_FILE: certFile,
+      GLANCE_SIZE_PROXY_UPSTREAM__TLS__KEY_FILE: keyFile,
+    };
+    expect((await examine(url, WITH_TOKEN, env)).code).toBe(0);
+  });
+
+  test("that plain HTTP came to a port for TLS", async () => {
+    const { port, asked } = await secure();
+    const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "tls_port" },
+      detail: "this port speaks TLS, not plain HTTP",
+      remedy: `write https://127.0.0.1:${port} in upstream.url`,
+    });
+    expect(asked).toEqual([]);
+  });
+
+  test("that plain HTTP came to a port for TLS whose server answers it, as Apache and nginx do", async () => {
+    const tls = createHttpsServer(await (await authority.issue("127.0.0.1")).pem(), scripted({}));
+    const server = createNetServer((socket) => {
+      socket.once("data", (first) => {
+        socket.pause().unshift(first);
+        if (first[0] === 0x16) tls.emit("connection", socket);
+        else socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    cleanUp.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({ facts: { found: "tls_port" } });
+  });
+
+  test("that TLS came to a port for plain HTTP", async () => {
+    const { port, asked } = await start({});
+    const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      facts: { found: "plain_port" },
+      detail: expect.stringContaining("this port does not speak TLS") as string,
+      remedy: `write http://127.0.0.1:${port} in upstream.url`,
+    });
+    expect(asked.filter((one) => one.includes("token"))).toEqual([]);
   });
 });
 

@@ -1,0 +1,47 @@
+/** What a check says. */
+
+/**
+ * - `ok`: as it should be, or good to know.
+ * - `hint`: works, but read on.
+ * - `problem`: must be changed.
+ * - `unknown`: could not be seen.
+ */
+export type Finding = "ok" | "hint" | "problem" | "unknown";
+
+export interface CheckResult {
+  readonly check: string;
+  readonly finding: Finding;
+  /** One line. */
+  readonly detail: string;
+  /** What to do, in one line. */
+  readonly remedy?: string;
+  /** What was measured, for programs. */
+  readonly facts?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export type Outcome = Omit<CheckResult, "check">;
+
+export const ok = (detail: string, facts?: CheckResult["facts"]): Outcome => ({
+  finding: "ok",
+  detail,
+  ...(facts === undefined ? {} : { facts }),
+});
+
+export const hint = (detail: string, remedy: string, facts?: CheckResult["facts"]): Outcome => ({
+  finding: "hint",
+  detail,
+  remedy,
+  ...(facts === undefined ? {} : { facts }),
+});
+
+export const problem = (detail: string, remedy?: string): Outcome => ({
+  finding: "problem",
+  detail,
+  ...(remedy === undefined ? {} : { remedy }),
+});
+
+export const unknown = (detail: string, remedy?: string): Outcome => ({
+  finding: "unknown",
+  detail,
+  ...(remedy === undefined ? {} : { remedy }),
+});

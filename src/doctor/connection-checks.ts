@@ -1,0 +1,39 @@
+/** What the server in front of Glance's code is like. Nothing here needs a token. */
+import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
+import type { AskedGlance, GlanceAnswer } from "./glance.js";
+
+/** @param answer to `GET /versions`. */
+export async function checkConnection(glance: AskedGlance, answer: GlanceAnswer): Promise<CheckResult[]> {
+  return [
+    { check: "server", ...checkServer(answer) },
+    { check: "keep-alive", ...(await checkKeepAlive(glance)) },
+    { check: "answer length", ...checkLength(answer) },
+  ];
+}
+
+function checkServer({ headers }: GlanceAnswer): Outcome {
+  const server = [headers["server"] ?? ""].flat().join(", ");
+  return server === ""
+    ? ok("no Server header; uWSGI and Glance's own server send none")
+    : ok(server, { server });
+}
+
+async function checkKeepAlive(glance: AskedGlance): Promise<Outcome> {
+  try {
+    const keepsAlive = await glance.keepsConnections();
+    return ok(keepsAlive ? "connections stay open" : "a connection closes after each answer", { keepsAlive });
+  } catch (error) {
+    return unknown((error as Error).message);
+  }
+}
+
+function checkLength({ headers }: GlanceAnswer): Outcome {
+  if (headers["content-length"] !== undefined)
+    return ok("answers have Content-Length", { framing: "content-length" });
+  if (headers["transfer-encoding"] !== undefined) return ok("answers are chunked", { framing: "chunked" });
+  return hint(
+    "answers have no Content-Length and end with their connection, so a download that is cut may look whole",
+    "have clients verify checksums, as glanceclient and openstacksdk do",
+    { framing: "close" },
+  );
+}

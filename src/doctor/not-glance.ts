@@ -1,0 +1,21 @@
+/** What listens at `upstream.url` if it is no Glance, and what to change. */
+import type { Config } from "../config/schema.js";
+
+export type Upstream = Config["upstream"];
+
+export interface NotGlance {
+  readonly found: "not glance";
+  /** For programs, such as `nova` or `tls_port`. */
+  readonly what: string;
+  readonly detail: string;
+  readonly remedy: string;
+}
+
+/** For questions whose answer only makes a remedy more exact. */
+export const SIDE_TIMEOUT_MS = 5_000;
+
+export const GIVE_GLANCE = "give Glance's address; `openstack endpoint list --service image` shows it";
+
+export function notGlance(what: string, detail: string, remedy: string): NotGlance {
+  return { found: "not glance", what, detail, remedy };
+}

@@ -1,0 +1,92 @@
+/** What is to be known of Glance's stores. */
+import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
+import type { AskedGlance } from "./glance.js";
+
+interface Store {
+  readonly id: string;
+  /** Told to administrators alone; for others the store's name has to do. */
+  readonly type: string;
+}
+
+const DECLARE = "set size.unknown to spool or reject";
+
+/** @param continues whether the server answers `100 Continue`, which uWSGI does not; undefined if unknown. */
+export async function checkStores(
+  glance: AskedGlance,
+  continues: boolean | undefined,
+): Promise<CheckResult[]> {
+  let stores: Store[] | undefined;
+  try {
+    stores = (await list(glance, "/v2/info/stores/detail")) ?? (await list(glance, "/v2/info/stores"));
+  } catch (error) {
+    return [{ check: "stores", ...unknown((error as Error).message) }];
+  }
+  if (stores === undefined)
+    return [{ check: "stores", ...unknown("Glance does not name its stores (enabled_backends is not set)") }];
+  const names = stores.map(({ id, type }) => (id === type ? id : `${id} (${type})`));
+  return [
+    { check: "stores", ...ok(names.join(", "), { types: stores.map(({ type }) => type).join() }) },
+    ...stores.flatMap(({ id, type }) =>
+      warnings(type, continues).map((outcome) => ({ check: `store ${id}`, ...outcome })),
+    ),
+  ];
+}
+
+async function list(glance: AskedGlance, path: string): Promise<Store[] | undefined> {
+  const { status, text } = await glance.ask("GET", path);
+  if (status !== 200) return undefined;
+  const { stores } = JSON.parse(text) as { stores: { id: string; type?: string }[] };
+  // Glance's own area for staged data and tasks has such names.
+  return stores
+    .map(({ id, type }) => ({ id, type: type ?? id }))
+    .filter(({ id }) => !id.startsWith("os_glance_"));
+}
+
+function warnings(type: string, continues: boolean | undefined): Outcome[] {
+  const facts = { type };
+  switch (type) {
+    case "s3":
+      return [
+        hint(
+          "S3: if an upload of 100 MiB or more is cut, the parts that were sent stay in the bucket",
+          "give the bucket a lifecycle rule AbortIncompleteMultipartUpload",
+          facts,
+        ),
+        hint(
+          "S3: an image of unknown size lies in Glance's memory whole, and fails above 5 GiB",
+          DECLARE,
+          facts,
+        ),
+      ];
+    case "cinder":
+      return [
+        hint(
+          "Cinder: if its volumes are on NFS, an image of unknown size above 1 GiB is damaged without an error",
+          DECLARE,
+          facts,
+        ),
+      ];
+    case "rbd":
+      return continues === true
+        ? []
+        : [
+            hint(
+              "RBD under uWSGI: an upload of unknown size fails if HAProxy stands between the proxy and Glance",
+              `let the proxy talk to Glance directly, or ${DECLARE}`,
+              facts,
+            ),
+          ];
+    case "swift":
+      return continues === true
+        ? []
+        : [
+            hint(
+              "Swift under uWSGI: before Glance 32 an image of unknown size lies in Glance's memory whole",
+              DECLARE,
+              facts,
+            ),
+          ];
+    default:
+      return [];
+  }
+}

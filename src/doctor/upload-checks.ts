@@ -1,0 +1,143 @@
+/** What uploads show. Each check makes an image, and deletes it. */
+import { SIZE_HEADER } from "../upload/declared-size.js";
+import { hint, ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
+import { NotAllowed, withDisposableImage } from "./disposable-image.js";
+import type { AskedGlance, GlanceAnswer } from "./glance.js";
+
+export const UPLOAD_CHECKS = [
+  "size header",
+  "Content-Length",
+  "100 Continue",
+  "roll-back",
+  "pauses",
+] as const;
+
+export interface UploadChecks {
+  readonly results: CheckResult[];
+  /** Whether the server answers `Expect: 100-continue`; undefined if that could not be seen. */
+  readonly continues: boolean | undefined;
+}
+
+/** Generous: the detail says how long it took. */
+const ROLLBACK_TIMEOUT_MS = 30_000;
+const BEGIN_TIMEOUT_MS = 10_000;
+/** Longer than Debian's uWSGI bears (10 s). */
+const PAUSE_MS = 15_000;
+
+const BODY = "hello";
+/** Of a body that is begun and not finished. Apache passes nothing on before it has 16 KiB. */
+const PART = "x".repeat(128 * 1024);
+const ANNOUNCED = { "content-type": "application/octet-stream", "content-length": "1000000" };
+
+export async function checkUploads(glance: AskedGlance): Promise<UploadChecks> {
+  const header = await onImage(glance, checkHeader);
+  let answer: GlanceAnswer | undefined;
+  const length = await onImage(glance, async (image) => {
+    answer = await image.upload(BODY, { expect: "100-continue" });
+    return checkContentLength(answer, await image.size());
+  });
+  const continues = answer && answer.status === 204 ? answer.continuedAfterMs !== undefined : undefined;
+  const rollback = await onImage(glance, checkRollback);
+  // Only uWSGI is known to end uploads that pause for seconds, and only uWSGI never says `100 Continue`.
+  const pauses = continues === false ? await onImage(glance, checkPause) : unmeasuredPause(continues);
+  return {
+    continues,
+    results: [
+      { check: "size header", ...header },
+      { check: "Content-Length", ...length },
+      { check: "100 Continue", ...describeContinue(answer, continues) },
+      { check: "roll-back", ...rollback },
+      { check: "pauses", ...pauses },
+    ],
+  };
+}
+
+type Image = Parameters<Parameters<typeof withDisposableImage>[1]>[0];
+
+/** A Glance of 2025.2 or later refuses a body of another size than the header says. */
+async function checkHeader(image: Image): Promise<Outcome> {
+  const { status, text } = await image.upload(BODY, { [SIZE_HEADER]: String(BODY.length - 1) });
+  if (status === 204) {
+    return ok("ignored: a Glance before 2025.2; behind the proxy it is enforced all the same", {
+      honoured: false,
+    });
+  }
+  return status === 400 && text.includes("Size exceeds")
+    ? ok("honoured: Glance 2025.2 or later; the proxy sends it for clients that do not", { honoured: true })
+    : problem(`an upload of a wrong size was answered ${status}`);
+}
+
+function checkContentLength({ status }: GlanceAnswer, sizeBytes: number | null): Outcome {
+  if (status !== 204) return problem(`an upload with Content-Length was answered ${status}`);
+  return sizeBytes === BODY.length
+    ? ok("read: an upload is whole with its last byte")
+    : problem(`an upload of ${BODY.length} bytes made an image of ${sizeBytes}`);
+}
+
+function describeContinue(answer: GlanceAnswer | undefined, continues: boolean | undefined): Outcome {
+  if (continues === undefined) return unknown("no upload was accepted");
+  return continues
+    ? ok("answered", { continues, afterMs: Math.round(answer?.continuedAfterMs ?? 0) })
+    : ok("not answered, as by uWSGI", { continues });
+}
+
+async function checkRollback(image: Image): Promise<Outcome> {
+  const upload = image.begin(PART, ANNOUNCED);
+  const begun = await image.untilStatus(["saving"], BEGIN_TIMEOUT_MS).finally(() => upload.cut());
+  if (begun !== "saving") {
+    return problem(
+      `an upload of which a part was sent left the image ${begun}`,
+      "let what stands between the proxy and Glance pass bodies on at once (nginx: proxy_request_buffering off)",
+    );
+  }
+  const cutAt = performance.now();
+  const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);
+  const ms = Math.round(performance.now() - cutAt);
+  return after === "queued"
+    ? ok(`an upload that was cut left the image queued after ${ms} ms`, { ms })
+    : problem(`an upload that was cut left the image ${after}`);
+}
+
+/** Sends a part of a body and waits. That holds one of Glance's workers for as long. */
+async function checkPause(image: Image): Promise<Outcome> {
+  const upload = image.begin(PART, ANNOUNCED);
+  const begun = await image.untilStatus(["saving"], BEGIN_TIMEOUT_MS);
+  if (begun !== "saving") {
+    upload.cut();
+    return unknown(`not measured: an upload of which a part was sent left the image ${begun}`);
+  }
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), PAUSE_MS);
+  });
+  const endedAfterMs = await Promise.race([upload.ended, late]);
+  clearTimeout(timer);
+  upload.cut();
+  const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);
+  if (after !== "queued") return problem(`an upload that paused left the image ${after}`);
+  if (endedAfterMs === undefined)
+    return ok(`an upload may pause for ${PAUSE_MS / 1000} s`, { atLeastMs: PAUSE_MS });
+  const seconds = Math.round(endedAfterMs / 1000);
+  return hint(
+    `an upload that paused was ended after ${seconds} s`,
+    "raise uWSGI's socket-timeout to limits.idleTimeout (60 s) or more",
+    { endedAfterMs: Math.round(endedAfterMs) },
+  );
+}
+
+function unmeasuredPause(continues: boolean | undefined): Outcome {
+  return continues
+    ? unknown("not measured: only uWSGI ends uploads that pause for seconds")
+    : unknown("not measured: no upload was accepted");
+}
+
+async function onImage(glance: AskedGlance, act: (image: Image) => Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await withDisposableImage(glance, act);
+  } catch (error) {
+    const { message } = error as Error;
+    return error instanceof NotAllowed
+      ? problem(`${message}: the token may not make images, or has expired`, "give another token")
+      : problem(message);
+  }
+}
