@@ -25,7 +25,8 @@ export const LOOK_UP_TIMEOUT_MS = 10_000;
 const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Headers of the client's request that speak of its body or of what it would accept, not of who it is. */
-const NOT_IDENTITY = /^(accept|content-|expect$|if-|range$|transfer-encoding$)/;
+const NOT_IDENTITY =
+  /^(accept|cache-control$|content-|expect$|if-|pragma$|prefer$|range$|transfer-encoding$|x-(http-)?method|x-openstack-image-size$)/;
 
 /** Never throws. @param headers those of the client's request. */
 export function lookUpImage(

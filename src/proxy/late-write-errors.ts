@@ -35,7 +35,8 @@ function late(connection: Duplex, callback: Callback): Callback {
       callback(error);
     };
     const timer = setTimeout(() => {
-      if (bytesReadOf(connection) === bytesRead) return report();
+      // What is paused waits for a client that reads slowly, and has a time limit of its own.
+      if (bytesReadOf(connection) === bytesRead && !connection.isPaused()) return report();
       bytesRead = bytesReadOf(connection); // the answer is on its way
       timer.refresh();
     }, PATIENCE_MS);

@@ -287,7 +287,7 @@ class Relay {
 
   #settleAnswered(answer: IncomingMessage): void {
     // Node would first send what is still on its way; a Glance that has answered need not read it, ever.
-    if (!this.#bodyEnded) answer.once("close", () => this.#upstream?.destroy());
+    if (this.#upstream?.writableFinished !== true) answer.once("close", () => this.#upstream?.destroy());
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
   }
 

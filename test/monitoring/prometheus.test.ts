@@ -203,7 +203,12 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     ["GlanceSizeProxyRollbackNotFinished", "saving"],
     ["GlanceSizeProxyImageActiveAfterAbort", "active"],
   ])("raises %s at the very first image that is %s after an abort", async (alert, status) => {
-    told.imageStatus = status;
+    // Glance is seen to begin: what the image becomes after that is this upload's doing.
+    let looks = 0;
+    told.answerLookUp = (response) => {
+      looks += 1;
+      response.end(JSON.stringify({ status: looks === 1 ? "saving" : status, size: null }));
+    };
     const { text } = await upload(other.port, "one", { [SIZE]: 4 }, "hello");
     expect(text).toContain("expected 4 bytes, got 5 bytes");
     await raised(alert, { instance: instanceOf(other) });
