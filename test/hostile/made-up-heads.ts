@@ -127,7 +127,7 @@ export function itTakesMadeUpHeads(topology: Topology, witness: () => Witness, r
     "Glance executes what was asked, and each image has what was declared, or nothing",
     async () => {
       const several = fc.array(made, { minLength: TOGETHER, maxLength: TOGETHER });
-      const numRuns = runs * (topology === TOPOLOGIES[0] ? 20 : 4);
+      const numRuns = runs * (topology === TOPOLOGIES[0] ? 15 : 4);
       // To make smaller what fails takes Glance minutes. A slow machine tries fewer.
       const limits = { endOnFailure: true, interruptAfterTimeLimit: runs * 30_000 };
       await fc.assert(fc.asyncProperty(several, check), { numRuns, ...limits });
