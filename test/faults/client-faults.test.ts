@@ -62,6 +62,8 @@ interface Phase {
   readonly begin: (upload: ClientUpload, scene: FaultScene) => Promise<void>;
   /** What is missing of the body then. */
   readonly missing: (upload: ClientUpload) => string;
+  /** The answer is on its way: a client that has closed its side may still read it. */
+  readonly isDecided?: true;
   /** What Glance does thereafter, by itself. */
   readonly afterwards?: (scene: FaultScene) => void;
   readonly expected: (fault: Fault) => Outcome;
@@ -200,6 +202,7 @@ const PHASES: readonly Phase[] = [
     },
     missing: (upload) => rest(upload, SIZE / 2),
     afterwards: answerUpload("use"),
+    isDecided: true,
     expected: decided(409, "upstream_rejected"),
   },
   {
@@ -363,7 +366,8 @@ async function play(
   await fault.act(upload, phase.missing(upload));
   if (phase.afterwards) {
     // What it does to a client that is gone shows only when the proxy knows that it is.
-    const isKnownToBeGone = reads === undefined && !(upload.whole && fault.mayStayWhenWhole);
+    const mayStay = fault.mayStayWhenWhole === true && (upload.whole || phase.isDecided === true);
+    const isKnownToBeGone = reads === undefined && !mayStay;
     if (isKnownToBeGone) await scene.expectClientsGone();
     phase.afterwards(scene);
   }
