@@ -129,7 +129,7 @@ export function createPassThrough(
         },
       });
       const { agent, target } = upstream;
-      const source = isEmpty(announced) ? { buffer: Readable.from([]) } : {};
+      const source = isEmpty(announced) ? { buffer: emptyBody() } : {};
       proxy.web(request, response, { target, agent, ...source }, fail);
       // Listens beside http-proxy's own pipe, which keeps deciding when the body flows.
       awaitClient();
@@ -147,6 +147,15 @@ export function createPassThrough(
     const kind = upstreamErrorKind(error);
     if (kind !== undefined) metrics.upstreamError(kind);
   }
+}
+
+/** `Readable.from` would do, with an iterator and a promise for each request. */
+function emptyBody(): Readable {
+  return new Readable({
+    read() {
+      this.push(null);
+    },
+  });
 }
 
 /** As `IncomingMessage.headers`, but that each line stays one, and that the body is framed as was decided. */
