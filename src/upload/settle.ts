@@ -5,7 +5,7 @@ import { ProxyError } from "../proxy-error.js";
 import type { Answerer } from "../proxy/answer.js";
 import type { Exchange } from "../proxy/exchange.js";
 import { truncatedAnswer, upstreamErrorKind } from "../proxy/upstream.js";
-import { recoverAnswer, type RecoveryResult } from "./recovery.js";
+import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { Begun, RelayEnd } from "./relay.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
@@ -50,7 +50,7 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
   ): Promise<void> {
     const { exchange, upload } = sent;
     const status = answer.statusCode ?? 0;
-    if (!early && GATEWAY_STATUSES.has(status) && (await recover(sent)) === "success") {
+    if (!early && GATEWAY_STATUSES.has(status) && (await recover(sent))?.result === "success") {
       answer.destroy();
       return succeed(exchange, upload);
     }
@@ -60,16 +60,13 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
       : await answerer.relay(exchange, answer);
     if (relayed === "truncated") {
       metrics.upstreamError("truncated");
-      if (canAnswer(exchange.response)) return broken(sent, truncatedAnswer(), early);
+      // Nothing of it was passed on.
+      if (canAnswer(exchange.response)) {
+        return early ? refuse(exchange, upload, truncatedAnswer()) : recoverOrRefuse(sent, truncatedAnswer());
+      }
     }
     if (status < 300) await replays?.forget(upload.replayKey);
     upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
-  }
-
-  /** An answer that broke off before any of it was passed on. */
-  async function broken(sent: Sent, error: ProxyError, early: boolean): Promise<void> {
-    if (early) return refuse(sent.exchange, sent.upload, error);
-    return recoverOrRefuse(sent, error);
   }
 
   async function failed(
@@ -86,29 +83,23 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
 
   async function recoverOrRefuse(sent: Sent, error: ProxyError): Promise<void> {
     const { exchange, upload } = sent;
-    let seen = "";
-    const result = await recover(sent, (told) => {
-      seen = told;
-    });
-    switch (result) {
+    const recovery = await recover(sent);
+    switch (recovery?.result) {
       case "success":
         return succeed(exchange, upload);
       case "queued":
       case undefined:
         return refuse(exchange, upload, error);
       case "unknown":
-        return refuse(exchange, upload, unknownEnd(error, seen));
+        return refuse(exchange, upload, unknownEnd(error, recovery?.seen ?? ""));
     }
   }
 
   /** @returns undefined if Glance may not be asked. */
-  async function recover(
-    { upload, lookUp }: Sent,
-    onSeen?: (seen: string) => void,
-  ): Promise<RecoveryResult | undefined> {
+  async function recover({ upload, lookUp }: Sent): Promise<Recovery | undefined> {
     if (!config.rollback.verify || config.rollback.timeout === 0) return undefined;
     const { imageId, operation } = upload.origin;
-    const { result, seen } = await recoverAnswer(
+    const recovery = await recoverAnswer(
       {
         imageId,
         operation,
@@ -119,9 +110,8 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
       lookUp,
       config.rollback,
     );
-    metrics.answerRecovered(result);
-    onSeen?.(seen);
-    return result;
+    metrics.answerRecovered(recovery.result);
+    return recovery;
   }
 
   async function succeed(exchange: Exchange, upload: Upload): Promise<void> {
