@@ -1,20 +1,25 @@
-/** What Node reads as the head of an answer, but would not write as one. Pure. */
+/** Which heads of Glance's answers Node reads, though the proxy cannot pass them on. Pure. */
 import type { IncomingMessage } from "node:http";
 
-/** As Node's own parser names its errors, so that this is taken for one of them: not HTTP. */
-class InvalidStatusLine extends Error {
-  readonly code = "HPE_INVALID_STATUS";
+/** The code begins like those of Node's parser, so that the failure counts as one of the protocol. */
+class UnrelayableHead extends Error {
+  readonly code = "HPE_INVALID_ANSWER";
 }
 
 /**
- * Three digits are a status for Node's parser, and any bytes a reason phrase; `writeHead` throws at some of them.
+ * Node's parser takes any three digits as a status and any bytes as a reason phrase; `writeHead` throws at some of them. It also takes
+ * transfer codings that the proxy does not decode: without its `Transfer-Encoding` such a body would mean something else.
  *
- * @returns undefined where the answer can go on to a client.
+ * @returns undefined if the answer can go to a client.
  */
-export function invalidStatusLine(answer: IncomingMessage): Error | undefined {
+export function unrelayableHead(answer: IncomingMessage): Error | undefined {
   const { statusCode = 0, statusMessage = "" } = answer;
-  const sendable = statusCode >= 200 && statusCode <= 999 && /^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage);
-  return sendable
-    ? undefined
-    : new InvalidStatusLine(`status ${statusCode} ${JSON.stringify(statusMessage)}`);
+  if (statusCode < 200 || statusCode > 999 || !/^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage)) {
+    return new UnrelayableHead(`status ${statusCode} ${JSON.stringify(statusMessage)}`);
+  }
+  const coding = answer.headers["transfer-encoding"];
+  if (coding !== undefined && coding.trim().toLowerCase() !== "chunked") {
+    return new UnrelayableHead(`Transfer-Encoding: ${coding}`);
+  }
+  return undefined;
 }

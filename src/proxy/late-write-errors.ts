@@ -4,28 +4,16 @@
  * only when the reading side has ended, and the answer is read first.
  */
 import type { Duplex } from "node:stream";
+import { interceptWrites, type WriteCallback } from "./intercept-writes.js";
 
 /** For a reading side that gives nothing and does not end either. */
 const PATIENCE_MS = 1_000;
 
-type Callback = (error?: Error | null) => void;
-
-/** What Node's streams call, and their users never. */
-interface Writes {
-  _write(chunk: unknown, encoding: unknown, callback: Callback): void;
-  _writev?: ((pieces: unknown, callback: Callback) => void) | null;
-}
-
 export function reportWriteErrorsLate<Connection extends Duplex>(connection: Connection): Connection {
-  const writes = connection as unknown as Writes;
-  const write = writes._write.bind(connection);
-  const writeMany = writes._writev?.bind(connection);
-  writes._write = (chunk, encoding, callback) => write(chunk, encoding, late(connection, callback));
-  if (writeMany) writes._writev = (pieces, callback) => writeMany(pieces, late(connection, callback));
-  return connection;
+  return interceptWrites(connection, { report: (callback) => late(connection, callback) });
 }
 
-function late(connection: Duplex, callback: Callback): Callback {
+function late(connection: Duplex, callback: WriteCallback): WriteCallback {
   return (error) => {
     if (!isReset(error) || connection.readableEnded || connection.destroyed) return callback(error);
     let bytesRead = bytesReadOf(connection);

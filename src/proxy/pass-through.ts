@@ -16,7 +16,7 @@ import type { Metrics } from "../observe/metrics.js";
 import { clientTimeout, malformedBody, type ProxyError } from "../proxy-error.js";
 import { createTimer } from "../timer.js";
 import { isEmpty, type AnnouncedBody } from "./announced-body.js";
-import { invalidStatusLine } from "./answer-head.js";
+import { unrelayableHead } from "./answer-head.js";
 import type { Answerer, Patience } from "./answer.js";
 import type { Exchange } from "./exchange.js";
 import { linesByName, type HeaderLine } from "./request-head.js";
@@ -113,7 +113,7 @@ export function createPassThrough(
           isAnswered = true;
           silence.stop();
           idle.stop();
-          const invalid = invalidStatusLine(received);
+          const invalid = unrelayableHead(received);
           if (invalid) {
             fail(invalid);
             return void outgoing?.destroy();

@@ -6,6 +6,7 @@
 import type { Duplex } from "node:stream";
 import { readAnnouncedBody } from "./announced-body.js";
 import { BadFraming, ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
+import { interceptWrites } from "./intercept-writes.js";
 import { createRequestHead, splitHead } from "./request-head.js";
 
 /** A byte was written to Glance that the head before it does not announce. */
@@ -17,6 +18,10 @@ export class UnannouncedBytes extends Error {
 const MAX_HEAD_BYTES = 16 * 1024 * 1024;
 
 const HEAD_END = "\r\n\r\n";
+
+/** RFC 9112, 3 and 5: what no server can read in another way. */
+const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1$/;
+const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
 
 /** Reads what is written to one connection. Pure. */
 export class OutgoingRequest {
@@ -60,7 +65,12 @@ export class OutgoingRequest {
 }
 
 function framingOf(head: string): BodyFraming {
+  const [requestLine = "", ...headerLines] = head.split("\r\n");
+  if (!REQUEST_LINE.test(requestLine) || !headerLines.every((line) => HEADER_LINE.test(line))) {
+    throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
+  }
   const request = createRequestHead(splitHead(head));
+  if (request.values("host").length !== 1) throw new UnannouncedBytes("the request head has not one host");
   const announced = readAnnouncedBody(request);
   switch (announced.kind) {
     case "none":
@@ -77,42 +87,8 @@ function framingOf(head: string): BodyFraming {
   throw new UnannouncedBytes("the request head announces no body that all servers would read alike");
 }
 
-type Callback = (error?: Error | null) => void;
-
-/** What Node's streams call, and their users never. */
-interface Writes {
-  _write(chunk: Buffer | string, encoding: BufferEncoding, callback: Callback): void;
-  _writev?: ((chunks: readonly Piece[], callback: Callback) => void) | null;
-}
-
-interface Piece {
-  readonly chunk: Buffer | string;
-  readonly encoding: BufferEncoding;
-}
-
-/** Has all that is written to a connection checked. For one request on a connection. */
+/** Checks all bytes that are written to a connection. For one request on a connection. */
 export function guardWire<Connection extends Duplex>(connection: Connection): Connection {
   const request = new OutgoingRequest();
-  const writes = connection as unknown as Writes;
-  const write = writes._write.bind(connection);
-  const writeMany = writes._writev?.bind(connection);
-  writes._write = (chunk, encoding, callback) => {
-    try {
-      request.check(chunk, encoding);
-    } catch (error) {
-      return callback(error as Error); // which destroys the connection
-    }
-    write(chunk, encoding, callback);
-  };
-  if (writeMany) {
-    writes._writev = (pieces, callback) => {
-      try {
-        for (const { chunk, encoding } of pieces) request.check(chunk, encoding);
-      } catch (error) {
-        return callback(error as Error);
-      }
-      writeMany(pieces, callback);
-    };
-  }
-  return connection;
+  return interceptWrites(connection, { check: (chunk, encoding) => request.check(chunk, encoding) });
 }

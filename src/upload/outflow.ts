@@ -57,10 +57,14 @@ export class Outflow {
     return reused ? this.#unsent === 0 : !request.writableNeedDrain;
   }
 
-  /** @param onSent called when all of it is with the kernel. */
+  /** @param onSent called when the kernel has all of it. */
   end(onSent: () => void): void {
     this.#flush();
-    this.#options.request.end(onSent);
+    const { request } = this.#options;
+    // Node says `finish` of a connection that has failed, too.
+    request.end(() => {
+      if (request.socket && !request.socket.destroyed && !request.socket.errored) onSent();
+    });
   }
 
   /** Nothing more goes out. */

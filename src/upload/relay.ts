@@ -6,7 +6,7 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { clientAborted, clientTimeout, malformedBody, ProxyError, toProxyError } from "../proxy-error.js";
-import { invalidStatusLine } from "../proxy/answer-head.js";
+import { unrelayableHead } from "../proxy/answer-head.js";
 import type { Body } from "../proxy/body.js";
 import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
 import { createTimer, type Timer } from "../timer.js";
@@ -106,7 +106,10 @@ class Relay {
   #isHere = false;
   /** The client, or what is kept, waits until Glance has read. */
   #waiting = false;
+  /** Nothing more comes from the client: the body is whole and right. */
   #bodyEnded = false;
+  /** The kernel has the whole body: Glance may have it, too. */
+  #isSent = false;
   #done = false;
 
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
@@ -256,7 +259,10 @@ class Relay {
     this.#bodyEnded = true;
     if (!this.#upstream) this.#openUpstream(false);
     if (this.#holdBack) this.#outflow?.write(this.#holdBack.release(), false);
-    this.#outflow?.end(() => source.release?.()); // with the kernel, all of it
+    this.#outflow?.end(() => {
+      this.#isSent = true;
+      source.release?.();
+    });
     this.#silence.start();
   };
 
@@ -273,10 +279,10 @@ class Relay {
 
   #onAnswer(answer: IncomingMessage): void {
     if (this.#done) return;
-    const invalid = invalidStatusLine(answer);
+    const invalid = unrelayableHead(answer);
     if (invalid) return this.#fail(toUpstreamError(invalid));
     const status = answer.statusCode ?? 0;
-    if (!this.#bodyEnded && status < 300) {
+    if (!this.#isSent && status < 300) {
       return this.#fail(
         new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
       );
@@ -287,7 +293,7 @@ class Relay {
 
   #settleAnswered(answer: IncomingMessage): void {
     // Node would first send what is still on its way; a Glance that has answered need not read it, ever.
-    if (this.#upstream?.writableFinished !== true) answer.once("close", () => this.#upstream?.destroy());
+    if (!this.#isSent) answer.once("close", () => this.#upstream?.destroy());
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
   }
 
@@ -302,7 +308,7 @@ class Relay {
     const upstream = this.#upstream;
     const failed = (begun: Begun): void => {
       upstream?.destroy();
-      this.#resolve({ kind: "failed", error, begun, whole: this.#bodyEnded });
+      this.#resolve({ kind: "failed", error, begun, whole: this.#isSent });
     };
     if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout") {
       return failed("no");
@@ -349,5 +355,5 @@ class Relay {
 }
 
 function isRefusal(answer: IncomingMessage): boolean {
-  return (answer.statusCode ?? 0) >= 300 && invalidStatusLine(answer) === undefined;
+  return (answer.statusCode ?? 0) >= 300 && unrelayableHead(answer) === undefined;
 }

@@ -189,6 +189,12 @@ const FAULTS: readonly Fault[] = [
     early: failed(502),
   },
   {
+    name: "answers in a transfer coding that the proxy does not decode",
+    act: (connection) =>
+      connection.send("HTTP/1.1 409 Conflict\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+    early: failed(502),
+  },
+  {
     name: "refuses without end",
     act(connection) {
       connection.send("HTTP/1.1 409 Scripted\r\n\r\n");

@@ -43,6 +43,12 @@ const FAULTS: readonly Fault[] = [
     act: (connection) => connection.send(WHOLE.replace("Scripted", "Scrip\x01ted")),
     reads: [502],
   },
+  {
+    name: "answers in a transfer coding that the proxy does not decode",
+    act: (connection) =>
+      connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+    reads: [502],
+  },
   { name: "refuses", act: (connection) => connection.send(CONFLICT), reads: [409] },
   // Closing with unread bytes resets the connection: the answer may be lost.
   {

@@ -76,6 +76,22 @@ describe("what goes to Glance behind a head that announces", () => {
   }
 });
 
+describe("a request head with a line that servers read in different ways", () => {
+  it.each([
+    ["a bare line feed", "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n"],
+    ["a space before the colon", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\n"],
+    ["a continued line", "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n"],
+    ["a line without a colon", "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n"],
+    ["no host", "GET / HTTP/1.1\r\nX: b\r\n\r\n"],
+    ["two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"],
+    ["two targets", "GET / /other HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ["another protocol", "GET / HTTP/1.0\r\nHost: a\r\n\r\n"],
+  ])("does not go out: %s", (_name, head) => {
+    expect(isAllowed(head)).toBe(false);
+    expect(isAllowed(...head)).toBe(false);
+  });
+});
+
 describe("a connection to Glance that is guarded", () => {
   let server: Server;
   let received: string;

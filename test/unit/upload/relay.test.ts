@@ -1,7 +1,7 @@
-/** Memory that a body was read into, and when the relay lets it serve another. All else of the relay is seen end to end. */
+/** What of a body the kernel has, and what only Node has yet: when memory may be reused, and what an answer is worth. */
 import { once } from "node:events";
-import { request } from "node:http";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { request, type IncomingMessage } from "node:http";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { relayBody, type RelayEnd } from "../../../src/upload/relay.js";
 import { OnePiece } from "../../support/one-piece.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../../support/recording-upstream.js";
@@ -52,7 +52,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
   });
 }
 
-test("it serves another when Glance's connection has taken all of it", async () => {
+it("serves another when Glance's connection has taken all of it", async () => {
   const source = new OnePiece(body);
   const ended = once(source, "end");
   const end = relay(source, body.length);
@@ -65,9 +65,53 @@ test("it serves another when Glance's connection has taken all of it", async () 
   expect(source.release).toHaveBeenCalledOnce();
 });
 
-test("it never does after an upload that failed", async () => {
+it("never does after an upload that failed", async () => {
   const source = new OnePiece(body);
   expect(await relay(source, body.length + 1)).toMatchObject({ kind: "failed" });
   expect(source.renew).toHaveBeenCalled();
   expect(source.release).not.toHaveBeenCalled();
+});
+
+it("does not believe a success while a part of the body is still here", async () => {
+  const source = new OnePiece(body);
+  const ended = once(source, "end");
+  upstream.onUpload = (incoming, response) => {
+    incoming.pause();
+    response.writeContinue();
+    void ended.then(() => response.writeHead(204).end());
+  };
+  const end = await relay(source, body.length);
+  expect(end).toMatchObject({ kind: "failed", error: { code: "upstream_early_success" }, whole: false });
+});
+
+it("sends no more to a Glance that has refused a body of which a part is still here", async () => {
+  const source = new OnePiece(body);
+  const ended = once(source, "end");
+  const received = new Promise<IncomingMessage>((resolve) => {
+    upstream.onUpload = (incoming, response) => {
+      resolve(incoming.pause());
+      response.writeContinue();
+      // Not by `response`, which would read the body.
+      void ended.then(() => incoming.socket.write("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n"));
+    };
+  });
+  const end = await relay(source, body.length);
+  if (end.kind !== "answered") throw new Error(end.error.message);
+  expect(end.early).toBe(false);
+  await once(end.answer.resume(), "close");
+  const incoming = (await received).resume().on("error", () => undefined);
+  await new Promise((resolve) => incoming.once("close", resolve));
+  expect(incoming.complete).toBe(false);
+});
+
+it("does not call a body whole whose connection broke before the kernel had all of it", async () => {
+  const source = new OnePiece(body);
+  const ended = once(source, "end");
+  upstream.onUpload = (incoming, response) => {
+    incoming.pause();
+    response.writeContinue();
+    void ended.then(() => incoming.socket.resetAndDestroy());
+  };
+  const end = await relay(source, body.length);
+  expect(end).toMatchObject({ kind: "failed", begun: "yes", whole: false });
 });
