@@ -15,9 +15,9 @@ import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import { adviseOnNode } from "./observe/node-version.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
-import { ListenError } from "./listener.js";
+import { ListenError } from "./http/listener.js";
 import { createServer } from "./server.js";
-import { version } from "./version.js";
+import { version } from "./vocabulary/version.js";
 import { createCluster } from "./workers/primary.js";
 
 /** What cannot be started as it was asked for. */

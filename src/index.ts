@@ -7,14 +7,14 @@ import { createLog, type Log } from "./observe/log.js";
 import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
-import { createQuotas } from "./quota.js";
-import { createUpstream } from "./proxy/upstream.js";
+import { createQuotas } from "./upload/quotas.js";
+import { createUpstream } from "./upstream/upstream.js";
 import { createServer as createProxyServer, type ProxyServer } from "./server.js";
 import { createReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./upload/upload.js";
 
 export { ConfigError } from "./config/config-error.js";
-export { version } from "./version.js";
+export { version } from "./vocabulary/version.js";
 export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {

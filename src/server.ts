@@ -3,12 +3,12 @@ import { createAdminApp } from "./admin/app.js";
 import { createGlanceWatch } from "./admin/glance-watch.js";
 import { createReadiness } from "./admin/readiness.js";
 import { nameInstance } from "./app.js";
-import { createClientSide, type ClientSide, type Listening } from "./client-side.js";
+import { createClientSide, type ClientSide, type Listening } from "./client/server.js";
 import type { Config } from "./config/schema.js";
-import { createListener } from "./listener.js";
+import { createListener } from "./http/listener.js";
 import { readUploadMetrics, sumUploads } from "./observe/upload-totals.js";
-import { createQuotas } from "./quota.js";
-import { createUpstream } from "./proxy/upstream.js";
+import { createQuotas } from "./upload/quotas.js";
+import { createUpstream } from "./upstream/upstream.js";
 import { createReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./upload/upload.js";
 

@@ -1,6 +1,6 @@
 /** Asks Glance how it is doing, and tells a busy Glance from a dead one. */
 import type { GlanceState } from "../observe/metrics.js";
-import { onceConnected, toUpstreamError, upstreamErrorKind, type Upstream } from "../proxy/upstream.js";
+import { onceConnected, toUpstreamError, upstreamErrorKind, type Upstream } from "../upstream/upstream.js";
 
 /** Shorter than the timeouts of usual probes, so that a probe sees the reason and not its own timeout. */
 const PATIENCE_MS = 2_000;

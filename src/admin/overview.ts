@@ -1,7 +1,7 @@
 /** All that the live page shows, of one process or of several. */
 import type { UploadTotals } from "../observe/upload-totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
-import { version } from "../version.js";
+import { version } from "../vocabulary/version.js";
 import type { Readiness, ReadinessCheck, Ready } from "./readiness.js";
 
 export interface Overview extends UploadsSnapshot {

@@ -3,13 +3,13 @@
  * not imported: Glance itself would make an image of it.
  */
 import type { Config } from "../config/schema.js";
-import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../glance/image-status.js";
+import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
 import type { Metrics } from "../observe/metrics.js";
-import type { Exchange } from "../proxy/exchange.js";
-import type { PassThrough } from "../proxy/pass-through.js";
-import type { Upstream } from "../proxy/upstream.js";
-import { ProxyError, clientTimeout, malformedBody } from "../proxy-error.js";
-import { createTimer } from "../timer.js";
+import type { Exchange } from "../client/exchange.js";
+import type { PassThrough } from "../pass-through/pass-through.js";
+import type { Upstream } from "../upstream/upstream.js";
+import { ProxyError, clientTimeout, malformedBody } from "../vocabulary/proxy-error.js";
+import { createTimer } from "../http/timer.js";
 
 /** An import request is a few hundred bytes; a larger body is not looked into. */
 const MAX_BODY_BYTES = 64 * 1024;

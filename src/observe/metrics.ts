@@ -10,13 +10,13 @@ import {
   type MetricValue,
 } from "prom-client";
 import { OPERATIONS, type Operation } from "../glance/request-target.js";
-import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../proxy/upstream.js";
+import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../upstream/upstream.js";
 import { RECOVERY_RESULTS, type RecoveryResult } from "../upload/recovery.js";
 import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
 import { SIZE_SOURCES, type SizeSource } from "../upload/declared-size.js";
-import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool-budget.js";
+import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool/budget.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
-import { version } from "../version.js";
+import { version } from "../vocabulary/version.js";
 
 export const PREFIX = "glance_size_proxy_";
 

@@ -1,7 +1,7 @@
 /** Learning the size of an upload from its head. Pure. */
-import { ProxyError } from "../proxy-error.js";
-import type { AnnouncedBody } from "../proxy/announced-body.js";
-import type { RequestHead } from "../proxy/request-head.js";
+import { ProxyError } from "../vocabulary/proxy-error.js";
+import type { AnnouncedBody } from "../http/announced-body.js";
+import type { RequestHead } from "../http/request-head.js";
 
 export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
 

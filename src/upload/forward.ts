@@ -1,17 +1,17 @@
 /** The body's way to Glance: kept first if its size is unknown and has to be learned, then relayed. */
 import type { Config } from "../config/schema.js";
-import { LOOK_UP_TIMEOUT_MS } from "../glance/image-status.js";
-import { ProxyError } from "../proxy-error.js";
-import type { Exchange } from "../proxy/exchange.js";
-import type { HeaderLine } from "../proxy/request-head.js";
-import type { Upstream } from "../proxy/upstream.js";
+import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
+import { ProxyError } from "../vocabulary/proxy-error.js";
+import type { Exchange } from "../client/exchange.js";
+import type { HeaderLine } from "../http/request-head.js";
+import type { Upstream } from "../upstream/upstream.js";
 import type { Admitted } from "./admit.js";
 import { SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
-import { keepBody } from "./keep-body.js";
+import { keepBody } from "./spool/keep-body.js";
 import { relayBody, type Framing, type RelayEnd } from "./relay.js";
 import type { LookUp, Rollback } from "./rollback.js";
-import type { SpoolFull } from "./spool-budget.js";
-import type { Spool } from "./spool.js";
+import type { SpoolFull } from "./spool/budget.js";
+import type { Spool } from "./spool/spool.js";
 import type { Observers, Upload } from "./upload.js";
 
 export interface ForwardOptions {

@@ -1,19 +1,19 @@
 /** One upload, as its way goes: admitted, forwarded, settled. */
 import type { Config } from "../config/schema.js";
-import { lookUpImage } from "../glance/image-status.js";
+import { lookUpImage } from "../upstream/look-up.js";
 import type { Operation } from "../glance/request-target.js";
-import { toProxyError } from "../proxy-error.js";
-import type { Answerer } from "../proxy/answer.js";
-import type { Exchange } from "../proxy/exchange.js";
-import type { ClaimBody } from "../proxy/raw-body.js";
-import type { Upstream } from "../proxy/upstream.js";
-import type { Quota } from "../quota.js";
+import { toProxyError } from "../vocabulary/proxy-error.js";
+import type { Answerer } from "../client/answer.js";
+import type { Exchange } from "../client/exchange.js";
+import type { ClaimBody } from "../raw-io/raw-body.js";
+import type { Upstream } from "../upstream/upstream.js";
+import type { Quota } from "./quotas.js";
 import { createAdmission } from "./admit.js";
 import { createForward } from "./forward.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
-import type { Spool } from "./spool.js";
+import type { Spool } from "./spool/spool.js";
 import { Upload, type Observers } from "./upload.js";
 
 export interface UploadTarget {

@@ -5,7 +5,7 @@
  */
 import type { ClientRequest } from "node:http";
 import type { Socket } from "node:net";
-import { createTimer, type Timer } from "../timer.js";
+import { createTimer, type Timer } from "../http/timer.js";
 
 const CHUNK_BYTES = 64 * 1024;
 

@@ -3,7 +3,7 @@
  * that Glance is still working on. The image tells what became of it. Only ever looks.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import type { FoundImage } from "../glance/image-status.js";
+import type { FoundImage } from "../upstream/look-up.js";
 import type { Operation } from "../glance/request-target.js";
 import { countDown, isInProgress, type LookUp, type RollbackOptions } from "./rollback.js";
 

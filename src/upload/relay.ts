@@ -5,11 +5,11 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { clientAborted, clientTimeout, malformedBody, ProxyError, toProxyError } from "../proxy-error.js";
-import { unrelayableHead } from "../proxy/answer-head.js";
-import type { Body } from "../proxy/body.js";
-import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../proxy/upstream.js";
-import { createTimer, type Timer } from "../timer.js";
+import { clientAborted, clientTimeout, malformedBody, ProxyError, toProxyError } from "../vocabulary/proxy-error.js";
+import { unrelayableHead } from "../upstream/answer-head.js";
+import type { Body } from "../http/body.js";
+import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../upstream/upstream.js";
+import { createTimer, type Timer } from "../http/timer.js";
 import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";

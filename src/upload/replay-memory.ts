@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Operation } from "../glance/request-target.js";
-import { ProxyError } from "../proxy-error.js";
+import { ProxyError } from "../vocabulary/proxy-error.js";
 import { sizeMismatch, SIZE_HEADER } from "./declared-size.js";
 
 export interface FailedUpload {

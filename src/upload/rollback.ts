@@ -1,6 +1,6 @@
 /** Around the abort of an upload: waiting until Glance has begun it, then until it has put the image back. Only ever looks. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { ImageLookUp } from "../glance/image-status.js";
+import type { ImageLookUp } from "../upstream/look-up.js";
 import type { Operation } from "../glance/request-target.js";
 import type { Begun } from "./relay.js";
 

@@ -1,10 +1,10 @@
 /** How an upload ends for everybody: Glance puts the image back, or what it made of it is found out, and the client is answered. */
 import type { ServerResponse } from "node:http";
 import type { Config } from "../config/schema.js";
-import { ProxyError } from "../proxy-error.js";
-import type { Answerer } from "../proxy/answer.js";
-import type { Exchange } from "../proxy/exchange.js";
-import { truncatedAnswer, upstreamErrorKind } from "../proxy/upstream.js";
+import { ProxyError } from "../vocabulary/proxy-error.js";
+import type { Answerer } from "../client/answer.js";
+import type { Exchange } from "../client/exchange.js";
+import { truncatedAnswer, upstreamErrorKind } from "../upstream/upstream.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { Begun, RelayEnd } from "./relay.js";
 import type { ReplayMemory } from "./replay-memory.js";

@@ -1,9 +1,9 @@
 /** What the primary process and its workers ask of each other. */
-import type { Listening } from "../client-side.js";
+import type { Listening } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import type { Quotas } from "../quota.js";
+import type { Quotas } from "../upload/quotas.js";
 import type { ExhaustedBody } from "../upload/replay-memory.js";
 
 /** Of a worker, told once. */

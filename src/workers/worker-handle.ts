@@ -1,12 +1,12 @@
 /** One worker, as its primary knows it. */
-import type { Listening } from "../client-side.js";
+import type { Listening } from "../client/server.js";
 import type { Serializable } from "node:child_process";
 import type { Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBirpc, type BirpcReturn } from "birpc";
 import type { MetricSamples } from "../observe/metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import type { LocalQuota, Quotas } from "../quota.js";
+import type { LocalQuota, Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
 import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
 

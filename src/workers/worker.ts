@@ -1,16 +1,16 @@
 /** A worker process: the side that clients see. What operators see is its primary's, which it reports to. */
 import process from "node:process";
 import { createBirpc } from "birpc";
-import { createClientSide, type ClientSide } from "../client-side.js";
+import { createClientSide, type ClientSide } from "../client/server.js";
 import { parseConfig } from "../config/load.js";
 import type { Config } from "../config/schema.js";
 import { createLog } from "../observe/log.js";
 import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
-import type { Quotas } from "../quota.js";
+import type { Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
-import { createUpstream, type Upstream } from "../proxy/upstream.js";
+import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import type {
   NumberedUpload,
   PrimaryCalls,

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../src/config/load.js";
-import { version } from "../../src/version.js";
+import { version } from "../../src/vocabulary/version.js";
 
 const GUIDE = "docs/deployment.md";
 const guide = readFileSync(GUIDE, "utf8");

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { version } from "../../src/version.js";
+import { version } from "../../src/vocabulary/version.js";
 import { createImage } from "../support/glance-client.js";
 import type { Glance } from "../support/real-glance.js";
 import { run, type CommandResult } from "../support/run.js";

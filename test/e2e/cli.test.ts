@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { version } from "../../src/version.js";
+import { version } from "../../src/vocabulary/version.js";
 import { connect } from "../support/raw-http.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { pretendNode } from "../support/pretended-node.js";

@@ -9,15 +9,15 @@ import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createGlanceSizeProxy, type GlanceSizeProxy } from "../../src/index.js";
-import * as requestGuard from "../../src/proxy/request-guard.js";
+import * as requestGuard from "../../src/http/request-guard.js";
 import { createLog } from "../../src/observe/log.js";
 import { connect, type Peer } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
-vi.mock(import("../../src/proxy/request-guard.js"), { spy: true });
+vi.mock(import("../../src/http/request-guard.js"), { spy: true });
 const wireGuard = vi.hoisted(() => ({ on: true }));
-vi.mock(import("../../src/proxy/wire-guard.js"), async (load) => {
+vi.mock(import("../../src/upstream/wire-guard.js"), async (load) => {
   const original = await load();
   return {
     ...original,

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, createServer, Socket, type AddressInfo } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
-import { checkRawBodies } from "../../src/proxy/raw-check.js";
+import { checkRawBodies } from "../../src/raw-io/self-check.js";
 
 afterEach(() => {
   vi.restoreAllMocks();

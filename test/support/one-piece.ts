@@ -1,7 +1,7 @@
 /** A body as a raw one tells of itself, in place of a client's: all of it comes when it is first wanted. */
 import { EventEmitter } from "node:events";
 import { vi } from "vitest";
-import type { Body } from "../../src/proxy/body.js";
+import type { Body } from "../../src/http/body.js";
 
 export class OnePiece extends EventEmitter implements Body {
   complete = false;

@@ -22,7 +22,7 @@ it("names every file on the way of a request, and none that is not there", () =>
 });
 
 it("has http-proxy in one file alone", () => {
-  expect(filesWith(/from "http-proxy"/)).toEqual(["proxy/pass-through.ts"]);
+  expect(filesWith(/from "http-proxy"/)).toEqual(["pass-through/pass-through.ts"]);
 });
 
 it("ends the process in one file alone", () => {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ProxyError } from "../../../src/proxy-error.js";
-import { readAnnouncedBody } from "../../../src/proxy/announced-body.js";
-import { createRequestHead } from "../../../src/proxy/request-head.js";
+import { ProxyError } from "../../../src/vocabulary/proxy-error.js";
+import { readAnnouncedBody } from "../../../src/http/announced-body.js";
+import { createRequestHead } from "../../../src/http/request-head.js";
 import { readDeclaredSizes, requireAgreement, type DeclaredSize } from "../../../src/upload/declared-size.js";
 
 const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ImageLookUp } from "../../../src/glance/image-status.js";
+import type { ImageLookUp } from "../../../src/upstream/look-up.js";
 import { createRollback } from "../../../src/upload/rollback.js";
 
 // Real time, in small pieces: fake timers do not reach node:timers/promises.

@@ -1,0 +1,139 @@
+/** The side that clients see: their listener, its timeouts, and the way down. */
+import type { ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { createApp, type AppOptions } from "../app.js";
+import { ConfigError } from "../config/config-error.js";
+import type { Config } from "../config/schema.js";
+import { createListener } from "../http/listener.js";
+import { trackConnections } from "./connections.js";
+import { answerParseErrors } from "./parse-error.js";
+import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
+import { checkRawBodies } from "../raw-io/self-check.js";
+import { expiryOf } from "../http/credentials.js";
+
+/** A client may take that long to send a request's head. */
+const HEADERS_TIMEOUT_MS = 60_000;
+/** How often that is looked after, by Node and, while draining, by us. */
+const SWEEP_INTERVAL_MS = 1_000;
+/** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** By itself Node's HTTPS server closes its side when the client does. Of `net`, and so not among the types of `http`. */
+const HALF_OPEN: object = { allowHalfOpen: true };
+/** A connection on which nothing has come for that long is asked by the system whether the client is there. */
+const TCP_KEEP_ALIVE_MS = 60_000;
+/** Bytes read ahead of each connection. */
+const READ_AHEAD_BYTES = 128 * 1024;
+
+export interface Listening {
+  /** The URL. */
+  readonly listen: string;
+  /** How upload bodies are read. */
+  readonly relay: "raw" | "stream";
+  /** Why not `raw`. */
+  readonly relayReason?: string;
+}
+
+export interface ClientSide {
+  /** @throws ListenError where the address cannot be had. */
+  listen(): Promise<Listening>;
+  /** Reads the TLS files again, for new connections; where they cannot be used it says so and keeps the old ones. */
+  reload(): void;
+  /**
+   * Stops accepting and lets what is going on finish.
+   * @param timeoutMs then the rest is cut, and has `rollback.timeout` to settle; 0: as long as it takes.
+   */
+  drain(timeoutMs: number): Promise<void>;
+  /** Cuts everything. */
+  close(): void;
+}
+
+/** @throws ConfigError where a file or directory cannot be used. */
+export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
+  const { config, upstream, observers } = options;
+  let claimBody: ClaimBody | undefined;
+  const app = createApp({ ...options, claimBody: (exchange, purpose) => claimBody?.(exchange, purpose) });
+  const listener = createListener(
+    "listen.address",
+    config.listen.address,
+    {
+      ...app.messages,
+      ...HALF_OPEN,
+      maxHeaderSize: config.limits.maxHeaderSize,
+      // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
+      requestTimeout: 0,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: SWEEP_INTERVAL_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      highWaterMark: READ_AHEAD_BYTES,
+      // Refused by our own guard instead, which answers as Glance does.
+      requireHostHeader: false,
+      // A client that has closed its side may be gone altogether: the system asks it.
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    },
+    config.listen.tls,
+  );
+  const { server } = listener;
+  // Every line of a head is shown; `maxHeaderSize` alone bounds it.
+  server.maxHeadersCount = 0;
+  // A client that closes its side behind a whole request still gets its answer. Node has this switch, though not in its types.
+  Object.assign(server, { httpAllowHalfOpen: true });
+  // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
+  for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
+  const connections = trackConnections(server);
+  answerParseErrors(server, connections);
+  observers.metrics.watchCertificates({
+    listen: () => expiryOf(listener.credentials()),
+    upstream: () => expiryOf(upstream.credentials()),
+  });
+
+  return {
+    async listen() {
+      const relayReason = await whyNotRaw(config);
+      if (relayReason === undefined) claimBody = createRawBodies(server, leastRawBytes(config.upload.relay));
+      const relay = relayReason === undefined ? "raw" : "stream";
+      observers.metrics.relayChosen(relay);
+      const listen = await listener.listen();
+      return { listen, relay, ...(relayReason === undefined ? {} : { relayReason }) };
+    },
+
+    reload() {
+      for (const [side, part] of Object.entries({ listen: listener, upstream })) {
+        try {
+          part.reload();
+          observers.log.info({ side }, "TLS files read again");
+        } catch (error) {
+          const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
+          observers.log.error({ side, faults }, "TLS files not usable, the old ones stay");
+        }
+      }
+    },
+
+    async drain(timeoutMs) {
+      const closed = new Promise((resolve) => server.close(resolve));
+      // From here on Node no longer watches over slow heads, and keeps connections alive after their last answer.
+      server.prependListener("request", (_request, response: ServerResponse) => {
+        response.shouldKeepAlive = false;
+      });
+      const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
+      const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
+      await closed;
+      // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
+      const settled = observers.uploads.whenEmpty();
+      await (timeoutMs === 0 ? settled : Promise.race([settled, delay(config.rollback.timeout)]));
+      clearInterval(sweep);
+      clearTimeout(limit);
+    },
+
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+async function whyNotRaw({ upload, listen }: Config): Promise<string | undefined> {
+  if (upload.relay === "stream") return "upload.relay";
+  if (listen.tls.certFile !== undefined) return "listen.tls";
+  return checkRawBodies();
+}

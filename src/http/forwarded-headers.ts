@@ -1,0 +1,90 @@
+/** The header lines that go on with a request: cleaned first, then the proxy's own. */
+import { BlockList, isIP } from "node:net";
+import { ProxyError } from "../vocabulary/proxy-error.js";
+import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
+
+export interface Peer {
+  /** Address of whoever opened the connection; absent once it is gone. */
+  readonly address: string | undefined;
+  readonly encrypted: boolean;
+}
+
+export interface HeaderForwarder {
+  /**
+   * @returns the headers for Glance: `Host` preserved, hop-by-hop and ambiguous ones gone, the way they came recorded.
+   * @throws ProxyError `loop` where this very instance has seen the request before.
+   */
+  forRequest(head: RequestHead, httpVersion: string, peer: Peer): readonly HeaderLine[];
+  /** @returns the flat list of header lines for the client. */
+  forResponse(rawHeaders: readonly HeaderLine[], httpVersion: string): string[];
+}
+
+/**
+ * @param instance names this proxy in `Via`; unlike any other proxy's.
+ * @param trust addresses and networks whose forwarding headers are believed.
+ * @param onDropped called with the name of a header that was dropped for its underscore.
+ */
+export function createHeaderForwarder(
+  instance: string,
+  trust: readonly string[],
+  onDropped: (name: string) => void,
+): HeaderForwarder {
+  const trusted = parseTrust(trust);
+  return {
+    forRequest(head, httpVersion, peer) {
+      const via = head.values("via");
+      if (via.some((line) => line.split(/[\s,]+/).includes(instance))) {
+        throw new ProxyError(
+          "loop",
+          "The request has been through this proxy before: it is its own upstream.",
+        );
+      }
+      const believed = peer.address !== undefined && trusted(peer.address);
+      const kept = endToEnd(head.lines).filter(({ name }) => {
+        // WSGI cannot tell `Content_Length` from `Content-Length`: under uWSGI, Glance takes the one for the other.
+        if (name.includes("_")) onDropped(name);
+        return !name.includes("_") && name !== "expect" && (believed || !isForwarding(name));
+      });
+      const lines = kept.filter(({ name }) => !CONTINUED.has(name));
+      const say = (name: string, value: string): void => void lines.push({ name, value });
+      const isSaid = (name: string): boolean => valuesOf(kept, name).length > 0;
+      const goOn = (name: string, value: string): void =>
+        say(name, [...valuesOf(kept, name), value].join(", "));
+      const from = peer.address ?? "unknown";
+      const proto = peer.encrypted ? "https" : "http";
+      goOn("x-forwarded-for", from);
+      if (!isSaid("x-forwarded-proto")) say("x-forwarded-proto", proto);
+      const [host] = head.values("host");
+      if (host !== undefined && !isSaid("x-forwarded-host")) say("x-forwarded-host", host);
+      if (isSaid("forwarded"))
+        goOn("forwarded", `for=${isIP(from) === 6 ? `"[${from}]"` : from};proto=${proto}`);
+      goOn("via", `${httpVersion} ${instance}`);
+      return lines;
+    },
+    forResponse(lines, httpVersion) {
+      const flat = flatten(endToEnd(lines).filter(({ name }) => name !== "via"));
+      flat.push("via", [...valuesOf(lines, "via"), `${httpVersion} ${instance}`].join(", "));
+      return flat;
+    },
+  };
+}
+
+/** One line each, to which every proxy adds. */
+const CONTINUED = new Set(["forwarded", "via", "x-forwarded-for"]);
+
+function isForwarding(name: string): boolean {
+  return name === "forwarded" || name.startsWith("x-forwarded-");
+}
+
+function parseTrust(trust: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const entry of trust) {
+    const [address = "", prefix] = entry.split("/");
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4";
+    if (prefix === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(prefix), family);
+  }
+  if (trust.length === 0) return () => false; // most often so, and a look into the list is not cheap
+  // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; BlockList knows that they are the same.
+  return (address) => list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+}

@@ -1,0 +1,157 @@
+/** Whether upload bodies can be taken over on this Node: tried over loopback, before anybody relies on it. */
+import { once } from "node:events";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { readAnnouncedBody } from "../http/announced-body.js";
+import type { Body } from "../http/body.js";
+import { createRawBodies, READ_BYTES, type ClaimBody } from "./raw-body.js";
+import { createRequestHead } from "../http/request-head.js";
+
+const PATIENCE_MS = 10_000;
+const PAUSE_MS = 5;
+/** The first part comes with the head, each other while the body is paused. */
+const UPLOADS = [
+  { framing: "Content-Length: 15", parts: ["one", "two", "three", "four"] },
+  {
+    framing: "Transfer-Encoding: chunked",
+    parts: ["3\r\none\r\nc\r\n", "two", "three", "four\r\n0\r\n\r\n"],
+  },
+] as const;
+
+/** What comes behind it before the body is wanted, the socket has to keep. */
+const AHEAD = "1".repeat(READ_BYTES);
+
+/** @returns why not, or undefined where they can. */
+export async function checkRawBodies(): Promise<string | undefined> {
+  const server = createServer();
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  try {
+    const claim = createRawBodies(server, 0);
+    server.listen({ port: 0, host: "127.0.0.1", exclusive: true }); // not shared with other workers
+    await once(server, "listening", { signal });
+    for (const { framing, parts } of UPLOADS) {
+      const [first, ...others] = parts;
+      const upload = await begin(server, claim, framing, first, signal);
+      await readParts(upload, others, signal);
+      await answer(upload, signal);
+    }
+    const ahead = await begin(server, claim, `Content-Length: ${AHEAD.length + 11}`, AHEAD, signal, "later");
+    await readAhead(ahead, ["two", "three", "end"], signal);
+    await answer(ahead, signal);
+    const abandoned = await begin(server, claim, "Content-Length: 15", "one", signal);
+    abandoned.client.destroy();
+    abandoned.body.resume();
+    await once(abandoned.body as never, "close", { signal });
+    return undefined;
+  } catch (error) {
+    return signal.aborted ? "nothing came in time" : (error as Error).message;
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+interface Upload {
+  readonly client: Socket;
+  readonly body: Body;
+  readonly response: ServerResponse;
+}
+
+async function begin(
+  server: Server,
+  claim: ClaimBody,
+  framing: string,
+  first: string,
+  signal: AbortSignal,
+  wanted: "at once" | "later" = "at once",
+): Promise<Upload> {
+  const { port } = server.address() as AddressInfo;
+  const client = connect({ port, host: "127.0.0.1", noDelay: true });
+  client.on("error", () => undefined); // the deadline tells
+  const begun = new Promise<Upload>((resolve, reject) => {
+    signal.addEventListener("abort", reject);
+    server.once("request", (request, response) => {
+      try {
+        const announced = readAnnouncedBody(createRequestHead(request.rawHeaders));
+        const body = claim({ request, response, announced }, "send");
+        if (!body) throw new Error("a body could not be taken from the parser");
+        if (wanted === "at once") {
+          // Taken over in the middle of Node's own read, which would go on by itself.
+          body.resume();
+          body.pause();
+        }
+        resolve({ client, body, response });
+      } catch (error) {
+        const why = error as Error;
+        reject(why);
+      }
+    });
+  });
+  client.write(`PUT / HTTP/1.1\r\nHost: check\r\n${framing}\r\n\r\n${first}`);
+  return begun;
+}
+
+/** Each part is read before the next one is sent; were it read in spite of a pause, it would be lost. */
+async function send(client: Socket, part: string, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => client.write(part, () => resolve()));
+  await delay(PAUSE_MS, undefined, { signal });
+}
+
+async function readParts(
+  { client, body }: Upload,
+  [second, third, fourth]: readonly [string, string, string],
+  signal: AbortSignal,
+): Promise<void> {
+  const take = async (): Promise<{ text: string; memory: ArrayBufferLike }> => {
+    const next = once(body as never, "data", { signal }) as Promise<[Buffer]>;
+    body.resume();
+    const [piece] = await Promise.race([next, lost]);
+    return { text: piece.toString(), memory: piece.buffer };
+  };
+  body.on("data", () => body.pause());
+  const ended = once(body as never, "end", { signal });
+  const lost = new Promise<never>((_, reject) => {
+    body.once("close", () => reject(new Error("a body was lost that was not to be read yet")));
+  });
+  for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
+  await send(client, second, signal);
+  const taken = [await take(), await take()];
+  await send(client, third, signal);
+  taken.push(await take());
+  await send(client, fourth, signal);
+  taken.push(await take());
+  await ended;
+  if (taken.map(({ text }) => text).join("") !== "onetwothreefour") {
+    throw new Error("another body was read than was sent");
+  }
+  if (new Set(taken.map(({ memory }) => memory)).size > 1)
+    throw new Error("each read takes memory of its own");
+}
+
+async function readAhead(
+  { client, body }: Upload,
+  parts: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const part of parts) await send(client, part, signal);
+  const pieces: Buffer[] = [];
+  body.on("data", (piece) => pieces.push(Buffer.from(piece)));
+  const ended = once(body as never, "end", { signal });
+  body.resume();
+  await ended;
+  if (Buffer.concat(pieces).toString() !== AHEAD + parts.join("")) {
+    throw new Error("a body was lost that was read before it was wanted");
+  }
+}
+
+async function answer({ client, response }: Upload, signal: AbortSignal): Promise<void> {
+  response.writeHead(204).end();
+  let text = "";
+  client.on("data", (piece: Buffer) => {
+    text += piece.toString("latin1");
+  });
+  await once(client, "end", { signal });
+  client.destroy();
+  if (!/^HTTP\/1\.1 204 .*\r\nConnection: close\r\n/is.test(text)) throw new Error("the answer was lost");
+}

@@ -1,0 +1,55 @@
+/** What all spooled bodies of this process take. */
+import type { Quota } from "../quotas.js";
+
+export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
+
+/** Which bound was reached; a label of the metrics. */
+export type SpoolFull = (typeof SPOOL_BOUNDS)[number];
+
+export interface SpoolBudget {
+  /** Bytes reserved now. */
+  readonly usedBytes: number;
+  /** Bodies kept now. */
+  readonly uploads: number;
+  /** Most bytes of all processes together; 0: no limit. */
+  readonly maxBytes: number;
+  /** @returns whether that many bytes more are to be had; then they are taken. */
+  reserve(bytes: number): boolean | Promise<boolean>;
+  release(bytes: number): void;
+  uploadStarted(): void;
+  uploadEnded(): void;
+}
+
+/** @param quota `spool.maxTotal`. */
+export function createSpoolBudget(quota: Quota): SpoolBudget {
+  let usedBytes = 0;
+  let uploads = 0;
+  return {
+    get usedBytes() {
+      return usedBytes;
+    },
+    get uploads() {
+      return uploads;
+    },
+    maxBytes: quota.max,
+    reserve(bytes) {
+      const reserved = quota.reserve(bytes);
+      return reserved instanceof Promise ? reserved.then(count) : count(reserved);
+
+      function count(isReserved: boolean): boolean {
+        if (isReserved) usedBytes += bytes;
+        return isReserved;
+      }
+    },
+    release(bytes) {
+      usedBytes -= bytes;
+      quota.release(bytes);
+    },
+    uploadStarted() {
+      uploads += 1;
+    },
+    uploadEnded() {
+      uploads -= 1;
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * The second wall against request smuggling. What is written to a connection to Glance is read once more, here, behind Node's HTTP
+ * and http-proxy: one request, and behind its head the body that this head announces. A byte beyond that never goes out, whoever
+ * wrote it, and the connection is destroyed.
+ */
+import type { Duplex } from "node:stream";
+import { readAnnouncedBody } from "../http/announced-body.js";
+import { BadFraming, ChunkedFraming, LengthFraming, type BodyFraming } from "../raw-io/body-framing.js";
+import { interceptWrites } from "./intercept-writes.js";
+import { createRequestHead, splitHead } from "../http/request-head.js";
+
+/** A byte was written to Glance that the head before it does not announce. */
+export class UnannouncedBytes extends Error {
+  readonly code = "GLANCE_REQUEST_FRAMING";
+}
+
+/** A head of ours is what a client may send, and the lines that the proxy adds. */
+const MAX_HEAD_BYTES = 16 * 1024 * 1024;
+
+const HEAD_END = "\r\n\r\n";
+
+/** RFC 9112, 3 and 5: what no server can read in another way. */
+const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1$/;
+const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Reads what is written to one connection. Pure. */
+export class OutgoingRequest {
+  /** Until its end has come. */
+  #head: string | undefined = "";
+  #body: BodyFraming | undefined;
+
+  /** @throws UnannouncedBytes, before any of these bytes may go out. */
+  check(chunk: Buffer | string, encoding: BufferEncoding): void {
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    if (this.#body === undefined) this.#readHead(bytes);
+    else this.#readBody(this.#body, bytes);
+  }
+
+  #readHead(bytes: Buffer): void {
+    const before = this.#head ?? "";
+    const head = before + bytes.toString("latin1");
+    const end = head.indexOf(HEAD_END, Math.max(0, before.length - HEAD_END.length));
+    if (end === -1) {
+      if (head.length > MAX_HEAD_BYTES) throw new UnannouncedBytes("the request head has no end");
+      this.#head = head;
+      return;
+    }
+    this.#head = undefined;
+    this.#body = framingOf(head.slice(0, end));
+    this.#readBody(this.#body, bytes.subarray(end + HEAD_END.length - before.length));
+  }
+
+  #readBody(body: BodyFraming, bytes: Buffer): void {
+    let read: number;
+    try {
+      read = body.read(bytes, () => undefined);
+    } catch (cause) {
+      if (!(cause instanceof BadFraming)) throw cause;
+      throw new UnannouncedBytes(`the request body is not framed as announced: ${cause.message}`);
+    }
+    if (read < bytes.length) {
+      throw new UnannouncedBytes(`${bytes.length - read} bytes behind the end of the request`);
+    }
+  }
+}
+
+function framingOf(head: string): BodyFraming {
+  const [requestLine = "", ...headerLines] = head.split("\r\n");
+  if (!REQUEST_LINE.test(requestLine) || !headerLines.every((line) => HEADER_LINE.test(line))) {
+    throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
+  }
+  const request = createRequestHead(splitHead(head));
+  if (request.values("host").length !== 1) throw new UnannouncedBytes("the request head has not one host");
+  const announced = readAnnouncedBody(request);
+  switch (announced.kind) {
+    case "none":
+      return new LengthFraming(0);
+    case "length":
+      return new LengthFraming(announced.bytes);
+    case "chunked":
+      if (request.values("content-length").length > 0) break;
+      if (request.values("transfer-encoding").join() !== "chunked") break;
+      return new ChunkedFraming();
+    case "invalid":
+      break;
+  }
+  throw new UnannouncedBytes("the request head announces no body that all servers would read alike");
+}
+
+/** Checks all bytes that are written to a connection. For one request on a connection. */
+export function guardWire<Connection extends Duplex>(connection: Connection): Connection {
+  const request = new OutgoingRequest();
+  return interceptWrites(connection, { check: (chunk, encoding) => request.check(chunk, encoding) });
+}

@@ -1,0 +1,81 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { createTimer } from "../../../src/http/timer.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it("expires once, when its time is over", () => {
+  const onExpiry = vi.fn();
+  createTimer(100, onExpiry).start();
+  vi.advanceTimersByTime(99);
+  expect(onExpiry).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("starts over each time it is started", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  for (let step = 0; step < 5; step += 1) {
+    vi.advanceTimersByTime(99);
+    timer.start();
+  }
+  expect(onExpiry).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(101);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("does not expire once stopped, and may be started again", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  timer.stop();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).not.toHaveBeenCalled();
+  timer.start();
+  vi.advanceTimersByTime(101);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("never expires with 0", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(0, onExpiry);
+  timer.start();
+  vi.advanceTimersByTime(2 ** 31);
+  expect(onExpiry).not.toHaveBeenCalled();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it("does nothing when stopped before it was started", () => {
+  expect(() => createTimer(1, () => undefined).stop()).not.toThrow();
+});
+
+it("does not expire where what it waits for has come while the process was kept from running", async () => {
+  vi.useRealTimers();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [accepted] = (await once(server, "connection")) as [Socket];
+  try {
+    const onExpiry = vi.fn();
+    const timer = createTimer(20, onExpiry);
+    accepted.on("data", () => timer.stop());
+    await new Promise((resolve) => client.write("x", resolve));
+    timer.start();
+    for (const until = performance.now() + 50; performance.now() < until;);
+    await once(accepted, "data");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(onExpiry).not.toHaveBeenCalled();
+  } finally {
+    client.destroy();
+    accepted.destroy();
+    server.close();
+  }
+});

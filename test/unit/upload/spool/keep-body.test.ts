@@ -1,0 +1,38 @@
+/** Memory that a body was read into, and when it may serve another. All else is seen end to end. */
+import { expect, test } from "vitest";
+import { keepBody, type Kept } from "../../../../src/upload/spool/keep-body.js";
+import type { NoPlace, Spool } from "../../../../src/upload/spool/spool.js";
+import { OnePiece } from "../../../support/one-piece.js";
+
+function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
+  return keepBody({
+    source,
+    spool: { append } as Spool,
+    counter: {
+      received: () => undefined,
+      receivedBytes: 5,
+      forwarded: () => undefined,
+      discardFrom: () => undefined,
+    },
+    maxBytes: Number.POSITIVE_INFINITY,
+    idleMs: 60_000,
+  });
+}
+
+test("it may when the spool has copied all of it", async () => {
+  const source = new OnePiece(Buffer.from("hello"));
+  let copied = (): void => undefined;
+  const kept = keep(source, () => new Promise<undefined>((resolve) => (copied = () => resolve(undefined))));
+  await new Promise(setImmediate);
+  expect(source.release).not.toHaveBeenCalled();
+  copied();
+  expect(await kept).toEqual({ kind: "whole" });
+  expect(source.release).toHaveBeenCalledOnce();
+});
+
+test.each([true, false])("it may not where the spool is full, the last piece kept: %s", async (isKept) => {
+  const source = new OnePiece(Buffer.from("hello"));
+  const why: NoPlace = { full: "total", kept: isKept };
+  expect(await keep(source, () => why)).toMatchObject({ kind: "full", why });
+  expect(source.release).not.toHaveBeenCalled();
+});
