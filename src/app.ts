@@ -5,7 +5,7 @@ import express, { type RequestHandler } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler } from "./import/handler.js";
-import { ProxyError, toProxyError } from "./vocabulary/proxy-error.js";
+import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
 import { createAnswerer } from "./client/answer.js";
 import { createExchange, type Exchange } from "./client/exchange.js";
 import { messagesOf, type Messages } from "./client/express-messages.js";
@@ -21,7 +21,7 @@ import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
 import type { Quotas } from "./upload/quotas.js";
 import { createUploadHandler } from "./upload/handler.js";
 import type { ReplayMemory } from "./upload/replay-memory.js";
-import { describeError, type Observers } from "./upload/upload.js";
+import { type Observers } from "./upload/upload.js";
 
 /**
  * Fits `app.use()` of Express and `createServer()` of Node alike. Spelled out in Node's types, because those of Express do

@@ -1,6 +1,7 @@
 /** Asks Glance how it is doing, and tells a busy Glance from a dead one. */
-import type { GlanceState } from "../observe/metrics.js";
-import { onceConnected, toUpstreamError, upstreamErrorKind, type Upstream } from "../upstream/upstream.js";
+import type { GlanceState } from "../vocabulary/labels.js";
+import { onceConnected, type Upstream } from "../upstream/upstream.js";
+import { toUpstreamError } from "../upstream/failures.js";
 
 /** Shorter than the timeouts of usual probes, so that a probe sees the reason and not its own timeout. */
 const PATIENCE_MS = 2_000;
@@ -79,7 +80,7 @@ export function createGlanceWatch({ upstream, silenceMs, lastActivity }: GlanceW
       question.end();
       // A router in front of Glance, such as uWSGI's, ends a request whose answer is late. That says nothing of Glance.
       const isLate = performance.now() - askedAt > PATIENCE_MS;
-      if (!isLate || upstreamErrorKind(toUpstreamError(error)) !== "reset") tell("unreachable");
+      if (!isLate || toUpstreamError(error).code !== "upstream_reset") tell("unreachable");
       else if (listeners.size > 0 && questions.size === 0) ask();
     });
     request.end();

@@ -1,5 +1,5 @@
 /** Whether traffic should come here: somebody listens, Glance is not down, and the proxy is not draining. */
-import { isDown, type GlanceState } from "../observe/metrics.js";
+import { isDown, type GlanceState } from "../vocabulary/labels.js";
 import type { GlanceWatch } from "./glance-watch.js";
 
 export interface Ready {

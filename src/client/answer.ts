@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
-import { toProxyError, type ProxyError } from "../vocabulary/proxy-error.js";
+import { toProxyError, type ProxyError } from "../vocabulary/errors.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";

@@ -6,7 +6,8 @@ import { isIP } from "node:net";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
-import { createUpstream, toUpstreamError } from "../upstream/upstream.js";
+import { createUpstream } from "../upstream/upstream.js";
+import { toUpstreamError } from "../upstream/failures.js";
 
 const TIMEOUT_MS = 30_000;
 /** uWSGI never answers `Expect: 100-continue`; servers that do answer at once. */

@@ -4,9 +4,7 @@
  * A spelling that two servers could read differently is refused. Pure.
  */
 
-export const OPERATIONS = ["file", "stage"] as const;
-
-export type Operation = (typeof OPERATIONS)[number];
+import type { Operation } from "../vocabulary/labels.js";
 
 export type RequestTarget =
   | {

@@ -1,6 +1,6 @@
 /** The header lines that go on with a request: cleaned first, then the proxy's own. */
 import { BlockList, isIP } from "node:net";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
 
 export interface Peer {

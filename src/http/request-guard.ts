@@ -3,7 +3,7 @@
  * image active without its data, to hang a worker or to smuggle a request.
  */
 import type { IncomingMessage, Server } from "node:http";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { AnnouncedBody } from "./announced-body.js";
 import type { RequestHead } from "./request-head.js";
 

@@ -8,7 +8,7 @@ import type { Metrics } from "../observe/metrics.js";
 import type { Exchange } from "../client/exchange.js";
 import type { PassThrough } from "../pass-through/pass-through.js";
 import type { Upstream } from "../upstream/upstream.js";
-import { ProxyError, clientTimeout, malformedBody } from "../vocabulary/proxy-error.js";
+import { ProxyError, clientTimeout, malformedBody } from "../vocabulary/errors.js";
 import { createTimer } from "../http/timer.js";
 
 /** An import request is a few hundred bytes; a larger body is not looked into. */

@@ -9,50 +9,25 @@ import {
   type MetricObjectWithValues,
   type MetricValue,
 } from "prom-client";
-import { OPERATIONS, type Operation } from "../glance/request-target.js";
-import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../upstream/upstream.js";
-import { RECOVERY_RESULTS, type RecoveryResult } from "../upload/recovery.js";
-import { ROLLBACK_RESULTS, type RollbackResult } from "../upload/rollback.js";
-import { SIZE_SOURCES, type SizeSource } from "../upload/declared-size.js";
-import { SPOOL_BOUNDS, type SpoolFull } from "../upload/spool/budget.js";
+import {
+  OPERATIONS,
+  type Operation,
+  SIZE_SOURCES,
+  type SizeSource,
+  SPOOL_BOUNDS,
+  type SpoolBound,
+  ROLLBACK_RESULTS,
+  type RollbackResult,
+  RECOVERY_RESULTS,
+  type RecoveryResult,
+} from "../vocabulary/labels.js";
+import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
+import { GLANCE_STATES, isDown, type GlanceState } from "../vocabulary/labels.js";
+import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
 import { version } from "../vocabulary/version.js";
 
 export const PREFIX = "glance_size_proxy_";
-
-export const OUTCOMES = [
-  "completed",
-  "size_exceeded",
-  "size_mismatch",
-  "invalid_size",
-  "too_large",
-  "length_required",
-  "busy",
-  "client_aborted",
-  "client_timeout",
-  "upstream_rejected",
-  "upstream_error",
-] as const;
-
-/** How an upload ended. */
-export type Outcome = (typeof OUTCOMES)[number];
-
-export const GLANCE_STATES = ["answers", "slow", "busy", "silent", "unreachable"] as const;
-
-/**
- * How Glance is doing, as this proxy sees it.
- *
- * - `slow`: its last answer took more than a second.
- * - `busy`: it has not answered in time, and it was last active, or first asked, less than `readiness.silence` ago.
- * - `silent`: it was asked, and has done nothing for `readiness.silence`.
- * - `unreachable`: connections fail.
- */
-export type GlanceState = (typeof GLANCE_STATES)[number];
-
-/** Requests fail, or wait without end. */
-export function isDown(state: GlanceState): state is "silent" | "unreachable" {
-  return state === "silent" || state === "unreachable";
-}
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "copy-image"];
@@ -87,7 +62,7 @@ export interface Metrics {
   answerRecovered(result: RecoveryResult): void;
   /** An upload that is the rest of one that had just failed. */
   replayRefused(): void;
-  spoolFull(why: SpoolFull): void;
+  spoolFull(why: SpoolBound): void;
   /** @param spool its `maxBytes` are 0 without a limit. */
   watchSpool(spool: {
     readonly usedBytes: number;

@@ -1,6 +1,7 @@
 /** What became of all uploads since the start, read off the metrics: of one process, or of several. */
 import type { Registry } from "prom-client";
-import { OUTCOMES, PREFIX, type MetricSamples, type Outcome } from "./metrics.js";
+import { PREFIX, type MetricSamples } from "./metrics.js";
+import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
 
 export interface UploadTotals {
   readonly receivedBytes: number;

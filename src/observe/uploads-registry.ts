@@ -1,8 +1,7 @@
 /** The uploads in flight and the last that finished, as `/uploads` shows them. */
-import type { Operation } from "../glance/request-target.js";
-import type { SizeSource } from "../upload/declared-size.js";
+import type { Operation, SizeSource } from "../vocabulary/labels.js";
 import type { ClientKind } from "./client-kind.js";
-import type { Outcome } from "./metrics.js";
+import type { Outcome } from "../vocabulary/outcomes.js";
 
 export interface UploadView {
   readonly requestId: string;

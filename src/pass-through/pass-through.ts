@@ -13,21 +13,16 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import httpProxy from "http-proxy";
 import type { Metrics } from "../observe/metrics.js";
-import { clientTimeout, malformedBody, type ProxyError } from "../vocabulary/proxy-error.js";
+import { clientTimeout, malformedBody, type ProxyError } from "../vocabulary/errors.js";
 import { createTimer } from "../http/timer.js";
 import { isEmpty, type AnnouncedBody } from "../http/announced-body.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
 import type { Answerer, Patience } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import { linesByName, type HeaderLine } from "../http/request-head.js";
-import {
-  toUpstreamError,
-  truncatedAnswer,
-  upstreamErrorKind,
-  upstreamTimeout,
-  type Upstream,
-} from "../upstream/upstream.js";
+import { type Upstream } from "../upstream/upstream.js";
 import { UnannouncedBytes } from "../upstream/wire-guard.js";
+import { toUpstreamError, truncatedAnswer, upstreamTimeout } from "../upstream/failures.js";
 
 /** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
 export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
@@ -144,8 +139,7 @@ export function createPassThrough(
   };
 
   function report(error: ProxyError): void {
-    const kind = upstreamErrorKind(error);
-    if (kind !== undefined) metrics.upstreamError(kind);
+    if (error.upstreamKind !== undefined) metrics.upstreamError(error.upstreamKind);
   }
 }
 

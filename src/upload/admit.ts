@@ -1,6 +1,6 @@
 /** Before anything of an upload is read or sent: the size that was declared, the limits, a place among the others. */
 import type { Config } from "../config/schema.js";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
 import { leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
 import type { Quota } from "./quotas.js";

@@ -1,12 +1,7 @@
 /** Learning the size of an upload from its head. Pure. */
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
-
-export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
-
-/** Where a size was learned; a label of the metrics. */
-export type SizeSource = (typeof SIZE_SOURCES)[number];
 
 export interface KnownSize {
   readonly source: "header" | "hint" | "content_length";

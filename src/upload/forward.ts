@@ -1,7 +1,7 @@
 /** The body's way to Glance: kept first if its size is unknown and has to be learned, then relayed. */
 import type { Config } from "../config/schema.js";
 import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
 import type { HeaderLine } from "../http/request-head.js";
 import type { Upstream } from "../upstream/upstream.js";
@@ -10,7 +10,7 @@ import { SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { keepBody } from "./spool/keep-body.js";
 import { relayBody, type Framing, type RelayEnd } from "./relay.js";
 import type { LookUp, Rollback } from "./rollback.js";
-import type { SpoolFull } from "./spool/budget.js";
+import type { SpoolBound } from "../vocabulary/labels.js";
 import type { Spool } from "./spool/spool.js";
 import type { Observers, Upload } from "./upload.js";
 
@@ -124,7 +124,7 @@ async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[
   yield* then;
 }
 
-function spoolFull(why: SpoolFull, bytes: number): ProxyError {
+function spoolFull(why: SpoolBound, bytes: number): ProxyError {
   return why === "per_upload"
     ? new ProxyError(
         "too_large",

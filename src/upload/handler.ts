@@ -1,8 +1,8 @@
 /** One upload, as its way goes: admitted, forwarded, settled. */
 import type { Config } from "../config/schema.js";
 import { lookUpImage } from "../upstream/look-up.js";
-import type { Operation } from "../glance/request-target.js";
-import { toProxyError } from "../vocabulary/proxy-error.js";
+import type { Operation } from "../vocabulary/labels.js";
+import { toProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { ClaimBody } from "../raw-io/raw-body.js";

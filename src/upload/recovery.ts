@@ -4,16 +4,9 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { FoundImage } from "../upstream/look-up.js";
-import type { Operation } from "../glance/request-target.js";
+import type { Operation } from "../vocabulary/labels.js";
+import type { RecoveryResult } from "../vocabulary/labels.js";
 import { countDown, isInProgress, type LookUp, type RollbackOptions } from "./rollback.js";
-
-export const RECOVERY_RESULTS = ["success", "queued", "unknown"] as const;
-
-/**
- * `success`: the image has what was sent, and nothing else can have made it so. `queued`: Glance has put it back.
- * `unknown`: neither is certain.
- */
-export type RecoveryResult = (typeof RECOVERY_RESULTS)[number];
 
 export interface Recovery {
   readonly result: RecoveryResult;

@@ -5,14 +5,21 @@
  * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { clientAborted, clientTimeout, malformedBody, ProxyError, toProxyError } from "../vocabulary/proxy-error.js";
+import {
+  clientAborted,
+  clientTimeout,
+  malformedBody,
+  ProxyError,
+  toProxyError,
+} from "../vocabulary/errors.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
 import type { Body } from "../http/body.js";
-import { onceConnected, toUpstreamError, upstreamErrorKind, upstreamTimeout } from "../upstream/upstream.js";
+import { onceConnected } from "../upstream/upstream.js";
 import { createTimer, type Timer } from "../http/timer.js";
 import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
+import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
 
 export type Framing = "content-length" | "chunked";
 
@@ -314,7 +321,7 @@ class Relay {
       return failed("no");
     }
     // Glance is through with it, or has everything.
-    const isGlances = upstreamErrorKind(error) !== undefined;
+    const isGlances = error.upstreamKind !== undefined;
     if (this.#begun || this.#bodyEnded || upstream.destroyed) return failed("yes");
     if (isGlances) return failed(error.code === "upstream_timeout" ? "unseen" : "yes");
     // A Glance that is slow to begin would find the image as it was, and mark it only after we have looked.

@@ -4,8 +4,8 @@
  * or nothing at all, and would become an image.
  */
 import { createHash } from "node:crypto";
-import type { Operation } from "../glance/request-target.js";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import type { Operation } from "../vocabulary/labels.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import { sizeMismatch, SIZE_HEADER } from "./declared-size.js";
 
 export interface FailedUpload {

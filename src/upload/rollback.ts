@@ -1,16 +1,9 @@
 /** Around the abort of an upload: waiting until Glance has begun it, then until it has put the image back. Only ever looks. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../upstream/look-up.js";
-import type { Operation } from "../glance/request-target.js";
+import type { Operation } from "../vocabulary/labels.js";
 import type { Begun } from "./relay.js";
-
-export const ROLLBACK_RESULTS = ["queued", "timeout", "active", "unknown"] as const;
-
-/**
- * `queued`: no longer `saving` or `uploading`. `timeout`: still so. `active`: Glance holds it as whole. `unknown`: it could not be
- * seen, or Glance was not seen to begin and may do so later.
- */
-export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
+import type { RollbackResult } from "../vocabulary/labels.js";
 
 export interface RolledBack {
   readonly result: RollbackResult;

@@ -1,15 +1,15 @@
 /** How an upload ends for everybody: Glance puts the image back, or what it made of it is found out, and the client is answered. */
 import type { ServerResponse } from "node:http";
 import type { Config } from "../config/schema.js";
-import { ProxyError } from "../vocabulary/proxy-error.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
-import { truncatedAnswer, upstreamErrorKind } from "../upstream/upstream.js";
+import { truncatedAnswer } from "../upstream/failures.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { Begun, RelayEnd } from "./relay.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
-import { outcomeOf, type Observers, type Upload } from "./upload.js";
+import { type Observers, type Upload } from "./upload.js";
 
 /** What a balancer or uWSGI's router says in Glance's place; Glance itself never does. */
 const GATEWAY_STATUSES = new Set([502, 504]);
@@ -74,8 +74,7 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
     { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>,
   ): Promise<void> {
     const { exchange, upload } = sent;
-    const kind = upstreamErrorKind(error);
-    if (kind !== undefined) metrics.upstreamError(kind);
+    if (error.upstreamKind !== undefined) metrics.upstreamError(error.upstreamKind);
     if (whole && begun !== "no") return recoverOrRefuse(sent, error);
     const remark = begun === "no" || !config.rollback.verify ? "" : await rollBack(sent, begun);
     await refuse(exchange, upload, error, remark);
@@ -140,7 +139,7 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
     if (error.status === 502 || error.code === "client_aborted") await remember(exchange, upload);
     if (canAnswer(exchange.response)) answerer.refuse(exchange, { error, remark });
     else exchange.response.destroy();
-    upload.settle(outcomeOf(error.code), error);
+    upload.settle(error.outcome, error);
   }
 
   /** Nothing is exhausted of which nothing was read. But a client goes on reading its file while it is refused. */

@@ -1,15 +1,15 @@
 /** One upload, from its head to its settling. It settles once; metrics, log and the list of uploads hang off that. */
-import type { Operation } from "../glance/request-target.js";
+import type { Operation, SizeSource, RollbackResult } from "../vocabulary/labels.js";
 import { clientKind, type ClientKind } from "../observe/client-kind.js";
 import type { Log } from "../observe/log.js";
-import type { Metrics, Outcome } from "../observe/metrics.js";
+import type { Metrics } from "../observe/metrics.js";
 import type { UploadsRegistry, UploadView } from "../observe/uploads-registry.js";
 import type { Body } from "../http/body.js";
-import { ProxyError, type ProxyErrorCode } from "../vocabulary/proxy-error.js";
-import type { DeclaredSize, SizeSource } from "./declared-size.js";
+import { describeError, ProxyError } from "../vocabulary/errors.js";
+import type { DeclaredSize } from "./declared-size.js";
 import type { Framing } from "./relay.js";
 import { replayKey } from "./replay-memory.js";
-import type { RollbackResult } from "./rollback.js";
+import type { Outcome } from "../vocabulary/outcomes.js";
 
 export interface UploadOrigin {
   readonly requestId: string;
@@ -172,47 +172,5 @@ export class Upload {
       },
       "upload",
     );
-  }
-}
-
-/** What the log shows of an error. */
-export function describeError({ message, cause }: ProxyError): {
-  readonly reason: string;
-  readonly cause: string | undefined;
-} {
-  return { reason: message, cause: cause instanceof Error ? cause.message : undefined };
-}
-
-/** How an upload that failed with this error is counted. */
-export function outcomeOf(code: ProxyErrorCode): Outcome {
-  switch (code) {
-    case "invalid_size":
-    case "size_exceeded":
-    case "size_mismatch":
-    case "too_large":
-    case "length_required":
-    case "busy":
-    case "client_timeout":
-    case "client_aborted":
-      return code;
-    case "malformed_body":
-      return "client_aborted";
-    case "spool_full":
-      return "busy";
-    case "bad_request":
-    case "head_too_large":
-    case "not_found":
-    case "conflict":
-    case "expectation_failed":
-    case "not_implemented":
-    case "loop":
-    case "upstream_unreachable":
-    case "upstream_connect_timeout":
-    case "upstream_timeout":
-    case "upstream_failed":
-    case "upstream_early_success":
-    case "upstream_framing":
-    case "internal":
-      return "upstream_error";
   }
 }

@@ -5,12 +5,12 @@ import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/schema.js";
-import { ProxyError, type ProxyErrorCode } from "../vocabulary/proxy-error.js";
 import { readCredentials, type Credentials } from "../http/credentials.js";
 import { createActivity, type Activity } from "./activity.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { flatten, valuesOf, type HeaderLine } from "../http/request-head.js";
-import { guardWire, UnannouncedBytes } from "./wire-guard.js";
+import { ConnectTimeout } from "./failures.js";
+import { guardWire } from "./wire-guard.js";
 
 /** Where connections go: an address or a Unix socket. */
 interface Place {
@@ -37,10 +37,6 @@ export interface Upstream {
   credentials(): Credentials;
   /** Reads the files of `upstream.tls` again, for new connections. @throws ConfigError, and keeps what it had. */
   reload(): void;
-}
-
-class ConnectTimeout extends Error {
-  readonly code = "GLANCE_CONNECT_TIMEOUT";
 }
 
 /** @throws ConfigError where a file of `upstream.tls` cannot be used. */
@@ -180,89 +176,4 @@ function limitConnecting<Connection extends Duplex>(connection: Connection, time
 /** Calls back when a connection that is being opened is ready for data, its TLS handshake included. */
 export function onceConnected(connection: Duplex | Socket, act: () => void): void {
   connection.once(connection instanceof TLSSocket ? "secureConnect" : "connect", act);
-}
-
-export const UPSTREAM_ERROR_KINDS = [
-  "connect",
-  "connect_timeout",
-  "timeout",
-  "reset",
-  "protocol",
-  "early_success",
-  "truncated",
-  "framing",
-] as const;
-
-/** What happened between the proxy and Glance; a label of the metrics. */
-export type UpstreamErrorKind = (typeof UPSTREAM_ERROR_KINDS)[number];
-
-const KINDS: Partial<Record<ProxyErrorCode, UpstreamErrorKind>> = {
-  upstream_unreachable: "connect",
-  upstream_connect_timeout: "connect_timeout",
-  upstream_timeout: "timeout",
-  upstream_early_success: "early_success",
-  upstream_framing: "framing",
-};
-
-/** @returns undefined where the error is not Glance's. */
-export function upstreamErrorKind(error: ProxyError): UpstreamErrorKind | undefined {
-  if (error.code === "upstream_failed") return isProtocolError(error.cause) ? "protocol" : "reset";
-  return KINDS[error.code];
-}
-
-/** A socket's or parser's error, as the client is told of it. */
-export function toUpstreamError(cause: unknown): ProxyError {
-  if (cause instanceof ProxyError) return cause;
-  if (cause instanceof ConnectTimeout) {
-    return new ProxyError("upstream_connect_timeout", "Glance did not accept the connection in time.", {
-      cause,
-    });
-  }
-  if (cause instanceof UnannouncedBytes) {
-    return new ProxyError("upstream_framing", "The request has bytes that its head does not announce.", {
-      cause,
-      headers: { connection: "close" }, // nothing that follows can be believed
-    });
-  }
-  if (isTlsError(cause)) {
-    return new ProxyError("upstream_unreachable", "Glance cannot be reached: TLS failed.", { cause });
-  }
-  if (isConnectError(cause)) {
-    return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
-  }
-  if (isProtocolError(cause)) {
-    return new ProxyError("upstream_failed", "Glance sent an answer that is not HTTP.", { cause });
-  }
-  return new ProxyError("upstream_failed", "Glance closed the connection before it had answered.", { cause });
-}
-
-/** Of a name with several addresses, all of which refuse, Node tells one error without a system call of its own. */
-function isConnectError(cause: unknown): boolean {
-  if (cause instanceof AggregateError) return cause.errors.length > 0 && cause.errors.every(isConnectError);
-  const { code, syscall } = cause as NodeJS.ErrnoException;
-  return syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN";
-}
-
-/** The handshake, or the certificate: nothing of the request was sent. */
-function isTlsError(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
-  return (
-    code !== undefined &&
-    (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/.test(code) ||
-      code === "EPROTO")
-  );
-}
-
-function isProtocolError(cause: unknown): boolean {
-  return String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith("HPE_");
-}
-
-/** Before any of it was passed on. */
-export function truncatedAnswer(): ProxyError {
-  return new ProxyError("upstream_failed", "Glance's answer broke off.");
-}
-
-/** Glance was silent for longer than `upstream.responseTimeout`. */
-export function upstreamTimeout(): ProxyError {
-  return new ProxyError("upstream_timeout", "Glance did not answer in time.");
 }

@@ -1,6 +1,4 @@
 /** Figures and words as the page shows them. Pure. */
-import type { Outcome } from "../../observe/metrics.js";
-
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const ALL_DIGITS = new Intl.NumberFormat("en");
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
@@ -56,22 +54,6 @@ export function formatTimeLeft(seconds: number): string {
 /** Where the reader is: `23:59:59`. */
 export function formatClock(msSince1970: number): string {
   return CLOCK.format(msSince1970);
-}
-
-/** `completed`: all is well; `refused`: the proxy or Glance said no; `failed`: it was cut. */
-export type OutcomeKind = "completed" | "refused" | "failed";
-
-export function outcomeKind(outcome: Outcome): OutcomeKind {
-  switch (outcome) {
-    case "completed":
-      return "completed";
-    case "client_aborted":
-    case "client_timeout":
-    case "upstream_error":
-      return "failed";
-    default:
-      return "refused";
-  }
 }
 
 /** The name that metrics and logs have for it, as words. */

@@ -8,10 +8,10 @@ import {
   formatRate,
   formatSize,
   formatTimeLeft,
-  outcomeKind,
   words,
 } from "./format.js";
 import type { MovingUpload } from "./picture.js";
+import { outcomeKind } from "../../vocabulary/outcomes.js";
 
 export function MovingTable({ uploads }: { uploads: readonly MovingUpload[] }) {
   return (

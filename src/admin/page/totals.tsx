@@ -1,6 +1,6 @@
 /** The figures at the top: what goes on now, and what became of everything since the start. */
-import type { Outcome } from "../../observe/metrics.js";
-import { formatBytes, formatCount, formatRate, outcomeKind, words, type OutcomeKind } from "./format.js";
+import { type Outcome, outcomeKind, type OutcomeKind } from "../../vocabulary/outcomes.js";
+import { formatBytes, formatCount, formatRate, words } from "./format.js";
 import type { Picture } from "./picture.js";
 
 export function Totals({ picture: { overview, moving, throughput } }: { picture: Picture }) {

@@ -1,11 +1,6 @@
 /** What all spooled bodies of this process take. */
 import type { Quota } from "../quotas.js";
 
-export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
-
-/** Which bound was reached; a label of the metrics. */
-export type SpoolFull = (typeof SPOOL_BOUNDS)[number];
-
 export interface SpoolBudget {
   /** Bytes reserved now. */
   readonly usedBytes: number;

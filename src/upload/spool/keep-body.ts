@@ -1,5 +1,5 @@
 /** Reads the client's body into a spool, counted, as far as there is place for it. */
-import { clientAborted, clientTimeout, malformedBody, type ProxyError } from "../../vocabulary/proxy-error.js";
+import { clientAborted, clientTimeout, malformedBody, type ProxyError } from "../../vocabulary/errors.js";
 import type { Body } from "../../http/body.js";
 import { createTimer } from "../../http/timer.js";
 import { tooLarge } from "../declared-size.js";

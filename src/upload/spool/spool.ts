@@ -8,7 +8,8 @@ import { open, unlink, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../config/config-error.js";
 import { ByteQueue } from "./byte-queue.js";
-import type { SpoolBudget, SpoolFull } from "./budget.js";
+import type { SpoolBudget } from "./budget.js";
+import type { SpoolBound } from "../../vocabulary/labels.js";
 
 /** Bytes read from the file at once: while one is sent, the next is read. */
 const READ_BYTES = 256 * 1024;
@@ -24,7 +25,7 @@ export interface SpoolOptions {
 
 /** Why there is no place for a piece of the body. */
 export interface NoPlace {
-  readonly full: SpoolFull;
+  readonly full: SpoolBound;
   /** A piece that is not taken for want of a reservation is not kept; one that the disk has no room for is. */
   readonly kept: boolean;
   /** Of the disk. */

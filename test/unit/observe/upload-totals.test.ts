@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { createMetrics, OUTCOMES, type Metrics } from "../../../src/observe/metrics.js";
+import { createMetrics, type Metrics } from "../../../src/observe/metrics.js";
 import { readUploadMetrics, sumUploads } from "../../../src/observe/upload-totals.js";
+import { OUTCOMES } from "../../../src/vocabulary/outcomes.js";
 
 function settle(metrics: Metrics, outcome: (typeof OUTCOMES)[number], operation: "file" | "stage"): void {
   const figures = { source: "header", receivedBytes: 5, durationSeconds: 1, reframed: false } as const;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ProxyError } from "../../../src/vocabulary/proxy-error.js";
+import { ProxyError } from "../../../src/vocabulary/errors.js";
 import { readAnnouncedBody } from "../../../src/http/announced-body.js";
 import { createRequestHead } from "../../../src/http/request-head.js";
 import { readDeclaredSizes, requireAgreement, type DeclaredSize } from "../../../src/upload/declared-size.js";

@@ -5,10 +5,9 @@ import {
   formatRate,
   formatSize,
   formatTimeLeft,
-  outcomeKind,
   words,
 } from "../../../../src/admin/page/format.js";
-import { OUTCOMES } from "../../../../src/observe/metrics.js";
+import { OUTCOMES, outcomeKind } from "../../../../src/vocabulary/outcomes.js";
 
 it.each([
   [0, "0 B"],

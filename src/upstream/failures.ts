@@ -1,0 +1,65 @@
+/** The names of what fails between the proxy and Glance. Pure. */
+import { ProxyError } from "../vocabulary/errors.js";
+import { UnannouncedBytes } from "./wire-guard.js";
+
+/** `upstream.connectTimeout` is over. */
+export class ConnectTimeout extends Error {
+  readonly code = "GLANCE_CONNECT_TIMEOUT";
+}
+
+/** A socket's or parser's error, as the client is told of it. */
+export function toUpstreamError(cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  if (cause instanceof ConnectTimeout) {
+    return new ProxyError("upstream_connect_timeout", "Glance did not accept the connection in time.", {
+      cause,
+    });
+  }
+  if (cause instanceof UnannouncedBytes) {
+    return new ProxyError("upstream_framing", "The request has bytes that its head does not announce.", {
+      cause,
+      headers: { connection: "close" }, // nothing that follows can be believed
+    });
+  }
+  if (isTlsError(cause)) {
+    return new ProxyError("upstream_unreachable", "Glance cannot be reached: TLS failed.", { cause });
+  }
+  if (isConnectError(cause)) {
+    return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
+  }
+  if (isProtocolError(cause)) {
+    return new ProxyError("upstream_protocol", "Glance sent an answer that is not HTTP.", { cause });
+  }
+  return new ProxyError("upstream_reset", "Glance closed the connection before it had answered.", { cause });
+}
+
+/** Of a name with several addresses, all of which refuse, Node tells one error without a system call of its own. */
+function isConnectError(cause: unknown): boolean {
+  if (cause instanceof AggregateError) return cause.errors.length > 0 && cause.errors.every(isConnectError);
+  const { code, syscall } = cause as NodeJS.ErrnoException;
+  return syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN";
+}
+
+/** The handshake, or the certificate: nothing of the request was sent. */
+function isTlsError(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
+  return (
+    code !== undefined &&
+    (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/.test(code) ||
+      code === "EPROTO")
+  );
+}
+
+function isProtocolError(cause: unknown): boolean {
+  return String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith("HPE_");
+}
+
+/** Before any of it was passed on. */
+export function truncatedAnswer(): ProxyError {
+  return new ProxyError("upstream_truncated", "Glance's answer broke off.");
+}
+
+/** Glance was silent for longer than `upstream.responseTimeout`. */
+export function upstreamTimeout(): ProxyError {
+  return new ProxyError("upstream_timeout", "Glance did not answer in time.");
+}

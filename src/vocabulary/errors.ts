@@ -1,0 +1,122 @@
+/** Everything that can go wrong between a client and Glance, in one table. Branch on `code`. */
+import type { Outcome } from "./outcomes.js";
+
+/** What happened between the proxy and Glance; a label of the metrics. */
+export const UPSTREAM_ERROR_KINDS = [
+  "connect",
+  "connect_timeout",
+  "timeout",
+  "reset",
+  "protocol",
+  "early_success",
+  "truncated",
+  "framing",
+] as const;
+export type UpstreamErrorKind = (typeof UPSTREAM_ERROR_KINDS)[number];
+
+interface ErrorRow {
+  /** The HTTP status of the answer. */
+  readonly status: number;
+  /** How an upload that fails with this error is counted. */
+  readonly outcome: Outcome;
+  /** Set if the failure lies between the proxy and Glance. */
+  readonly upstreamKind?: UpstreamErrorKind;
+}
+
+const ERRORS = {
+  // the client's request as a whole
+  bad_request: { status: 400, outcome: "upstream_error" },
+  head_too_large: { status: 431, outcome: "upstream_error" },
+  not_found: { status: 404, outcome: "upstream_error" },
+  conflict: { status: 409, outcome: "upstream_error" },
+  expectation_failed: { status: 417, outcome: "upstream_error" },
+  not_implemented: { status: 501, outcome: "upstream_error" },
+  loop: { status: 508, outcome: "upstream_error" },
+  // the client's body
+  malformed_body: { status: 400, outcome: "client_aborted" },
+  // the client's upload
+  invalid_size: { status: 400, outcome: "invalid_size" },
+  size_exceeded: { status: 400, outcome: "size_exceeded" },
+  size_mismatch: { status: 400, outcome: "size_mismatch" },
+  too_large: { status: 413, outcome: "too_large" },
+  length_required: { status: 411, outcome: "length_required" },
+  busy: { status: 429, outcome: "busy" },
+  spool_full: { status: 507, outcome: "busy" },
+  client_timeout: { status: 408, outcome: "client_timeout" },
+  client_aborted: { status: 400, outcome: "client_aborted" }, // the client is gone and reads no answer
+  // Glance
+  upstream_unreachable: { status: 502, outcome: "upstream_error", upstreamKind: "connect" },
+  upstream_connect_timeout: { status: 504, outcome: "upstream_error", upstreamKind: "connect_timeout" },
+  upstream_timeout: { status: 504, outcome: "upstream_error", upstreamKind: "timeout" },
+  upstream_reset: { status: 502, outcome: "upstream_error", upstreamKind: "reset" },
+  upstream_protocol: { status: 502, outcome: "upstream_error", upstreamKind: "protocol" },
+  upstream_truncated: { status: 502, outcome: "upstream_error", upstreamKind: "truncated" },
+  upstream_early_success: { status: 502, outcome: "upstream_error", upstreamKind: "early_success" },
+  upstream_framing: { status: 502, outcome: "upstream_error", upstreamKind: "framing" },
+  // the proxy
+  internal: { status: 500, outcome: "upstream_error" },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ProxyErrorCode = keyof typeof ERRORS;
+
+/** An error with the answer it gives: Glance-shaped, `message` being the explanation the client reads. */
+export class ProxyError extends Error {
+  readonly code: ProxyErrorCode;
+  readonly status: number;
+  /** How an upload that fails with this error is counted. */
+  readonly outcome: Outcome;
+  /** Undefined if the failure does not lie between the proxy and Glance. */
+  readonly upstreamKind: UpstreamErrorKind | undefined;
+  /** Further headers of the answer, such as `Retry-After`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** An upload that looks like the rest of one that has just failed. */
+  readonly isReplay: boolean;
+
+  constructor(
+    code: ProxyErrorCode,
+    explanation: string,
+    options: {
+      readonly cause?: unknown;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly isReplay?: boolean;
+    } = {},
+  ) {
+    super(explanation, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = "ProxyError";
+    this.code = code;
+    const row: ErrorRow = ERRORS[code];
+    this.status = row.status;
+    this.outcome = row.outcome;
+    this.upstreamKind = row.upstreamKind;
+    this.headers = options.headers ?? {};
+    this.isReplay = options.isReplay ?? false;
+  }
+}
+
+/** The client sent nothing for `limits.idleTimeout`. */
+export function clientTimeout(): ProxyError {
+  return new ProxyError("client_timeout", "The client sent no data in time.");
+}
+
+/** The client is gone; nobody is left to read this. */
+export function clientAborted(): ProxyError {
+  return new ProxyError("client_aborted", "The client went away before its body had ended.");
+}
+
+/** What the client sends in place of a body, or in its middle, is not one: a malformed chunk, for example. */
+export function malformedBody(): ProxyError {
+  return new ProxyError("malformed_body", "The request body is not valid HTTP.");
+}
+
+/** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
+export function toProxyError(cause: unknown): ProxyError {
+  return cause instanceof ProxyError ? cause : new ProxyError("internal", "The proxy failed.", { cause });
+}
+
+/** What the log shows of an error. */
+export function describeError({ message, cause }: ProxyError): {
+  readonly reason: string;
+  readonly cause: string | undefined;
+} {
+  return { reason: message, cause: cause instanceof Error ? cause.message : undefined };
+}

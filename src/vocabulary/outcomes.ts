@@ -1,0 +1,27 @@
+/** How uploads end: a label of the metrics, a field of the log and of `/uploads`. */
+
+/** `completed`: Glance has the image. `refused`: the proxy or Glance refused it. `failed`: it was cut. */
+export type OutcomeKind = "completed" | "refused" | "failed";
+
+/** Every outcome, with what the live page shows it as. The order is the page's. */
+const KINDS = {
+  completed: "completed",
+  size_exceeded: "refused",
+  size_mismatch: "refused",
+  invalid_size: "refused",
+  too_large: "refused",
+  length_required: "refused",
+  busy: "refused",
+  client_aborted: "failed",
+  client_timeout: "failed",
+  upstream_rejected: "refused",
+  upstream_error: "failed",
+} as const satisfies Record<string, OutcomeKind>;
+
+export type Outcome = keyof typeof KINDS;
+
+export const OUTCOMES = Object.keys(KINDS) as Outcome[];
+
+export function outcomeKind(outcome: Outcome): OutcomeKind {
+  return KINDS[outcome];
+}
