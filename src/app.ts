@@ -1,6 +1,4 @@
 /** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
-import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import express, { type RequestHandler } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
@@ -8,7 +6,7 @@ import { createImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
 import { createAnswerer } from "./client/answer.js";
 import { createExchange, type Exchange } from "./client/exchange.js";
-import { messagesOf, type Messages } from "./client/express-messages.js";
+import { messagesOf, type App } from "./client/express-app.js";
 import { createHeaderForwarder } from "./http/forwarded-headers.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
@@ -21,17 +19,7 @@ import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
 import type { Quotas } from "./upload/quotas.js";
 import { createUploadHandler } from "./upload/handler.js";
 import type { ReplayMemory } from "./upload/replay-memory.js";
-import { type Observers } from "./upload/upload.js";
-
-/**
- * Fits `app.use()` of Express and `createServer()` of Node alike. Spelled out in Node's types, because those of Express do
- * not come with it, and who installs this package may not have them. `next` is never called.
- */
-export type Middleware = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  next?: (error?: unknown) => void,
-) => void;
+import type { Observers } from "./observe/observers.js";
 
 export interface AppOptions {
   readonly config: Config;
@@ -44,18 +32,6 @@ export interface AppOptions {
   readonly instance: string;
   /** Takes upload bodies over from Node; without it they are read as usual. */
   readonly claimBody?: ClaimBody;
-}
-
-/** A new name for {@link AppOptions.instance}. */
-export function nameInstance(): string {
-  return `glance-size-proxy-${randomUUID().slice(0, 8)}`;
-}
-
-export interface App {
-  /** An Express app of its own, which may be mounted in another. */
-  readonly handle: Middleware;
-  /** For a server of Node's, to spare Express work: see {@link messagesOf}. */
-  readonly messages: Messages;
 }
 
 /** @throws ConfigError for an unusable `spool.dir`. */

@@ -16,6 +16,7 @@ import { createMetrics } from "./observe/metrics.js";
 import { adviseOnNode } from "./observe/node-version.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
 import { ListenError } from "./http/listener.js";
+import { createServer as createProxyServer } from "./index.js";
 import { createServer } from "./server.js";
 import { version } from "./vocabulary/version.js";
 import { createCluster } from "./workers/primary.js";
@@ -64,7 +65,7 @@ program
   .description("run a stand-in Glance with the proxy in front of it, and show what becomes of a few uploads")
   .option("--once", "end after the table; exit code 1 if an outcome is not as it should be")
   .action(async ({ once = false }: { once?: boolean }) => {
-    const demo = await startDemo((text) => process.stdout.write(text));
+    const demo = await startDemo(createProxyServer, (text) => process.stdout.write(text));
     if (!once) {
       process.stdout.write("Ctrl-C ends it.\n");
       await Promise.race(["SIGINT", "SIGTERM"].map((signal) => events.once(process, signal)));

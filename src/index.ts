@@ -1,6 +1,6 @@
 /** The public API: the proxy as Express middleware, and as a server. */
 import type { Registry } from "prom-client";
-import { createApp, nameInstance, type Middleware } from "./app.js";
+import { createApp } from "./app.js";
 import { parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
 import { createLog, type Log } from "./observe/log.js";
@@ -9,12 +9,15 @@ import { createMetrics } from "./observe/metrics.js";
 import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
 import { createQuotas } from "./upload/quotas.js";
 import { createUpstream } from "./upstream/upstream.js";
-import { createServer as createProxyServer, type ProxyServer } from "./server.js";
+import { createServer as createProxyServer } from "./server.js";
 import { createReplayMemory } from "./upload/replay-memory.js";
-import type { Observers } from "./upload/upload.js";
+import type { Observers } from "./observe/observers.js";
 
 export { ConfigError } from "./config/config-error.js";
 export { version } from "./vocabulary/version.js";
+import { nameInstance } from "./http/forwarded-headers.js";
+import type { Middleware } from "./client/express-app.js";
+import type { ProxyServer } from "./client/server.js";
 export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {

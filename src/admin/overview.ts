@@ -1,5 +1,5 @@
 /** All that the live page shows, of one process or of several. */
-import type { UploadTotals } from "../observe/upload-totals.js";
+import type { UploadTotals } from "../observe/totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
 import { version } from "../vocabulary/version.js";
 import type { Readiness, ReadinessCheck, Ready } from "./readiness.js";
@@ -22,7 +22,7 @@ export interface Overview extends UploadsSnapshot {
 export interface OverviewSources {
   readonly readiness: ReadinessCheck;
   readonly uploads: () => Promise<UploadsSnapshot>;
-  readonly totals: () => Promise<UploadTotals>;
+  readonly totals: () => UploadTotals;
   readonly workers: () => number;
 }
 
@@ -31,7 +31,7 @@ export function createOverview(sources: OverviewSources): () => Promise<Overview
   return async () => {
     const { status: state, ...glance } = await sources.readiness.recent();
     const uploads = await sources.uploads();
-    const totals = await sources.totals();
+    const totals = sources.totals();
     const now = new Date().toISOString();
     return { version, startedAt, now, state, ...glance, workers: sources.workers(), ...uploads, totals };
   };

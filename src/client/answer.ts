@@ -1,5 +1,4 @@
 /** The answers that the proxy makes itself, and Glance's answers on their way to the client. */
-import { randomUUID } from "node:crypto";
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { toProxyError, type ProxyError } from "../vocabulary/errors.js";
@@ -29,14 +28,6 @@ export interface Refusal {
 
 /** How Glance's answer ended: whole, cut off by Glance, or left by the client. */
 export type RelayedAnswer = "whole" | "truncated" | "abandoned";
-
-const REQUEST_ID = /^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** The client's own request id where it sent a valid one, else a new one. */
-export function requestIdOf(head: RequestHead): string {
-  const [own] = head.values("x-openstack-request-id");
-  return own !== undefined && REQUEST_ID.test(own) ? own : `req-${randomUUID()}`;
-}
 
 export interface AnswererOptions {
   readonly forwarder: HeaderForwarder;

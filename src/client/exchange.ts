@@ -1,7 +1,7 @@
 /** One request and its answer, with what was read from the head once. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { requestIdOf } from "./answer.js";
+import { requestIdOf } from "../http/request-id.js";
 import { readAnnouncedBody, type AnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import type { HeaderForwarder, Peer } from "../http/forwarded-headers.js";

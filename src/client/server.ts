@@ -1,15 +1,14 @@
 /** The side that clients see: their listener, its timeouts, and the way down. */
 import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { createApp, type AppOptions } from "../app.js";
-import { ConfigError } from "../config/config-error.js";
 import type { Config } from "../config/schema.js";
 import { createListener } from "../http/listener.js";
+import type { App } from "./express-app.js";
 import { trackConnections } from "./connections.js";
 import { answerParseErrors } from "./parse-error.js";
 import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
 import { checkRawBodies } from "../raw-io/self-check.js";
-import { expiryOf } from "../http/credentials.js";
+import type { Credentials } from "../http/credentials.js";
 
 /** A client may take that long to send a request's head. */
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -33,10 +32,12 @@ export interface Listening {
   readonly relayReason?: string;
 }
 
-export interface ClientSide {
-  /** @throws ListenError where the address cannot be had. */
+export interface ClientServer {
+  /** @throws ListenError if the address cannot be used. */
   listen(): Promise<Listening>;
-  /** Reads the TLS files again, for new connections; where they cannot be used it says so and keeps the old ones. */
+  /** The certificate that is shown to clients; for the metric of its expiry. */
+  credentials(): Credentials;
+  /** Reads the TLS files again, for new connections. @throws ConfigError, and keeps the old ones. */
   reload(): void;
   /**
    * Stops accepting and lets what is going on finish.
@@ -47,11 +48,30 @@ export interface ClientSide {
   close(): void;
 }
 
-/** @throws ConfigError where a file or directory cannot be used. */
-export function createClientSide(options: Omit<AppOptions, "claimBody">): ClientSide {
-  const { config, upstream, observers } = options;
+/** A whole proxy: what clients see, and what operators see. */
+export interface ProxyServer {
+  /** Resolves when both addresses listen. @throws ListenError if one cannot be used: in use, not ours, not allowed. */
+  start(): Promise<Listening & { readonly admin: string }>;
+  /** Reads the TLS files again, for new connections; if they cannot be used it says so and keeps the old ones. */
+  reload(): void;
+  /** As {@link ClientServer.drain}. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Cuts everything. */
+  close(): void;
+}
+
+export interface ClientServerOptions {
+  readonly config: Config;
+  /** @param claimBody takes the body of an upload over from Node. */
+  readonly openApp: (claimBody: ClaimBody) => App;
+  /** Resolves when no upload is going on. */
+  readonly whenSettled: () => Promise<void>;
+}
+
+/** @throws ConfigError if a TLS file cannot be used. */
+export function createClientServer({ config, openApp, whenSettled }: ClientServerOptions): ClientServer {
   let claimBody: ClaimBody | undefined;
-  const app = createApp({ ...options, claimBody: (exchange, purpose) => claimBody?.(exchange, purpose) });
+  const app = openApp((exchange, purpose) => claimBody?.(exchange, purpose));
   const listener = createListener(
     "listen.address",
     config.listen.address,
@@ -82,32 +102,19 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);
   answerParseErrors(server, connections);
-  observers.metrics.watchCertificates({
-    listen: () => expiryOf(listener.credentials()),
-    upstream: () => expiryOf(upstream.credentials()),
-  });
 
   return {
     async listen() {
       const relayReason = await whyNotRaw(config);
       if (relayReason === undefined) claimBody = createRawBodies(server, leastRawBytes(config.upload.relay));
       const relay = relayReason === undefined ? "raw" : "stream";
-      observers.metrics.relayChosen(relay);
       const listen = await listener.listen();
       return { listen, relay, ...(relayReason === undefined ? {} : { relayReason }) };
     },
 
-    reload() {
-      for (const [side, part] of Object.entries({ listen: listener, upstream })) {
-        try {
-          part.reload();
-          observers.log.info({ side }, "TLS files read again");
-        } catch (error) {
-          const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
-          observers.log.error({ side, faults }, "TLS files not usable, the old ones stay");
-        }
-      }
-    },
+    credentials: () => listener.credentials(),
+
+    reload: () => listener.reload(),
 
     async drain(timeoutMs) {
       const closed = new Promise((resolve) => server.close(resolve));
@@ -119,7 +126,7 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
       const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
       await closed;
       // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
-      const settled = observers.uploads.whenEmpty();
+      const settled = whenSettled();
       await (timeoutMs === 0 ? settled : Promise.race([settled, delay(config.rollback.timeout)]));
       clearInterval(sweep);
       clearTimeout(limit);

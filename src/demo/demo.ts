@@ -2,8 +2,9 @@
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
-import { createServer, type ProxyServer } from "../index.js";
-import { createLog } from "../observe/log.js";
+import type { ProxyServer } from "../client/server.js";
+import type { ConfigInput } from "../config/schema.js";
+import { createLog, type Log } from "../observe/log.js";
 import { startStandInGlance, type RunningStandInGlance } from "./stand-in-glance.js";
 import { SIZE, UPLOADS, type DemoUpload } from "./uploads.js";
 
@@ -13,11 +14,15 @@ export interface Demo {
   stop(): Promise<void>;
 }
 
+export type CreateServer = (config: ConfigInput, options: { readonly log: Log }) => ProxyServer;
+
 /** Runs the uploads and shows the table; servers stay up until `stop`. @param write takes the text to show. */
-export async function startDemo(write: (text: string) => void): Promise<Demo> {
+export async function startDemo(createServer: CreateServer, write: (text: string) => void): Promise<Demo> {
   const glance = await startStandInGlance();
-  const proxy = createProxy(glance.url, "forward");
-  const spooling = createProxy(glance.url, "spool");
+  const createProxy = (unknown: "forward" | "spool"): ProxyServer =>
+    createServer(proxyConfig(glance.url, unknown), { log: createLog("silent") });
+  const proxy = createProxy("forward");
+  const spooling = createProxy("spool");
   const { listen, admin } = await proxy.start();
   const { listen: listenSpooling } = await spooling.start();
   write(`A stand-in for a Glance older than 2025.2:  ${glance.url}\n`);
@@ -45,17 +50,14 @@ export async function startDemo(write: (text: string) => void): Promise<Demo> {
   };
 }
 
-function createProxy(upstreamUrl: string, unknown: "forward" | "spool"): ProxyServer {
-  return createServer(
-    {
-      upstream: { url: upstreamUrl },
-      listen: { address: "127.0.0.1:0" },
-      admin: { address: "127.0.0.1:0" },
-      size: { unknown },
-      spool: { dir: tmpdir() },
-    },
-    { log: createLog("silent") },
-  );
+function proxyConfig(upstreamUrl: string, unknown: "forward" | "spool"): ConfigInput {
+  return {
+    upstream: { url: upstreamUrl },
+    listen: { address: "127.0.0.1:0" },
+    admin: { address: "127.0.0.1:0" },
+    size: { unknown },
+    spool: { dir: tmpdir() },
+  };
 }
 
 /** Uploads to a new image, and tells what the client read and what then is in Glance. */

@@ -26,3 +26,16 @@ export interface Body {
   pause(): unknown;
   resume(): unknown;
 }
+
+/** How a body is framed in HTTP/1.1. */
+export type Framing = "content-length" | "chunked";
+
+/** Counts a body after transfer-decoding. */
+export interface ByteCounter {
+  /** So far. */
+  readonly receivedBytes: number;
+  received(bytes: number): void;
+  forwarded(bytes: number): void;
+  /** Counts what comes from now on as read, though for nothing; whoever answers relies on the count. */
+  discardFrom(source: Body): void;
+}

@@ -1,4 +1,5 @@
 /** The header lines that go on with a request: cleaned first, then the proxy's own. */
+import { randomUUID } from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import { ProxyError } from "../vocabulary/errors.js";
 import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
@@ -17,6 +18,11 @@ export interface HeaderForwarder {
   forRequest(head: RequestHead, httpVersion: string, peer: Peer): readonly HeaderLine[];
   /** @returns the flat list of header lines for the client. */
   forResponse(rawHeaders: readonly HeaderLine[], httpVersion: string): string[];
+}
+
+/** A name by which a proxy knows a request that comes back to it; the processes of one proxy share it. */
+export function nameInstance(): string {
+  return `glance-size-proxy-${randomUUID().slice(0, 8)}`;
 }
 
 /**

@@ -25,18 +25,13 @@ import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/erro
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import { GLANCE_STATES, isDown, type GlanceState } from "../vocabulary/labels.js";
 import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
+import { createTotals, type Totals } from "./totals.js";
 import { version } from "../vocabulary/version.js";
 
 export const PREFIX = "glance_size_proxy_";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "copy-image"];
-
-/** Bytes since the start, by operation; plain numbers, because they are added to with every piece of every body. */
-export interface ByteTotals {
-  received: Record<Operation, number>;
-  forwarded: Record<Operation, number>;
-}
 
 /** A metric with its samples, as processes tell it each other. */
 export type MetricSamples = MetricObjectWithValues<MetricValue<string>>;
@@ -52,7 +47,7 @@ export interface UploadFigures {
 
 export interface Metrics {
   readonly registry: Registry;
-  readonly bytes: ByteTotals;
+  readonly totals: Totals;
   uploadStarted(operation: Operation): void;
   /** Nobody announced its size. */
   uploadUndeclared(client: ClientKind): void;
@@ -85,7 +80,7 @@ export interface Metrics {
 /** @param registry where to register; one of its own by default, so that two proxies can live in one process. */
 export function createMetrics(registry: Registry = new Registry()): Metrics {
   const registers = [registry];
-  const bytes: ByteTotals = { received: { file: 0, stage: 0 }, forwarded: { file: 0, stage: 0 } };
+  const totals = createTotals();
 
   function counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
     return new Counter<Label>({ name: PREFIX + name, help, labelNames, registers });
@@ -126,13 +121,24 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     });
   }
 
-  const uploads = counter(
-    "uploads_total",
-    "Uploads that ended, by outcome and by where their size was learned",
-    ["operation", "outcome", "size_source"],
-  );
-  byteCounter("upload_received_bytes_total", "Bytes of image data read from clients", bytes.received);
-  byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent on to Glance", bytes.forwarded);
+  new Counter({
+    name: `${PREFIX}uploads_total`,
+    help: "Uploads that ended, by outcome and by where their size was learned",
+    labelNames: ["operation", "outcome", "size_source"],
+    registers,
+    collect() {
+      this.reset();
+      for (const operation of OPERATIONS) {
+        for (const outcome of OUTCOMES) {
+          for (const size_source of SIZE_SOURCES) {
+            this.inc({ operation, outcome, size_source }, totals.uploads[operation][outcome][size_source]);
+          }
+        }
+      }
+    },
+  });
+  byteCounter("upload_received_bytes_total", "Bytes of image data read from clients", totals.received);
+  byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent on to Glance", totals.forwarded);
   const inFlight = gaugeBy("uploads_in_flight", "Uploads going on now", "operation", "sum");
   const duration = new Histogram({
     name: `${PREFIX}upload_duration_seconds`,
@@ -236,14 +242,11 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
   for (const operation of OPERATIONS) {
     inFlight.set({ operation }, 0);
-    for (const outcome of OUTCOMES) {
-      for (const size_source of SIZE_SOURCES) uploads.inc({ operation, outcome, size_source }, 0);
-    }
   }
 
   return {
     registry,
-    bytes,
+    totals,
     uploadStarted(operation) {
       inFlight.inc({ operation });
     },
@@ -252,7 +255,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     },
     uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: wasReframed }) {
       inFlight.dec({ operation });
-      uploads.inc({ operation, outcome, size_source: source });
+      totals.uploads[operation][outcome][source] += 1;
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
       if (wasReframed) reframed.inc({ operation });

@@ -10,14 +10,13 @@
  * - what `new Socket({ onread })` does for a connection one opens oneself can be done to one that was accepted.
  */
 import { EventEmitter } from "node:events";
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { readAnnouncedBody, type AnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
-import type { Exchange } from "../client/exchange.js";
 import { createRequestHead, splitHead } from "../http/request-head.js";
 
 /** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
@@ -46,7 +45,11 @@ const MOST_IDLE_LARGE = 2;
  */
 export type ClaimBody = (exchange: ClaimedExchange, purpose: "keep" | "send") => Body | undefined;
 
-export type ClaimedExchange = Pick<Exchange, "request" | "response" | "announced">;
+export interface ClaimedExchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly announced: AnnouncedBody;
+}
 
 /** From how many bytes on a body is worth taking over, by `upload.relay`: its connection cannot be used again. */
 export function leastRawBytes(relay: "auto" | "raw" | "stream"): number {

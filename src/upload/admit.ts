@@ -1,16 +1,10 @@
 /** Before anything of an upload is read or sent: the size that was declared, the limits, a place among the others. */
 import type { Config } from "../config/schema.js";
-import { ProxyError } from "../vocabulary/errors.js";
+import { ProxyError, tooLarge } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
 import { leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
-import type { Quota } from "./quotas.js";
-import {
-  readDeclaredSizes,
-  requireAgreement,
-  SIZE_HEADER,
-  tooLarge,
-  type DeclaredSize,
-} from "./declared-size.js";
+import type { Quota } from "./spool/quota.js";
+import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
 import type { Upload } from "./upload.js";
 

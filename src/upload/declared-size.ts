@@ -1,5 +1,5 @@
 /** Learning the size of an upload from its head. Pure. */
-import { ProxyError } from "../vocabulary/errors.js";
+import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
 
@@ -43,24 +43,6 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
     if (first && bytes > first.bytes) throw sizeExceeded(first.bytes, bytes);
     if (first && bytes < first.bytes) throw sizeMismatch(first.bytes, bytes);
   }
-}
-
-/** More bytes than declared, in Glance's words. */
-export function sizeExceeded(expected: number, got: number): ProxyError {
-  return new ProxyError("size_exceeded", `Size exceeds: expected ${expected} bytes, got ${got} bytes`);
-}
-
-/** Fewer bytes than declared, in Glance's words. */
-export function sizeMismatch(expected: number, got: number): ProxyError {
-  return new ProxyError("size_mismatch", `Size mismatch: expected ${expected} bytes, got ${got} bytes`);
-}
-
-/** `limits.maxImageSize` passed. */
-export function tooLarge(bytes: number, maxBytes: number): ProxyError {
-  return new ProxyError(
-    "too_large",
-    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
-  );
 }
 
 /** What HTTP itself says of the body: without any framing it is empty (RFC 9112, section 6.3). */

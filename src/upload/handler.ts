@@ -7,14 +7,15 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { ClaimBody } from "../raw-io/raw-body.js";
 import type { Upstream } from "../upstream/upstream.js";
-import type { Quota } from "./quotas.js";
+import type { Quota } from "./spool/quota.js";
 import { createAdmission } from "./admit.js";
 import { createForward } from "./forward.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
 import type { Spool } from "./spool/spool.js";
-import { Upload, type Observers } from "./upload.js";
+import { Upload } from "./upload.js";
+import type { Observers } from "../observe/observers.js";
 
 export interface UploadTarget {
   readonly operation: Operation;

@@ -11,17 +11,17 @@ import {
   malformedBody,
   ProxyError,
   toProxyError,
+  sizeExceeded,
+  sizeMismatch,
+  tooLarge,
 } from "../vocabulary/errors.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
-import type { Body } from "../http/body.js";
+import type { Body, ByteCounter, Framing } from "../http/body.js";
 import { onceConnected } from "../upstream/upstream.js";
 import { createTimer, type Timer } from "../http/timer.js";
-import { sizeExceeded, sizeMismatch, tooLarge } from "./declared-size.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
 import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
-
-export type Framing = "content-length" | "chunked";
 
 /** A client that sends `Expect: 100-continue` asks Glance, too; uWSGI never answers that. */
 const CONTINUE_WAIT_MS = 1_000;
@@ -45,15 +45,6 @@ export interface RelayPlan {
   readonly idleMs: number;
   /** `upstream.responseTimeout`, milliseconds. */
   readonly silenceMs: number;
-}
-
-export interface ByteCounter {
-  /** So far. */
-  readonly receivedBytes: number;
-  received(bytes: number): void;
-  forwarded(bytes: number): void;
-  /** Counts what comes from now on as read, though for nothing; whoever answers relies on the count. */
-  discardFrom(source: Body): void;
 }
 
 export interface RelayOptions {

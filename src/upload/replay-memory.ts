@@ -5,8 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import type { Operation } from "../vocabulary/labels.js";
-import { ProxyError } from "../vocabulary/errors.js";
-import { sizeMismatch, SIZE_HEADER } from "./declared-size.js";
+import { ProxyError, sizeMismatch } from "../vocabulary/errors.js";
+import { SIZE_HEADER } from "./declared-size.js";
 
 export interface FailedUpload {
   readonly imageId: string;

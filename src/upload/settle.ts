@@ -9,7 +9,8 @@ import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { Begun, RelayEnd } from "./relay.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
-import { type Observers, type Upload } from "./upload.js";
+import { type Upload } from "./upload.js";
+import type { Observers } from "../observe/observers.js";
 
 /** What a balancer or uWSGI's router says in Glance's place; Glance itself never does. */
 const GATEWAY_STATUSES = new Set([502, 504]);

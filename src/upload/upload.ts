@@ -1,13 +1,11 @@
 /** One upload, from its head to its settling. It settles once; metrics, log and the list of uploads hang off that. */
 import type { Operation, SizeSource, RollbackResult } from "../vocabulary/labels.js";
 import { clientKind, type ClientKind } from "../observe/client-kind.js";
-import type { Log } from "../observe/log.js";
-import type { Metrics } from "../observe/metrics.js";
-import type { UploadsRegistry, UploadView } from "../observe/uploads-registry.js";
-import type { Body } from "../http/body.js";
+import type { Observers } from "../observe/observers.js";
+import type { UploadView } from "../observe/uploads-registry.js";
+import type { Body, Framing } from "../http/body.js";
 import { describeError, ProxyError } from "../vocabulary/errors.js";
 import type { DeclaredSize } from "./declared-size.js";
-import type { Framing } from "./relay.js";
 import { replayKey } from "./replay-memory.js";
 import type { Outcome } from "../vocabulary/outcomes.js";
 
@@ -18,12 +16,6 @@ export interface UploadOrigin {
   readonly framingIn: Framing;
   readonly peer: string | undefined;
   readonly userAgent: string | undefined;
-}
-
-export interface Observers {
-  readonly metrics: Metrics;
-  readonly log: Log;
-  readonly uploads: UploadsRegistry;
 }
 
 /** An image's id has 36 characters. A longer one is the client's invention, and lists stay small whatever it invents. */
@@ -89,7 +81,7 @@ export class Upload {
 
   received(bytes: number): void {
     this.receivedBytes += bytes;
-    this.observers.metrics.bytes.received[this.origin.operation] += bytes;
+    this.observers.metrics.totals.received[this.origin.operation] += bytes;
   }
 
   /** Reads on only so that the client can read the answer: received, but no part of the upload. */
@@ -99,7 +91,7 @@ export class Upload {
     body.on("data", (piece) => {
       const isFirst = this.readBytes === 0;
       this.#discardedBytes += piece.length;
-      this.observers.metrics.bytes.received[this.origin.operation] += piece.length;
+      this.observers.metrics.totals.received[this.origin.operation] += piece.length;
       if (isFirst) this.onFirstDiscarded?.();
     });
   }
@@ -111,7 +103,7 @@ export class Upload {
 
   forwarded(bytes: number): void {
     this.forwardedBytes += bytes;
-    this.observers.metrics.bytes.forwarded[this.origin.operation] += bytes;
+    this.observers.metrics.totals.forwarded[this.origin.operation] += bytes;
   }
 
   view(): UploadView {

@@ -93,6 +93,24 @@ export class ProxyError extends Error {
   }
 }
 
+/** More bytes than declared, in Glance's words. */
+export function sizeExceeded(expected: number, got: number): ProxyError {
+  return new ProxyError("size_exceeded", `Size exceeds: expected ${expected} bytes, got ${got} bytes`);
+}
+
+/** Fewer bytes than declared, in Glance's words. */
+export function sizeMismatch(expected: number, got: number): ProxyError {
+  return new ProxyError("size_mismatch", `Size mismatch: expected ${expected} bytes, got ${got} bytes`);
+}
+
+/** `limits.maxImageSize` passed. */
+export function tooLarge(bytes: number, maxBytes: number): ProxyError {
+  return new ProxyError(
+    "too_large",
+    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
+  );
+}
+
 /** The client sent nothing for `limits.idleTimeout`. */
 export function clientTimeout(): ProxyError {
   return new ProxyError("client_timeout", "The client sent no data in time.");

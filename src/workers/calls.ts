@@ -2,6 +2,7 @@
 import type { Listening } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import type { MetricSamples } from "../observe/metrics.js";
+import type { Totals } from "../observe/totals.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../upload/quotas.js";
 import type { ExhaustedBody } from "../upload/replay-memory.js";
@@ -18,6 +19,7 @@ export type NumberedUpload = readonly [number: number, view: UploadView];
 
 export interface WorkerReport {
   readonly metrics: MetricSamples[];
+  readonly totals: Totals;
   readonly inFlight: readonly NumberedUpload[];
   /** Milliseconds since Glance last did something for this worker; Infinity if never. Processes share no clock. */
   readonly idleMs: number;

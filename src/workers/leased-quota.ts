@@ -1,5 +1,5 @@
 /** A worker's part of a quota that its primary keeps for all. */
-import type { Quota } from "../upload/quotas.js";
+import type { Quota } from "../upload/spool/quota.js";
 
 export interface QuotaLessor {
   /** @returns how much of that is now ours. */

@@ -7,24 +7,21 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
-import { createAdminApp } from "../admin/app.js";
-import { createGlanceWatch } from "../admin/glance-watch.js";
-import { createReadiness } from "../admin/readiness.js";
-import { nameInstance } from "../app.js";
+import { createAdminServer } from "../admin/server.js";
+import { nameInstance } from "../http/forwarded-headers.js";
 import { configSchema, type Config } from "../config/schema.js";
 import { MAX_TIMER_MS } from "../config/values.js";
-import { createListener, ListenError } from "../http/listener.js";
-import type { Listening } from "../client/server.js";
+import { ListenError } from "../http/listener.js";
+import type { Listening, ProxyServer } from "../client/server.js";
 import type { Log } from "../observe/log.js";
 import type { LogOutput } from "../observe/log-output.js";
 import type { Metrics, MetricSamples } from "../observe/metrics.js";
 import { readLines } from "../observe/read-lines.js";
-import { readUploadMetrics, sumUploads } from "../observe/upload-totals.js";
+import { createTotals, sumTotals } from "../observe/totals.js";
 import { createUploadsRegistry, findRival, type UploadView } from "../observe/uploads-registry.js";
 import { createUpstream } from "../upstream/upstream.js";
 import { createQuotas } from "../upload/quotas.js";
 import { createReplayMemory } from "../upload/replay-memory.js";
-import type { ProxyServer } from "../server.js";
 import { createWorkerHandle, type WorkerHandle } from "./worker-handle.js";
 
 /** How old a dead worker's figures may be; more of what it did is not known. */
@@ -52,7 +49,7 @@ export function createCluster(
   { log, output, metrics }: PrimaryObservers,
 ): ProxyServer {
   cluster.setupPrimary({
-    exec: fileURLToPath(new URL("./worker.js", import.meta.url)),
+    exec: fileURLToPath(new URL("../worker.js", import.meta.url)),
     args: [],
     // Through this process: a child that inherits them would make them blocking for all, and so would its end. Its standard
     // input comes along, which may be the same terminal.
@@ -66,24 +63,23 @@ export function createCluster(
   const ended = createUploadsRegistry();
   const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
   const workers = new Set<WorkerHandle>();
-  const glance = createGlanceWatch({
-    upstream,
-    silenceMs: config.readiness.silence,
-    lastActivity: () =>
-      Math.max(upstream.lastActivity(), ...[...workers].map((worker) => worker.lastActivity)),
-  });
-  metrics.watchUpstream(() => glance.look());
-  const readiness = createReadiness(glance, () => [...workers].some((worker) => worker.isListening));
   /** What workers that are gone have counted: counters never go back. */
   let counted: readonly MetricSamples[] = [];
+  let countedTotals = createTotals();
   let ending = false;
 
-  const admin = createListener("admin.address", config.admin.address);
   const refresh = async (): Promise<void> => {
     await Promise.all([...workers].map((worker) => worker.refresh()));
   };
-  const app = createAdminApp({
-    readiness,
+  const admin = createAdminServer({
+    config,
+    upstream,
+    log,
+    metrics,
+    lastActivity: () =>
+      Math.max(upstream.lastActivity(), ...[...workers].map((worker) => worker.lastActivity)),
+    isListening: () => [...workers].some((worker) => worker.isListening),
+    workers: () => workers.size,
     async scrape() {
       const [own] = await Promise.all([metrics.registry.getMetricsAsJSON(), refresh()]);
       return sum([own, counted, ...[...workers].map((worker) => worker.metrics)]).metrics();
@@ -93,14 +89,8 @@ export function createCluster(
       const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
       return { inFlight, finished: ended.snapshot().finished };
     },
-    async totals() {
-      const own = await readUploadMetrics(metrics.registry);
-      return sumUploads([...own, ...counted, ...[...workers].flatMap((worker) => worker.metrics)]);
-    },
-    workers: () => workers.size,
-    log,
+    totals: () => sumTotals([metrics.totals, countedTotals, ...[...workers].map((worker) => worker.totals)]),
   });
-  admin.server.on("request", app);
   const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
 
   /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
@@ -148,6 +138,7 @@ export function createCluster(
   async function bury(worker: WorkerHandle, how: string): Promise<void> {
     workers.delete(worker);
     const counters = worker.metrics.filter(({ type }) => String(type) !== "gauge");
+    countedTotals = sumTotals([countedTotals, worker.totals]);
     counted = await sum([counted, counters]).getMetricsAsJSON();
     for (const [number, upload] of worker.inFlight) settle(upload, worker.elapsedSeconds(number));
     if (ending) return;
@@ -183,9 +174,7 @@ export function createCluster(
   const close = (): void => {
     end();
     for (const worker of workers) worker.kill();
-    admin.server.close();
-    admin.server.closeAllConnections();
-    glance.close();
+    admin.close();
   };
 
   return {
@@ -210,7 +199,7 @@ export function createCluster(
     },
 
     async drain(timeoutMs) {
-      readiness.startDraining();
+      admin.startDraining();
       ending = true;
       for (const worker of workers) worker.drain(timeoutMs);
       const allGone = Promise.all([...workers].map((worker) => worker.gone));

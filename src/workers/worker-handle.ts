@@ -5,10 +5,12 @@ import type { Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBirpc, type BirpcReturn } from "birpc";
 import type { MetricSamples } from "../observe/metrics.js";
+import { createTotals, type Totals } from "../observe/totals.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import type { LocalQuota, Quotas } from "../upload/quotas.js";
+import type { Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
 import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
+import type { LocalQuota } from "../upload/spool/quota.js";
 
 /** A worker that does not report in time is shown as it was last seen. */
 const REPORT_TIMEOUT_MS = 2_000;
@@ -24,6 +26,8 @@ export interface WorkerHandle {
   readonly lastActivity: number;
   /** As last reported. */
   readonly metrics: readonly MetricSamples[];
+  /** As last reported. */
+  readonly totals: Totals;
   /** Where it listens. Rejects where it cannot, or dies before it does. */
   readonly listening: Promise<Listening>;
   readonly isListening: boolean;
@@ -50,13 +54,14 @@ export function createWorkerHandle(
   const begun = new Map<number, number>();
   const reserved = { uploads: 0, spool: 0 };
   let metrics: readonly MetricSamples[] = [];
+  let totals = createTotals();
   let lastActivity = -Infinity;
   /** What is sent before, nobody reads: Node gives it to `cluster` alone. */
   let hears = false;
   let isListening = false;
 
   const take = (report: WorkerReport): void => {
-    metrics = report.metrics;
+    ({ metrics, totals } = report);
     for (const [number, upload] of report.inFlight) if (inFlight.has(number)) inFlight.set(number, upload);
   };
   let onStarted: (start: WorkerStart) => void;
@@ -124,6 +129,9 @@ export function createWorkerHandle(
     },
     get metrics() {
       return metrics;
+    },
+    get totals() {
+      return totals;
     },
     listening,
     get isListening() {

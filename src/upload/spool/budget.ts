@@ -1,5 +1,5 @@
 /** What all spooled bodies of this process take. */
-import type { Quota } from "../quotas.js";
+import type { Quota } from "./quota.js";
 
 export interface SpoolBudget {
   /** Bytes reserved now. */

@@ -1,9 +1,13 @@
 /** Reads the client's body into a spool, counted, as far as there is place for it. */
-import { clientAborted, clientTimeout, malformedBody, type ProxyError } from "../../vocabulary/errors.js";
-import type { Body } from "../../http/body.js";
+import {
+  clientAborted,
+  clientTimeout,
+  malformedBody,
+  type ProxyError,
+  tooLarge,
+} from "../../vocabulary/errors.js";
+import type { Body, ByteCounter } from "../../http/body.js";
 import { createTimer } from "../../http/timer.js";
-import { tooLarge } from "../declared-size.js";
-import type { ByteCounter } from "../relay.js";
 import type { NoPlace, Spool } from "./spool.js";
 
 export interface KeepOptions {

@@ -116,8 +116,8 @@ describe("the metrics", () => {
 
   it("count bytes as they are added, by operation", async () => {
     const metrics = createMetrics();
-    metrics.bytes.received.file += 7;
-    metrics.bytes.forwarded.stage += 3;
+    metrics.totals.received.file += 7;
+    metrics.totals.forwarded.stage += 3;
     for (let scrape = 0; scrape < 2; scrape += 1) {
       expect(await sample(metrics, "upload_received_bytes_total", { operation: "file" })).toBe(7);
       expect(await sample(metrics, "upload_received_bytes_total", { operation: "stage" })).toBe(0);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createQuota } from "../../../src/upload/quotas.js";
+import { createQuota } from "../../../src/upload/spool/quota.js";
 import { createLeasedQuota } from "../../../src/workers/leased-quota.js";
 
 /** A worker's part of a quota of 1000, asked for 10 at a time. */

@@ -1,0 +1,56 @@
+/** What operators see: one address, put together here for a proxy of one process and for one of several. */
+import type { Config } from "../config/schema.js";
+import { createListener } from "../http/listener.js";
+import type { Log } from "../observe/log.js";
+import type { Metrics } from "../observe/metrics.js";
+import { uploadTotals, type Totals } from "../observe/totals.js";
+import type { UploadsSnapshot } from "../observe/uploads-registry.js";
+import type { Upstream } from "../upstream/upstream.js";
+import { createAdminApp } from "./app.js";
+import { createGlanceWatch } from "./glance-watch.js";
+import { createReadiness } from "./readiness.js";
+
+export interface AdminServerOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly log: Log;
+  /** Of this process; the state of Glance is added to them. */
+  readonly metrics: Metrics;
+  /** When Glance last did something for any process of the proxy, on the clock of `performance.now()`. */
+  readonly lastActivity: () => number;
+  /** Whether clients can connect. */
+  readonly isListening: () => boolean;
+  /** Processes that take requests. */
+  readonly workers: () => number;
+  /** All metrics, as Prometheus reads them. */
+  readonly scrape: () => Promise<string>;
+  readonly uploads: () => Promise<UploadsSnapshot>;
+  readonly totals: () => Totals;
+}
+
+export interface AdminServer {
+  /** @returns the URL. @throws ListenError if the address cannot be used. */
+  listen(): Promise<string>;
+  /** From now on `/readyz` says `draining`. */
+  startDraining(): void;
+  close(): void;
+}
+
+export function createAdminServer(options: AdminServerOptions): AdminServer {
+  const { config, upstream, metrics, lastActivity, isListening, totals, ...sources } = options;
+  const glance = createGlanceWatch({ upstream, silenceMs: config.readiness.silence, lastActivity });
+  const readiness = createReadiness(glance, isListening);
+  metrics.watchUpstream(() => glance.look());
+  const listener = createListener("admin.address", config.admin.address);
+  const { server } = listener;
+  server.on("request", createAdminApp({ ...sources, readiness, totals: () => uploadTotals(totals()) }));
+  return {
+    listen: () => listener.listen(),
+    startDraining: () => readiness.startDraining(),
+    close() {
+      server.close();
+      server.closeAllConnections();
+      glance.close();
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/** What clients see, of one process: the way of a request behind its server. */
+import { createApp, type AppOptions } from "./app.js";
+import { createClientServer, type ClientServer } from "./client/server.js";
+import { ConfigError } from "./config/config-error.js";
+import { expiryOf } from "./http/credentials.js";
+
+export type ServeClients = (options: Omit<AppOptions, "claimBody">) => Omit<ClientServer, "credentials">;
+
+/** `reload` never throws: if files cannot be used, it says so and keeps the old ones. @throws ConfigError if one cannot be used now. */
+export const serveClients: ServeClients = (options) => {
+  const { config, upstream, observers } = options;
+  const { metrics, log, uploads } = observers;
+  const clients = createClientServer({
+    config,
+    openApp: (claimBody) => createApp({ ...options, claimBody }),
+    whenSettled: () => uploads.whenEmpty(),
+  });
+  metrics.watchCertificates({
+    listen: () => expiryOf(clients.credentials()),
+    upstream: () => expiryOf(upstream.credentials()),
+  });
+
+  return {
+    async listen() {
+      const listening = await clients.listen();
+      metrics.relayChosen(listening.relay);
+      return listening;
+    },
+
+    reload() {
+      for (const [side, part] of Object.entries({ listen: clients, upstream })) {
+        try {
+          part.reload();
+          log.info({ side }, "TLS files read again");
+        } catch (error) {
+          const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
+          log.error({ side, faults }, "TLS files not usable, the old ones stay");
+        }
+      }
+    },
+
+    drain: (timeoutMs) => clients.drain(timeoutMs),
+    close: () => clients.close(),
+  };
+};
