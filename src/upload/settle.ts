@@ -55,7 +55,9 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
       answer.destroy();
       return succeed(exchange, upload);
     }
-    if (REPLAYED_STATUSES.has(status)) await remember(exchange, upload);
+    // Before the client reads the answer: its next upload may follow at once.
+    if (status < 300) await replays?.forget(upload.replayKey);
+    else if (REPLAYED_STATUSES.has(status)) await remember(exchange, upload);
     const relayed = early
       ? await answerer.relayEarly(exchange, answer)
       : await answerer.relay(exchange, answer);
@@ -66,7 +68,6 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
         return early ? refuse(exchange, upload, truncatedAnswer()) : recoverOrRefuse(sent, truncatedAnswer());
       }
     }
-    if (status < 300) await replays?.forget(upload.replayKey);
     upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
   }
 
