@@ -159,7 +159,7 @@ export function requireSpoolDir(dir: string): void {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw new ConfigError([
-      `spool.dir: ${JSON.stringify(dir)}: cannot be written to (${code}): takes a directory that can`,
+      `spool.dir: ${JSON.stringify(dir)}: cannot be written to (${code}): must be a writable directory`,
     ]);
   }
 }
