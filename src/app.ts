@@ -121,7 +121,7 @@ export function createApp(options: AppOptions): App {
       case "refused":
         throw new ProxyError("bad_request", target.reason);
       case "outside":
-        throw new ProxyError("not_found", `Only paths below ${config.listen.pathPrefix} are served here.`);
+        throw new ProxyError("not_found", `This proxy serves only paths below ${config.listen.pathPrefix}.`);
       case "upload":
         guardUpload(head);
         return upload(exchange, target);

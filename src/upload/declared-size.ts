@@ -59,7 +59,7 @@ export function sizeMismatch(expected: number, got: number): ProxyError {
 export function tooLarge(bytes: number, maxBytes: number): ProxyError {
   return new ProxyError(
     "too_large",
-    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
+    `The incoming image is too large: ${bytes} bytes. The maximum is ${maxBytes} bytes.`,
   );
 }
 

@@ -100,7 +100,7 @@ export function clientTimeout(): ProxyError {
 
 /** The client is gone; nobody is left to read this. */
 export function clientAborted(): ProxyError {
-  return new ProxyError("client_aborted", "The client went away before its body had ended.");
+  return new ProxyError("client_aborted", "The client disconnected before the request body ended.");
 }
 
 /** What the client sends in place of a body, or in its middle, is not one: a malformed chunk, for example. */
@@ -110,7 +110,9 @@ export function malformedBody(): ProxyError {
 
 /** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
 export function toProxyError(cause: unknown): ProxyError {
-  return cause instanceof ProxyError ? cause : new ProxyError("internal", "The proxy failed.", { cause });
+  return cause instanceof ProxyError
+    ? cause
+    : new ProxyError("internal", "Internal error in the proxy. Its log has the cause.", { cause });
 }
 
 /** What the log shows of an error. */

@@ -653,7 +653,7 @@ describe("what is no Glance is named, and gets no token:", () => {
     cleanUp.push(() => server.close());
     const { finding } = await examine(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     expect(finding("reachable")).toMatchObject({
-      detail: expect.stringMatching(/not HTTP/) as string,
+      detail: expect.stringMatching(/not valid HTTP/) as string,
       facts: { found: "no_answer" },
     });
   });
@@ -690,9 +690,12 @@ describeWith(["openssl"], "behind TLS it says", () => {
     const env = { ...trust(), OS_TOKEN: TOKEN };
     const { stdout } = await run(process.execPath, ["dist/cli.js", "doctor", "--upstream", url], { env });
     expect(stdout).toMatch(
-      new RegExp(`^certificate +${expected} +Glance's certificate expires on .* days(: renew it)?$`, "m"),
+      new RegExp(
+        `^certificate +${expected} +Glance's certificate expires on .* days(: renew the certificate)?$`,
+        "m",
+      ),
     );
-    expect(stdout).toMatch(/^keep-alive +ok +connections stay open$/m);
+    expect(stdout).toMatch(/^keep-alive +ok +Glance keeps connections open$/m);
     expect(stdout).not.toContain(TOKEN);
   });
 
