@@ -66,7 +66,7 @@ export function createApp(options: AppOptions): App {
     instance,
     config.forwarded.trust,
     createOnce((header) =>
-      log.warn({ header }, "header dropped: WSGI cannot tell its underscore from a hyphen"),
+      log.warn({ header }, "header dropped: WSGI reads the underscore in its name as a hyphen"),
     ),
   );
   const patience = { silenceMs: config.upstream.responseTimeout, idleMs: config.limits.idleTimeout };

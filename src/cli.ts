@@ -127,7 +127,7 @@ async function serve(config: Config): Promise<void> {
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) {
-      log.warn({ signal }, "ended at once");
+      log.warn({ signal }, "second signal: ending at once");
       process.exit(1);
     }
     draining = true;
@@ -143,7 +143,7 @@ async function serve(config: Config): Promise<void> {
   // Other programs wait for this line, whatever `log.level` is.
   createLog("info", output).info(addresses, "listening");
   const advice = adviseOnNode(process.version, new Date());
-  if (advice) log.warn({ node: process.version, ...advice }, "another Node should be installed");
+  if (advice) log.warn({ node: process.version, ...advice }, "install a Node with security fixes");
 }
 
 try {

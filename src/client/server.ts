@@ -101,10 +101,10 @@ export function createClientSide(options: Omit<AppOptions, "claimBody">): Client
       for (const [side, part] of Object.entries({ listen: listener, upstream })) {
         try {
           part.reload();
-          observers.log.info({ side }, "TLS files read again");
+          observers.log.info({ side }, "TLS files reloaded");
         } catch (error) {
           const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
-          observers.log.error({ side, faults }, "TLS files not usable, the old ones stay");
+          observers.log.error({ side, faults }, "cannot use the new TLS files, keeping the old ones");
         }
       }
     },

@@ -88,7 +88,7 @@ export function createForward({ config, upstream, createSpool, observers }: Forw
   /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
   function warnOfDisk(upload: Upload, cause: unknown): void {
     const { requestId, imageId } = upload.origin;
-    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "spool.dir takes no more");
+    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "cannot write to spool.dir");
   }
 
   function relay(

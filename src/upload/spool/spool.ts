@@ -136,7 +136,7 @@ export class Spool {
     this.#file ??= await openUnnamed(this.options.dir);
     while (this.#memory.length > this.#flushAbove && !this.#closed) {
       const { bytesWritten } = await this.#file.writev(this.#memory.pieces(), this.#fileBytes);
-      if (bytesWritten === 0) throw new Error("the disk takes no more");
+      if (bytesWritten === 0) throw new Error("no bytes could be written");
       this.#fileBytes += bytesWritten;
       this.#memory.shift(bytesWritten);
     }
