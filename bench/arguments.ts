@@ -3,7 +3,7 @@
 /** @throws where it is not a number from 1 on. */
 export function readNumber(option: string, text: string): number {
   if (!/^[1-9]\d*$/.test(text))
-    throw new Error(`--${option}: ${JSON.stringify(text)}: takes a number from 1 on`);
+    throw new Error(`--${option}: ${JSON.stringify(text)}: must be an integer of at least 1`);
   return Number(text);
 }
 

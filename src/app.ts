@@ -42,7 +42,7 @@ export function createApp(options: AppOptions): App {
     instance,
     config.forwarded.trust,
     createOnce((header) =>
-      log.warn({ header }, "header dropped: WSGI cannot tell its underscore from a hyphen"),
+      log.warn({ header }, "header dropped: WSGI reads the underscore in its name as a hyphen"),
     ),
   );
   const patience = { silenceMs: config.upstream.responseTimeout, idleMs: config.limits.idleTimeout };
@@ -97,7 +97,7 @@ export function createApp(options: AppOptions): App {
       case "refused":
         throw new ProxyError("bad_request", target.reason);
       case "outside":
-        throw new ProxyError("not_found", `Only paths below ${config.listen.pathPrefix} are served here.`);
+        throw new ProxyError("not_found", `This proxy serves only paths below ${config.listen.pathPrefix}.`);
       case "upload":
         guardUpload(head);
         return upload(exchange, target);

@@ -29,29 +29,32 @@ const LOG_PATIENCE_MS = 2_000;
 
 const program = new Command("glance-size-proxy")
   .description(
-    "A reverse proxy in front of OpenStack Glance. It learns the size of every image upload before the " +
-      "first byte goes on, tells Glance, counts every byte, and sees to it that an upload of any other size is never accepted.",
+    "A reverse proxy in front of OpenStack Glance. It determines each upload's size before forwarding it, passes the " +
+      "size to Glance, and aborts any upload whose body does not match.",
   )
   .version(version, "--version", "print the version and exit")
   .helpOption("--help", "print this help and exit")
   .helpCommand(false)
   .exitOverride()
   .showSuggestionAfterError(false) // one line a fault
-  .option("--upstream <url>", "the Glance behind the proxy, such as http://127.0.0.1:19292 (required)")
+  .option("--upstream <url>", "URL of Glance, such as http://127.0.0.1:19292 (required)")
   .option(
     "--listen <host:port>",
-    "where clients reach the proxy (default 0.0.0.0:9292; port 0 takes a free one)",
+    "address and port for clients (default 0.0.0.0:9292; port 0 takes a free port)",
   )
   .option(
     "--admin-listen <host:port>",
-    "where the live page, metrics and health are served (default 127.0.0.1:9190)",
+    "address and port for the live page, metrics and health checks (default 127.0.0.1:9190)",
   )
-  .option("--config <file>", "a YAML file; config/default.yaml holds every key with its default and meaning")
+  .option(
+    "--config <file>",
+    "YAML configuration file; config/default.yaml lists every key with its default and meaning",
+  )
   .option("--check-config", "print the effective configuration and exit")
   .addHelpText(
     "after",
-    "\nEvery key of the file can also be set in the environment: limits.maxImageSize is\n" +
-      "GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE. A flag wins over the environment, the environment over the file.\n" +
+    "\nEvery key of the file can also be set in an environment variable: limits.maxImageSize is\n" +
+      "GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE. A flag overrides the environment, and the environment overrides the file.\n" +
       "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
   )
   .action(async ({ checkConfig, ...flags }: ConfigFlags & { checkConfig?: true }) => {
@@ -62,12 +65,14 @@ const program = new Command("glance-size-proxy")
 
 program
   .command("demo")
-  .description("run a stand-in Glance with the proxy in front of it, and show what becomes of a few uploads")
-  .option("--once", "end after the table; exit code 1 if an outcome is not as it should be")
+  .description(
+    "start a simulated Glance with the proxy in front of it, and compare uploads with and without the proxy",
+  )
+  .option("--once", "exit after the table; the exit code is 1 if a result is not the expected one")
   .action(async ({ once = false }: { once?: boolean }) => {
     const demo = await startDemo(createProxyServer, (text) => process.stdout.write(text));
     if (!once) {
-      process.stdout.write("Ctrl-C ends it.\n");
+      process.stdout.write("Press Ctrl-C to stop.\n");
       await Promise.race(["SIGINT", "SIGTERM"].map((signal) => events.once(process, signal)));
     }
     await demo.stop();
@@ -77,17 +82,17 @@ program
 program
   .command("doctor")
   .description(
-    "check a Glance: is it one, does it support the size header, does it roll back aborted uploads; exit code 1 on a problem",
+    "check a Glance: reachable, supports the size header, rolls back aborted uploads. Exits 1 if a check finds a problem",
   )
-  .option("--upstream <url>", "the Glance to look at")
-  .option("--config <file>", "a YAML file with `upstream`, for TLS towards Glance")
+  .option("--upstream <url>", "URL of the Glance to check")
+  .option("--config <file>", "YAML configuration file; its `upstream` section has the TLS files for Glance")
   .addOption(
     new Option(
       "--token <token>",
-      "a token that may create images; up to four small images are created, and deleted",
+      "Keystone token allowed to create images. The checks create and delete up to four small test images",
     ).env("OS_TOKEN"),
   )
-  .option("--read-only", "create no image, also with a token")
+  .option("--read-only", "create no test image, even with a token")
   .option("--json", "print JSON instead of a table")
   .action(async (_options: unknown, command: Command) => {
     // `--upstream` and `--config` are the command's own options, too, and may stand on either side of `doctor`.
@@ -123,7 +128,7 @@ async function serve(config: Config): Promise<void> {
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) {
-      log.warn({ signal }, "ended at once");
+      log.warn({ signal }, "second signal: ending at once");
       process.exit(1);
     }
     draining = true;
@@ -139,7 +144,7 @@ async function serve(config: Config): Promise<void> {
   // Other programs wait for this line, whatever `log.level` is.
   createLog("info", output).info(addresses, "listening");
   const advice = adviseOnNode(process.version, new Date());
-  if (advice) log.warn({ node: process.version, ...advice }, "another Node should be installed");
+  if (advice) log.warn({ node: process.version, ...advice }, "install a Node with security fixes");
 }
 
 try {

@@ -31,10 +31,10 @@ export const serveClients: ServeClients = (options) => {
       for (const [side, part] of Object.entries({ listen: clients, upstream })) {
         try {
           part.reload();
-          log.info({ side }, "TLS files read again");
+          log.info({ side }, "TLS files reloaded");
         } catch (error) {
           const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
-          log.error({ side, faults }, "TLS files not usable, the old ones stay");
+          log.error({ side, faults }, "cannot use the new TLS files, keeping the old ones");
         }
       }
     },

@@ -73,7 +73,7 @@ function readSizes(text: string): number[] {
   const sizes = text.split(",").map((one) => {
     const { data = 0 } = sizeBytes.safeDecode(one);
     if (data === 0 || data % PIECE_BYTES !== 0)
-      throw new Error(`--sizes: ${JSON.stringify(one)}: takes whole MiB, such as 64MiB,1GiB`);
+      throw new Error(`--sizes: ${JSON.stringify(one)}: must be whole MiB, such as 64MiB,1GiB`);
     return data;
   });
   return [...new Set(sizes)].sort((left, right) => left - right);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Helm's post-renderer for openstack-helm's Glance: puts the container of sidecar.yaml into the pod, beside all that are there.
+# Helm's post-renderer for openstack-helm's Glance: adds the container of sidecar.yaml to the pod and keeps all others.
 #
 #   Helm 3: --post-renderer ./post-render.sh
 #   Helm 4: helm plugin install deploy/openstack-helm, then --post-renderer glance-size-proxy (plugin.yaml is for that)
@@ -39,7 +39,7 @@ ports=" $(value_of Deployment/glance-api "$(read_out '{.spec.template.spec.conta
 [ -z "$target" ] || [[ $ports == *" $target "* ]] ||
   fail "the service goes to port $target, and no container of the pod has it. Leave out --values sidecar.yaml."
 
-# The nginx of manifests.certificates takes 9292 of the pod's address, and hands on to 127.0.0.1:9292.
+# The nginx of manifests.certificates listens on port 9292 of the pod's address and forwards to 127.0.0.1:9292.
 patches='{ path: sidecar.yaml }'
 if [[ $containers == *" nginx "* ]]; then
   patches+=', { path: loopback.yaml }'

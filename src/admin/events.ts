@@ -41,7 +41,7 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
         await delay(INTERVAL_MS, undefined, { ref: false });
       }
     } catch (error) {
-      log.error({ reason: (error as Error).message }, "no overview for the live page");
+      log.error({ reason: (error as Error).message }, "cannot collect the data of the live page");
       for (const watcher of watchers.keys()) watcher.destroy();
     } finally {
       running = false;

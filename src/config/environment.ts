@@ -48,7 +48,10 @@ export function layerFromEnvironment(root: Section, env: Environment): Layer {
     if (key === undefined) {
       if (!isFromKubernetes(name, text)) {
         const near = nearest(name, [...byVariable.keys(), CONFIG_FILE.env]);
-        const hint = near === undefined ? "" : `; did you mean ${near}?`;
+        const hint =
+          near === undefined
+            ? ": unset it, or use a name from docs/configuration.md"
+            : `; did you mean ${near}?`;
         faults.push(faultLine(name, { value: text, from: "environment" }, `unknown variable${hint}`));
       }
       continue;
@@ -56,7 +59,7 @@ export function layerFromEnvironment(root: Section, env: Environment): Layer {
     const other = values.get(key.name);
     if (other?.from !== undefined && env[other.from] !== text) {
       const both = [other.from, name].map((each) => `${each} (${show(key.name, env[each])})`).join(" and ");
-      faults.push(faultLine(key.name, undefined, `${both} differ: give one of them`));
+      faults.push(faultLine(key.name, undefined, `${both} differ: set only one of them`));
     }
     values.set(key.name, { value: coerce(key, text), from: name });
   }

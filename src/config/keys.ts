@@ -10,7 +10,7 @@ export interface Key {
   /** `GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE`. */
   readonly env: string;
   readonly meaning: string;
-  /** Completes "takes ...". */
+  /** Completes "must be ...". */
   readonly takes: string;
   /** As one would write it in a file; undefined where there is none. */
   readonly default: unknown;
@@ -97,7 +97,7 @@ function takes(schema: z.core.$ZodType): string {
   if (type instanceof z.ZodBoolean) return "true or false";
   if (type instanceof z.ZodNumber) {
     const least = type.minValue ?? Number.MIN_SAFE_INTEGER;
-    return `a ${type.isInt ? "whole " : ""}number${least > Number.MIN_SAFE_INTEGER ? ` from ${least}` : ""}`;
+    return `${type.isInt ? "an integer" : "a number"}${least > Number.MIN_SAFE_INTEGER ? ` of at least ${least}` : ""}`;
   }
   return "text";
 }

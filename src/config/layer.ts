@@ -18,7 +18,13 @@ export function layerFromObject(root: Section, input: unknown, from: string | un
     if (content === null || content === undefined) return;
     if (typeof content !== "object" || Array.isArray(content)) {
       const name = section.name === "" ? "configuration" : section.name;
-      faults.push(faultLine(name, { value: content, from }, `takes a mapping of ${childNames(section)}`));
+      faults.push(
+        faultLine(
+          name,
+          { value: content, from },
+          `must be a mapping with keys out of: ${childNames(section)}`,
+        ),
+      );
       return;
     }
     for (const [name, value] of Object.entries(content) as [string, unknown][]) {
@@ -49,5 +55,5 @@ function suggestion(root: Section, section: Section, dotted: string): string {
   const elsewhere = allKeys(root).find((key) => key.name.endsWith(`.${lastWord}`));
   const near = nearest(dotted, neighbours) ?? elsewhere?.name;
   const place = section.name === "" ? "the file" : section.name;
-  return near === undefined ? `; ${place} takes ${childNames(section)}` : `; did you mean ${near}?`;
+  return near === undefined ? `; the keys of ${place} are ${childNames(section)}` : `; did you mean ${near}?`;
 }

@@ -33,9 +33,7 @@ const root = readKeys(configSchema);
 export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
   const file = layerFromFile(flags, env, readFile);
   const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
-  return resolve(configSchema, root, layers, (key) =>
-    file.readable ? `give ${waysToGive(key)}` : undefined,
-  );
+  return resolve(configSchema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
 }
 
 /**
@@ -48,7 +46,7 @@ export function parseConfig(input: ConfigInput): Config {
     configSchema,
     root,
     [layerFromObject(root, input, undefined)],
-    (key) => `takes ${key.takes}`,
+    (key) => `must be ${key.takes}`,
   );
 }
 
@@ -65,7 +63,7 @@ function layerFromFile(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const from = flags.config === undefined ? CONFIG_FILE.env : CONFIG_FILE.option;
-    const fault = faultLine("config", { value: path, from }, `takes a file that can be read: ${why}`);
+    const fault = faultLine("config", { value: path, from }, `must be a readable file: ${why}`);
     return { values: new Map(), faults: [fault], readable: false };
   }
   return layerFromYaml(root, text, path);

@@ -30,7 +30,7 @@ function keysOf(section: Section): Key[] {
 }
 
 function sentence(takes: string): string {
-  return `Takes ${takes}.`;
+  return `Must be ${takes}.`;
 }
 
 function yamlLines(section: Section, indent: string): string[] {
@@ -55,8 +55,8 @@ function yamlLines(section: Section, indent: string): string[] {
 /** `config/default.yaml`: every key with its default and meaning; those without a default are commented out. */
 export function renderDefaultYaml(root: Section): string {
   const head = [
-    "# Every key of glance-size-proxy with its default. Copy what you change: what a file leaves out keeps its default.",
-    "# Sizes are bytes or 64KiB, 10MiB, 5GiB, 1TiB; times are 500ms, 30s, 5m, 6h, 1d, or 0.",
+    "# Every key of glance-size-proxy with its default. Copy only the keys you want to change; all others keep their defaults.",
+    "# A size is a number of bytes or has a unit: 64KiB, 10MiB, 5GiB, 1TiB. A time has a unit: 500ms, 30s, 5m, 6h, 1d; or is 0.",
     "# Rendered from src/config/schema.ts: change it there, then run `npx vitest run test/unit/config -u`.",
   ];
   return [...head, ...yamlLines(root, "")].join("\n") + "\n";
@@ -66,50 +66,53 @@ const INTRODUCTION = `<!-- Rendered from src/config/schema.ts and src/config/ref
 
 # Configuration
 
-Only one thing has to be said: where Glance is.
+Only \`upstream.url\` is required: the URL of Glance.
 
 \`\`\`sh
 glance-size-proxy --upstream http://127.0.0.1:9292 --listen 0.0.0.0:9392
 \`\`\`
 
-Every key below can be given in a YAML file (\`--config FILE\` or \`GLANCE_SIZE_PROXY_CONFIG\`) and as an environment
-variable. [config/default.yaml](../config/default.yaml) is such a file with every default.
+Every key below can be set in a YAML file (\`--config FILE\` or \`GLANCE_SIZE_PROXY_CONFIG\`) or in an environment
+variable. [config/default.yaml](../config/default.yaml) is a file with every key and its default.
 
-## Which value wins
+## Precedence
+
+The first of these that is set wins:
 
 1. The flag: \`--upstream\`, \`--listen\`, \`--admin-listen\`.
 2. The environment variable.
 3. The YAML file.
 4. The default.
 
-A list is replaced as a whole. \`glance-size-proxy --check-config\` prints what is in effect, as a file, and exits.
+A list replaces the whole list of a lower source. \`glance-size-proxy --check-config\` prints the effective configuration
+as YAML and exits.
 
 ## Environment variables
 
-The name is \`GLANCE_SIZE_PROXY_\` and the key in capitals, with two underscores for a dot and one before each inner
-capital: \`limits.maxImageSize\` is \`GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE\`. Lists are separated by commas; an
-empty value is an empty list.
+The name is \`GLANCE_SIZE_PROXY_\` followed by the key in capitals, with two underscores for each dot and one underscore
+before each inner capital: \`limits.maxImageSize\` is \`GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE\`. Separate the items of
+a list with commas. An empty value is an empty list.
 
-\`GLANCE_SIZE_PROXY_UPSTREAM\`, \`GLANCE_SIZE_PROXY_LISTEN\` and \`GLANCE_SIZE_PROXY_ADMIN_LISTEN\` are short for the
-variables of \`upstream.url\`, \`listen.address\` and \`admin.address\`; giving both with different values is a fault.
+\`GLANCE_SIZE_PROXY_UPSTREAM\`, \`GLANCE_SIZE_PROXY_LISTEN\` and \`GLANCE_SIZE_PROXY_ADMIN_LISTEN\` are short names for the
+variables of \`upstream.url\`, \`listen.address\` and \`admin.address\`. Setting the short and the long name to different values
+is an error.
 
-What Kubernetes sets for a Service of this name (\`GLANCE_SIZE_PROXY_SERVICE_HOST\`,
-\`GLANCE_SIZE_PROXY_PORT=tcp://...\`) is ignored. Any other unknown variable of this prefix is a fault.
+The proxy ignores the variables that Kubernetes sets for a Service of this name (\`GLANCE_SIZE_PROXY_SERVICE_HOST\`,
+\`GLANCE_SIZE_PROXY_PORT=tcp://...\`). Any other unknown variable with this prefix is an error.
 
-## Faults
+## Errors
 
-A key that does not exist, a key given twice, a wrong type or an impossible value ends the command with exit code 2
-before it listens. Each fault is one line on standard error: the key, the value, where it was given, and what the key
-takes.
+If a key is unknown, set twice, of a wrong type or has an impossible value, the command exits with code 2 before it
+listens. Each error is one line on standard error: the key, the value, where it was set, and what it must be.
 
 ## Sizes and times
 
-A size is a number of bytes (\`65536\`) or has a unit: \`B\`, \`KiB\`, \`MiB\`, \`GiB\`, \`TiB\` (powers of 1024). A time
-has a unit, \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`, or is \`0\`.
+A size is a number of bytes (\`65536\`) or has a unit: \`B\`, \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\` (powers of 1024). A time
+has a unit (\`ms\`, \`s\`, \`m\`, \`h\` or \`d\`) or is \`0\`.
 `;
 
 function defaultText(key: Key): string {
-  if (key.default === undefined) return key.required ? "none, it has to be given" : "none";
+  if (key.default === undefined) return key.required ? "none, required" : "none";
   if (key.default === "") return "empty";
   return `\`${typeof key.default === "string" ? key.default : JSON.stringify(key.default)}\``;
 }
@@ -122,7 +125,7 @@ function keyText(key: Key): string {
     "",
     key.meaning,
     "",
-    `- Takes: ${key.takes}`,
+    `- Must be: ${key.takes}`,
     `- Default: ${defaultText(key)}`,
     `- Environment: \`${key.env}\`${short}`,
     "",
@@ -131,7 +134,7 @@ function keyText(key: Key): string {
 
 function sectionText(section: Section): string[] {
   const title =
-    section.name === "" ? "## Keys without a section\n" : `## ${section.name}\n\n${section.meaning}\n`;
+    section.name === "" ? "## Keys outside sections\n" : `## ${section.name}\n\n${section.meaning}\n`;
   return [title, ...keysOf(section).map(keyText), ...sectionsOf(section).flatMap(sectionText)];
 }
 

@@ -23,7 +23,7 @@ export function resolve<Schema extends z.ZodObject>(
     // Asked only where the schema has no message of its own.
     error: ({ path }) => {
       const key = keyAt(root, path ?? [])?.key;
-      return key === undefined ? undefined : `takes ${key.takes}`;
+      return key === undefined ? undefined : `must be ${key.takes}`;
     },
   });
   const refused = result.success

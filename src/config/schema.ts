@@ -23,7 +23,11 @@ function wantsBoth(
     [keyFile, certFile, "certFile"],
   ] as const) {
     if (given !== undefined && missing === undefined) {
-      context.addIssue({ code: "custom", path: [key], message: "missing: certFile and keyFile go together" });
+      context.addIssue({
+        code: "custom",
+        path: [key],
+        message: `missing: certFile and keyFile must be set together; set ${key}, or remove the other`,
+      });
     }
   }
 }
@@ -33,24 +37,27 @@ const upstreamTls = z
     caFile: pemFile
       .optional()
       .describe(
-        "Authorities that Glance's certificate may be of. Default: those that Node brings along, in most builds not the " +
-          "system's: name an authority of your own here. Read again on SIGHUP.",
+        "CA bundle (PEM) used to verify Glance's certificate. Default: Node's built-in CAs, which usually do not " +
+          "include the system's. Set it if a private CA signed the certificate. Read again on SIGHUP.",
       ),
     certFile: pemFile
       .optional()
-      .describe("Certificate that the proxy shows to Glance. Read again on SIGHUP."),
-    keyFile: pemFile.optional().describe("Key of that certificate. Read again on SIGHUP."),
+      .describe("Client certificate (PEM) that the proxy presents to Glance. Read again on SIGHUP."),
+    keyFile: pemFile.optional().describe("Private key of the client certificate. Read again on SIGHUP."),
     servername: z
       .string()
       .min(1)
       .optional()
       .meta({ takes: "a host name", example: "glance.internal" })
-      .describe("Name that Glance's certificate has to carry. Default: the host of `upstream.url`."),
+      .describe(
+        "Host name that Glance's certificate must be valid for. Default: the host of `upstream.url`.",
+      ),
     rejectUnauthorized: z
       .boolean()
       .prefault(true)
       .describe(
-        "Refuse a Glance whose certificate does not hold. Without it anybody in between can read and change images.",
+        "Refuse to connect to Glance if its certificate is not valid. If false, anyone on the network path can " +
+          "read and change images.",
       ),
   })
   .superRefine(wantsBoth);
@@ -60,13 +67,14 @@ const listenTls = z
     certFile: pemFile
       .optional()
       .describe(
-        "Certificate that clients see, with its chain. With it the proxy speaks HTTPS. Read again on SIGHUP.",
+        "Server certificate (PEM), followed by its chain. If set, the proxy serves HTTPS. Read again on SIGHUP.",
       ),
-    keyFile: pemFile.optional().describe("Key of that certificate. Read again on SIGHUP."),
+    keyFile: pemFile.optional().describe("Private key of the server certificate. Read again on SIGHUP."),
     clientCaFile: pemFile
       .optional()
       .describe(
-        "Authorities of client certificates; with it every client has to show one. Wants `certFile`. Read again on SIGHUP.",
+        "CA bundle (PEM) used to verify client certificates. If set, every client must present one. Requires " +
+          "`certFile`. Read again on SIGHUP.",
       ),
   })
   .superRefine(wantsBoth)
@@ -76,60 +84,67 @@ const listenTls = z
       context.addIssue({
         code: "custom",
         path: ["certFile"],
-        message: "missing: clientCaFile is of no use without certFile and keyFile",
+        message: "missing: clientCaFile requires certFile and keyFile; set both, or remove clientCaFile",
       });
     }
   });
 
 const upstream = z.strictObject({
   url: upstreamUrl.describe(
-    "Where Glance listens, `http://HOST:PORT[/PATH]`, `https://...` or `unix:/PATH/OF/SOCKET`. Required. A path " +
-      "behind HOST is put in front of every path sent there.",
+    "URL of Glance: `http://HOST:PORT[/PATH]`, `https://...` or `unix:/PATH/OF/SOCKET`. Required. If it has a " +
+      "PATH, the proxy puts PATH in front of every request path.",
   ),
   connectTimeout: durationMs
     .prefault("5s")
-    .describe("How long a connection to Glance may take to open; then 504. 0: as long as the system allows."),
+    .describe(
+      "Maximum time to open a connection to Glance before the request fails with 504. 0 means the operating system's " +
+        "limit.",
+    ),
   responseTimeout: durationMs
     .prefault("1h")
     .describe(
-      "The longest silence of Glance while it is Glance's turn: to answer, or to read on. Then 504. Long, because a " +
-        "store may flush or detach a volume for many minutes before Glance answers an upload. 0: no limit.",
+      "How long Glance may neither read the body nor answer before the request fails with 504. The default is " +
+        "long because a store may flush or detach a volume for many minutes before Glance answers an upload. 0 " +
+        "means no limit.",
     ),
-  tls: upstreamTls.prefault({}).describe("TLS towards Glance, where `upstream.url` is https."),
+  tls: upstreamTls.prefault({}).describe("TLS to Glance, if `upstream.url` is https."),
 });
 
 const listen = z.strictObject({
   address: listenAddress
     .prefault("0.0.0.0:9292")
-    .describe("Address and port for clients; `[::1]:9292` for IPv6, port 0 takes a free one."),
+    .describe("Address and port for clients. `[::1]:9292` is an IPv6 address. Port 0 takes a free port."),
   pathPrefix: z
     .string()
     .regex(/^(\/[A-Za-z0-9._~-]+)*$/)
-    .meta({ takes: "a path such as /image, without a slash at its end, or nothing" })
+    .meta({ takes: "a path without a trailing slash, such as /image, or empty" })
     .prefault("")
     .describe(
-      "Path under which clients reach this proxy, such as `/image`. It is removed before Glance sees the path.",
+      "Path under which clients reach the proxy, such as `/image`. The proxy removes it before it forwards a " +
+        "request to Glance.",
     ),
-  tls: listenTls.prefault({}).describe("TLS towards clients."),
+  tls: listenTls.prefault({}).describe("TLS for clients."),
 });
 
 const admin = z.strictObject({
   address: listenAddress
     .prefault("127.0.0.1:9190")
     .describe(
-      "Address and port for metrics, health and uploads in flight. It has no authentication: keep it private.",
+      "Address and port for metrics, health checks and the live page. There is no authentication: keep it " +
+        "private.",
     ),
 });
 
 const readiness = z.strictObject({
   silence: durationMs
     .refine((ms) => ms > 0)
-    .meta({ takes: "a time above 0 with its unit, such as 60s" })
+    .meta({ takes: "a time above 0 with a unit, such as 60s" })
     .prefault("60s")
     .describe(
-      "How long Glance may leave the proxy's own question unanswered before `/readyz` is 503 (`glance_silent`) and " +
-        "`upstream_up` is 0. The time counts only while Glance sends no byte and takes no byte of an upload: a Glance whose " +
-        "workers are all busy stays ready. If connections to Glance fail, the proxy is not ready at once.",
+      "How long Glance may leave the proxy's health request unanswered before `/readyz` returns 503 " +
+        "(`glance_silent`) and `upstream_up` is 0. The time counts only while Glance sends no byte and reads no " +
+        "byte of an upload, so a Glance whose workers are all busy stays ready. If a connection to Glance fails, " +
+        "`/readyz` returns 503 at once.",
     ),
 });
 
@@ -137,20 +152,23 @@ const size = z.strictObject({
   hints: z
     .array(headerName)
     .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
-    .describe("Request headers, besides `x-openstack-image-size`, in which clients may announce the size."),
+    .describe(
+      "Request headers, in addition to `x-openstack-image-size`, in which clients may declare the size.",
+    ),
   unknown: z
     .enum(["forward", "spool", "reject"])
     .prefault("forward")
     .describe(
-      "What to do with a body whose size nobody announced: `forward` sends it on chunked, counted but without a size; " +
-        "`spool` keeps all of it first (see `spool`), then sends it with its size; `reject` answers 411.",
+      "What to do if the client declares no size. `forward`: send the body to Glance in chunks, counted but " +
+        "without a size. `spool`: store the whole body first (see `spool`), then send it with its size. `reject`: " +
+        "answer 411.",
     ),
   reframe: z
     .boolean()
     .prefault(true)
     .describe(
-      "Send a body of declared size with `Content-Length` whatever framing the client used. A Glance before 2025.2 " +
-        "reads the size from nowhere else.",
+      "Send every upload of declared size to Glance with `Content-Length`, whatever framing the client used. A " +
+        "Glance before 2025.2 learns the size only from `Content-Length`.",
     ),
 });
 
@@ -158,25 +176,27 @@ const limits = z.strictObject({
   maxImageSize: sizeBytes
     .prefault(0)
     .describe(
-      "Largest image accepted; larger ones get 413, before the first byte where the size is declared. 0: no limit.",
+      "Maximum image size. A larger image gets 413: before the first byte if its size is declared, otherwise as " +
+        "soon as the body passes the limit. 0 means no limit.",
     ),
   maxConcurrentUploads: z
     .int()
     .min(0)
     .prefault(0)
-    .describe("Uploads at once; one more gets 429 with `Retry-After`. 0: no limit."),
+    .describe(
+      "Maximum number of uploads at the same time. The next one gets 429 with `Retry-After`. 0 means no limit.",
+    ),
   idleTimeout: durationMs
     .prefault("60s")
     .describe(
-      "How long a client may make the proxy wait: by sending nothing in the middle of a body (then 408), or by reading " +
-        "nothing of an answer (then its connection is closed). Time in which the proxy itself does not read, because " +
-        "Glance is slower than the client, does not count. 0: no limit.",
+      "Maximum time a client may stall: no request bytes sent (408), or no response bytes read (connection " +
+        "closed). Time during which Glance reads more slowly than the client sends does not count. 0 means no limit.",
     ),
   maxHeaderSize: sizeBytes
     .refine((bytes) => bytes >= 1024)
     .meta({ takes: "a size of at least 1KiB, such as 64KiB" })
     .prefault("64KiB")
-    .describe("Largest request head; a larger one gets 431."),
+    .describe("Maximum size of a request head (request line and headers). A larger head gets 431."),
 });
 
 const upload = z.strictObject({
@@ -184,9 +204,9 @@ const upload = z.strictObject({
     .enum(["auto", "raw", "stream"])
     .prefault("auto")
     .describe(
-      "How bodies are read. `auto`: those of 1 MiB and more or of an unknown size, on plain-TCP connections, from the socket " +
-        "itself, for far less CPU time, where a check at the start shows that this Node allows it. `raw`: small ones too. " +
-        "`stream`: none. The metric `relay_info` tells which it is.",
+      "How upload bodies are read. `stream`: through Node's HTTP parser. `raw`: directly from the socket, which " +
+        "takes much less CPU time. `auto`: raw for plain-TCP uploads of at least 1 MiB or unknown size, if a " +
+        "self-test at start-up passes. The metric `relay_info` shows which is in use.",
     ),
 });
 
@@ -194,17 +214,20 @@ const rollback = z.strictObject({
   verify: z
     .boolean()
     .prefault(true)
-    .describe("After an aborted upload, answer only once Glance has put the image back to `queued`."),
+    .describe(
+      "After an aborted upload, answer the client only when Glance has set the image back to `queued`.",
+    ),
   timeout: durationMs
     .prefault("10s")
     .describe(
-      "How long to wait for that; then the client is told that the image was not yet put back. 0: the image is not looked at.",
+      "Maximum time to wait for the rollback. After that, the client is told that the image is not yet " +
+        "`queued`. 0 means that the image is not checked.",
     ),
   interval: durationMs
     .refine((ms) => ms > 0)
-    .meta({ takes: "a time above 0 with its unit, such as 100ms" })
+    .meta({ takes: "a time above 0 with a unit, such as 100ms" })
     .prefault("100ms")
-    .describe("Time between two looks at the image while waiting."),
+    .describe("Time between two checks of the image status during a rollback."),
 });
 
 const replay = z.strictObject({
@@ -212,13 +235,14 @@ const replay = z.strictObject({
     .boolean()
     .prefault(true)
     .describe(
-      "After an upload failed with 401, 502, 503 or a broken connection, refuse the next upload of the same image by the same " +
-        "client program if it is shorter than the first one declared, or empty. Such clients send the rest of a file that they " +
-        "have already read. An upload with `x-openstack-image-size` is never refused for that.",
+      "After an upload failed with 401, 502, 503 or a broken connection, refuse the next upload of the same " +
+        "image by the same client program if its body is empty or shorter than the size that the first one declared. Such a " +
+        "client sends only the part of the file that it has not read yet. An upload with `x-openstack-image-size` " +
+        "is never refused for this reason.",
     ),
   window: durationMs
     .prefault("60s")
-    .describe("How long a failed upload is remembered for that. 0: not at all."),
+    .describe("How long `replay.guard` remembers a failed upload. 0 turns the guard off."),
 });
 
 const spool = z.strictObject({
@@ -228,25 +252,27 @@ const spool = z.strictObject({
     .meta({ takes: "the absolute path of a directory" })
     .prefault("/var/tmp")
     .describe(
-      "Where bodies are kept that do not fit in memory, each in a file without a name that nobody else can open.",
+      "Directory for bodies that do not fit in memory. Each body is in an unlinked temporary file (mode 0600), " +
+        "which the system removes even if the process crashes.",
     ),
   memory: sizeBytes
     .prefault("1MiB")
     .describe(
-      "How much of a body is kept in memory before any goes to the file; a smaller body never touches the disk.",
+      "Maximum bytes of one body kept in memory before the rest goes to a file. A smaller body never touches " +
+        "the disk.",
     ),
-  maxPerUpload: sizeBytes.prefault(0).describe("Most bytes kept of one upload. 0: no limit."),
+  maxPerUpload: sizeBytes.prefault(0).describe("Maximum bytes spooled per upload. 0 means no limit."),
   maxTotal: sizeBytes
     .prefault("20GiB")
     .describe(
-      "Most bytes kept of all uploads together, reserved before they are used. 0: no limit but the disk.",
+      "Maximum bytes spooled at the same time by all uploads and workers. 0 means no limit except the disk.",
     ),
   onFull: z
     .enum(["forward", "reject"])
     .prefault("forward")
     .describe(
-      "What to do when a bound is reached or the disk is full: `forward` sends what was kept and then the rest as a body " +
-        "of unknown size; `reject` answers 413 (`maxPerUpload`) or 507 (`maxTotal`, disk).",
+      "What to do if a spool limit is reached or the disk is full. `forward`: send the spooled part and then " +
+        "the rest as a body of unknown size. `reject`: answer 413 (`maxPerUpload`) or 507 (`maxTotal`, disk).",
     ),
 });
 
@@ -255,15 +281,15 @@ const imports = z.strictObject({
     .boolean()
     .prefault(true)
     .describe(
-      "Before a `glance-direct` import look the image up, and answer 409 while its data is not staged whole: Glance would " +
-        "make an image of the part that is there.",
+      "Before a `glance-direct` import, check the image with the client's token. Answer 409 if its data is not " +
+        "completely staged, because Glance would import the part that is there.",
     ),
 });
 
 const shutdown = z.strictObject({
   drainTimeout: durationMs
     .prefault(0)
-    .describe("How long uploads in flight may take to finish after SIGTERM. 0: as long as they take."),
+    .describe("Maximum time for uploads in flight to finish after SIGTERM or SIGINT. 0 means no limit."),
 });
 
 const forwarded = z.strictObject({
@@ -271,8 +297,8 @@ const forwarded = z.strictObject({
     .array(network)
     .prefault([])
     .describe(
-      "Peers (addresses or networks, such as 10.0.0.0/8) whose `Forwarded` and `X-Forwarded-*` headers are kept and " +
-        "continued; those of any other peer are replaced.",
+      "Peers (addresses or networks, such as 10.0.0.0/8) whose `Forwarded` and `X-Forwarded-*` headers are kept " +
+        "and extended. The headers of all other peers are replaced.",
     ),
 });
 
@@ -281,42 +307,44 @@ const cors = z.strictObject({
     .array(origin)
     .prefault([])
     .describe(
-      "Origins (such as https://horizon.example) whose scripts may read the answers that the proxy makes itself. Same " +
-        "list as Glance's own `[cors] allowed_origin`.",
+      "Origins (such as https://horizon.example) whose scripts may read the proxy's own answers. Use the same " +
+        "list as Glance's `[cors] allowed_origin`.",
     ),
 });
 
 const workers = z
   .union([z.literal("auto"), z.int().min(1)])
-  .meta({ takes: "auto or a whole number from 1" })
+  .meta({ takes: "auto or an integer of at least 1" })
   .prefault(1)
   .describe(
-    "Processes that carry requests; `auto`: one a core. With more than one, another process is above them, which serves " +
-      "the admin address and adds up what they do; every limit holds for all of them together.",
+    "Number of worker processes. `auto`: one per CPU core. With more than one, a primary process serves the " +
+      "admin address and aggregates metrics. Every limit applies to all workers together.",
   );
 
 const log = z.strictObject({
   level: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .prefault("info")
-    .describe("Least level that is logged. One line an upload is logged at `info`."),
+    .describe("Minimum log level. Each upload logs one line at `info`."),
 });
 
 export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
-  listen: listen.prefault({}).describe("Where clients reach the proxy."),
-  admin: admin.prefault({}).describe("Where operators reach the proxy."),
-  readiness: readiness.prefault({}).describe("When Glance counts as down."),
-  size: size.prefault({}).describe("How the size of an upload is learned and passed on."),
-  limits: limits.prefault({}).describe("What a client may ask for."),
-  upload: upload.prefault({}).describe("How upload bodies are carried."),
+  listen: listen.prefault({}).describe("The address for clients."),
+  admin: admin.prefault({}).describe("The address for operators."),
+  readiness: readiness.prefault({}).describe("When `/readyz` reports that Glance is down."),
+  size: size.prefault({}).describe("How the proxy learns the size of an upload and passes it to Glance."),
+  limits: limits.prefault({}).describe("Limits for clients."),
+  upload: upload.prefault({}).describe("How upload bodies are read."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
-  replay: replay.prefault({}).describe("Uploads whose client repeats a body that it has already read."),
-  spool: spool.prefault({}).describe("Keeping bodies of unknown size, where `size.unknown` is `spool`."),
+  replay: replay
+    .prefault({})
+    .describe("Protection against clients that repeat an upload without rewinding the file."),
+  spool: spool.prefault({}).describe("Storing bodies of unknown size, if `size.unknown` is `spool`."),
   import: imports.prefault({}).describe("Imports of staged data."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
-  forwarded: forwarded.prefault({}).describe("Whose forwarding headers are believed."),
-  cors: cors.prefault({}).describe("Browsers that talk to Glance directly (Horizon's direct upload)."),
+  forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),
+  cors: cors.prefault({}).describe("Browsers that upload to Glance directly (Horizon's direct upload)."),
   workers,
   log: log.prefault({}).describe("Logging to standard output."),
 });

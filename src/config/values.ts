@@ -34,7 +34,7 @@ export const sizeBytes = z
     },
     encode: (bytes) => inLargestUnit(bytes, SIZE_UNITS),
   })
-  .meta({ takes: "a number of bytes, or a size such as 64MiB or 10GiB" });
+  .meta({ takes: "a number of bytes, or a size with a unit, such as 64MiB or 10GiB" });
 
 /** `500ms`, `30s`, `5m`, `6h`, `1d` or 0; becomes milliseconds. */
 export const durationMs = z
@@ -49,7 +49,7 @@ export const durationMs = z
     },
     encode: (ms) => inLargestUnit(ms, TIME_UNITS),
   })
-  .meta({ takes: "0 or a time with its unit, such as 500ms, 30s or 6h, up to 24d" });
+  .meta({ takes: "0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d" });
 
 export interface ListenAddress {
   /** Without brackets, also for IPv6. */
@@ -93,7 +93,7 @@ export const upstreamUrl = z
     encode: (url) => (url.pathname === "/" ? url.href.replace(/\/$/, "") : url.href),
   })
   .meta({
-    takes: "the URL of a Glance, such as http://127.0.0.1:9292, without user, query or fragment",
+    takes: "the URL of Glance, such as http://127.0.0.1:9292, without user, query or fragment",
     example: "http://127.0.0.1:9292",
   });
 
@@ -106,7 +106,7 @@ export const network = z
 export const origin = z
   .string()
   .refine((value) => URL.canParse(value) && new URL(value).origin === value)
-  .meta({ takes: "origins such as https://horizon.example, without a path or a slash at the end" });
+  .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
 export const headerName = z
   .string()

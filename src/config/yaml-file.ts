@@ -35,7 +35,7 @@ export function layerFromYaml(
   }
   const layer = layerFromObject(root, content, path);
   const repeated = repeatedKeys(document).map(({ name, offset }) => {
-    return faultLine(name, undefined, `given twice (${at(offset)})`);
+    return faultLine(name, undefined, `set twice (${at(offset)}): remove one of the two`);
   });
   return { values: layer.values, faults: [...layer.faults, ...repeated], readable: true };
 }

@@ -25,9 +25,12 @@ export async function startDemo(createServer: CreateServer, write: (text: string
   const spooling = createProxy("spool");
   const { listen, admin } = await proxy.start();
   const { listen: listenSpooling } = await spooling.start();
-  write(`A stand-in for a Glance older than 2025.2:  ${glance.url}\n`);
-  write(`glance-size-proxy in front of it:           ${listen}\n\n`);
-  write(`Each upload goes to both, chunked as most clients send it, for an image of ${SIZE} bytes:\n\n`);
+  write(`Simulated Glance, older than 2025.2:  ${glance.url}\n`);
+  write(`glance-size-proxy in front of it:     ${listen}\n\n`);
+  write(
+    `Each upload is for an image of ${SIZE} bytes and is sent chunked, as most clients do.\n` +
+      `"size known": Glance knew the size before the first byte.\n\n`,
+  );
 
   const rows = [["upload", "direct to Glance", "through the proxy", ""]];
   let asExpected = true;
@@ -81,7 +84,7 @@ async function put(glance: RunningStandInGlance, base: string, upload: DemoUploa
   return [
     `${answer.statusCode}${explanation === "" ? "" : ` ${explanation}`}`,
     image.status === "active" ? `active with ${image.data?.sizeBytes} bytes` : image.status,
-    ...(image.status !== "active" ? [] : [told === undefined ? "size not told" : "size told"]),
+    ...(image.status !== "active" ? [] : [told === undefined ? "size unknown" : "size known"]),
   ].join(", ");
 }
 

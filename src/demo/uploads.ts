@@ -16,58 +16,58 @@ export interface DemoUpload {
 }
 
 const declared = { "x-openstack-image-size": String(SIZE) };
-const active = (bytes: number, told: "told" | "not told"): string =>
-  `204, active with ${bytes} bytes, size ${told}`;
+const active = (bytes: number, size: "known" | "unknown"): string =>
+  `204, active with ${bytes} bytes, size ${size}`;
 
 export const UPLOADS: readonly DemoUpload[] = [
   {
-    name: "exact",
+    name: "exact size",
     headers: declared,
     bodyBytes: SIZE,
-    direct: active(SIZE, "not told"),
-    proxied: active(SIZE, "told"),
+    direct: active(SIZE, "unknown"),
+    proxied: active(SIZE, "known"),
   },
   {
     name: "one byte too long",
     headers: declared,
     bodyBytes: SIZE + 1,
-    direct: active(SIZE + 1, "not told"),
+    direct: active(SIZE + 1, "unknown"),
     proxied: `400 Size exceeds: expected ${SIZE} bytes, got ${SIZE + 1} bytes, queued`,
   },
   {
     name: "one byte too short",
     headers: declared,
     bodyBytes: SIZE - 1,
-    direct: active(SIZE - 1, "not told"),
+    direct: active(SIZE - 1, "unknown"),
     proxied: `400 Size mismatch: expected ${SIZE} bytes, got ${SIZE - 1} bytes, queued`,
   },
   {
-    name: "hinted (upload-length)",
+    name: "size in another header (upload-length)",
     headers: { "upload-length": String(SIZE) },
     bodyBytes: SIZE,
-    direct: active(SIZE, "not told"),
-    proxied: active(SIZE, "told"),
+    direct: active(SIZE, "unknown"),
+    proxied: active(SIZE, "known"),
   },
   {
-    name: "no number (8M)",
+    name: "size is not a number (8M)",
     headers: { "x-openstack-image-size": "8M" },
     bodyBytes: SIZE,
-    direct: active(SIZE, "not told"),
+    direct: active(SIZE, "unknown"),
     proxied: "400 Invalid or missing image size in request headers., queued",
   },
   {
-    name: "size unknown",
+    name: "no size",
     headers: {},
     bodyBytes: SIZE,
-    direct: active(SIZE, "not told"),
-    proxied: active(SIZE, "not told"),
+    direct: active(SIZE, "unknown"),
+    proxied: active(SIZE, "unknown"),
   },
   {
-    name: "size unknown, spooled",
+    name: "no size, spooled by the proxy",
     headers: {},
     bodyBytes: SIZE,
     spooled: true,
-    direct: active(SIZE, "not told"),
-    proxied: active(SIZE, "told"),
+    direct: active(SIZE, "unknown"),
+    proxied: active(SIZE, "known"),
   },
 ];

@@ -15,6 +15,7 @@ export interface ChecksOptions {
   readonly readOnly: boolean;
 }
 
+const GIVE_TOKEN = "give --token, or set OS_TOKEN";
 const MAX_CLOCK_SKEW_MS = 30_000;
 const DAY_MS = 86_400_000;
 /** Same threshold as the GlanceSizeProxyCertificateExpiring alert. */
@@ -50,16 +51,13 @@ async function checkImages(
   const skip = (reason: string, remedy: string): CheckResult[] =>
     UPLOAD_CHECKS.map((check) => ({ check, ...unknown(reason, remedy) }));
   if (token === undefined) {
-    const wantsToken = unknown("needs a token", "give --token, or OS_TOKEN");
-    return [
-      { check: "stores", ...wantsToken },
-      ...skip("needs to make an image", "give --token, or OS_TOKEN"),
-    ];
+    const wantsToken = unknown("not checked: this needs a token", GIVE_TOKEN);
+    return [{ check: "stores", ...wantsToken }, ...skip("not checked: this needs a test image", GIVE_TOKEN)];
   }
   if (readOnly) {
     return [
       ...(await checkStores(glance, undefined)),
-      ...skip("needs to make an image", "leave --read-only out"),
+      ...skip("not checked: this needs a test image", "run without --read-only"),
     ];
   }
   const uploads = await checkUploads(glance);
@@ -74,11 +72,11 @@ function onOneLine(text: string): string {
 
 function checkClock({ headers }: GlanceAnswer): Outcome {
   const theirs = Date.parse(headers.date ?? "");
-  if (Number.isNaN(theirs)) return unknown("Glance's answers have no Date");
+  if (Number.isNaN(theirs)) return unknown("Glance's answers have no Date header");
   const skewMs = Math.abs(Date.now() - theirs);
-  const detail = `${Math.round(skewMs / 1000)} s apart`;
+  const detail = `the clocks of this machine and Glance differ by ${Math.round(skewMs / 1000)} s`;
   return skewMs > MAX_CLOCK_SKEW_MS
-    ? problem(`${detail}: tokens and certificates will seem too old or too new`, "set both clocks by NTP")
+    ? problem(`${detail}, so tokens and certificates may be refused`, "synchronize both clocks with NTP")
     : ok(detail, { skewMs });
 }
 
@@ -86,7 +84,8 @@ function checkClock({ headers }: GlanceAnswer): Outcome {
 function checkCertificate({ certificateEnds }: GlanceAnswer): CheckResult[] {
   if (certificateEnds === undefined) return [];
   const days = Math.floor((certificateEnds.getTime() - Date.now()) / DAY_MS);
-  const detail = `Glance's certificate ends on ${certificateEnds.toISOString().slice(0, 10)}, in ${days} days`;
-  const outcome = days < MIN_CERTIFICATE_DAYS ? problem(detail, "renew it") : ok(detail, { days });
+  const detail = `Glance's certificate expires on ${certificateEnds.toISOString().slice(0, 10)}, in ${days} days`;
+  const outcome =
+    days < MIN_CERTIFICATE_DAYS ? problem(detail, "renew the certificate") : ok(detail, { days });
   return [{ check: "certificate", ...outcome }];
 }

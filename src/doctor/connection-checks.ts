@@ -14,14 +14,17 @@ export async function checkConnection(glance: AskedGlance, answer: GlanceAnswer)
 function checkServer({ headers }: GlanceAnswer): Outcome {
   const server = [headers["server"] ?? ""].flat().join(", ");
   return server === ""
-    ? ok("no Server header; uWSGI and Glance's own server send none")
+    ? ok("no Server header; uWSGI and Glance's own server do not send one")
     : ok(server, { server });
 }
 
 async function checkKeepAlive(glance: AskedGlance): Promise<Outcome> {
   try {
     const keepsAlive = await glance.keepsConnections();
-    return ok(keepsAlive ? "connections stay open" : "a connection closes after each answer", { keepsAlive });
+    return ok(
+      keepsAlive ? "Glance keeps connections open" : "Glance closes the connection after each answer",
+      { keepsAlive },
+    );
   } catch (error) {
     return unknown((error as Error).message);
   }
@@ -32,8 +35,8 @@ function checkLength({ headers }: GlanceAnswer): Outcome {
     return ok("answers have Content-Length", { framing: "content-length" });
   if (headers["transfer-encoding"] !== undefined) return ok("answers are chunked", { framing: "chunked" });
   return hint(
-    "answers have no Content-Length and end with their connection, so a download that is cut may look whole",
-    "have clients verify checksums, as glanceclient and openstacksdk do",
+    "answers have no Content-Length and end when the connection closes, so a truncated download can look complete",
+    "let clients verify checksums, as glanceclient and openstacksdk do",
     { framing: "close" },
   );
 }

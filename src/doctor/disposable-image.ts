@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { AskedGlance, BegunUpload, GlanceAnswer } from "./glance.js";
 
-const NAME = "glance-size-proxy doctor, may be deleted";
+const NAME = "glance-size-proxy doctor, can be deleted";
 const POLL_INTERVAL_MS = 100;
 
 export interface DisposableImage {
@@ -35,11 +35,12 @@ export async function withDisposableImage<T>(
   });
   if (created.status === 401 || created.status === 403)
     throw new NotAllowed(`Glance answered ${created.status}`);
-  if (created.status !== 201) throw new Error(`no image could be made: Glance answered ${created.status}`);
+  if (created.status !== 201)
+    throw new Error(`could not create a test image: Glance answered ${created.status}`);
   const { id } = JSON.parse(created.text) as { id: string };
   const show = async () => {
     const { status, text } = await glance.ask("GET", `/v2/images/${id}`);
-    if (status !== 200) throw new Error(`image ${id} is not shown: Glance answered ${status}`);
+    if (status !== 200) throw new Error(`could not read image ${id}: Glance answered ${status}`);
     return JSON.parse(text) as { status: string; size: number | null };
   };
   try {
@@ -68,5 +69,5 @@ export async function withDisposableImage<T>(
 
 async function remove(glance: AskedGlance, id: string): Promise<void> {
   const { status } = await glance.ask("DELETE", `/v2/images/${id}`);
-  if (status !== 204) throw new Error(`image ${id} could not be deleted (${status}): delete it by hand`);
+  if (status !== 204) throw new Error(`could not delete test image ${id} (${status}): delete it manually`);
 }

@@ -45,7 +45,7 @@ export async function findGlance(upstream: Upstream): Promise<FoundGlance | NotG
 }
 
 function explainProxy(): NotGlance {
-  return notGlance("proxy", "this is glance-size-proxy itself", "give the address of Glance");
+  return notGlance("proxy", "this is glance-size-proxy itself, not Glance", "give the address of Glance");
 }
 
 function explainService(upstream: Upstream, service: Service, answer: GlanceAnswer): NotGlance {
@@ -55,20 +55,20 @@ function explainService(upstream: Upstream, service: Service, answer: GlanceAnsw
   switch (service.kind) {
     case "openstack":
       return service.name === undefined
-        ? notGlance("openstack", "this answers like a service of OpenStack, but not like Glance", GIVE_GLANCE)
+        ? notGlance("openstack", "this answers like an OpenStack service, but not like Glance", GIVE_GLANCE)
         : notGlance(service.name.toLowerCase(), `this is ${service.name}, not Glance`, GIVE_GLANCE);
     case "redirect":
       return explainRedirect(upstream, status, service.location);
     case "gateway":
       return notGlance(
         "gateway",
-        `a balancer or web server${server} answered ${status}: it reaches no Glance behind it`,
-        "start Glance, or correct the balancer's list of servers",
+        `a load balancer or web server${server} answered ${status}: it cannot reach Glance`,
+        "start Glance, or correct the load balancer's list of servers",
       );
     case "guarded":
       return notGlance(
         "guarded",
-        `not a Glance: /versions answered ${status}${server}, and Glance tells its versions to everybody`,
+        `not a Glance: /versions answered ${status}${server}, but Glance serves /versions without authentication`,
         GIVE_GLANCE,
       );
     case "wants-certificate":
@@ -77,12 +77,12 @@ function explainService(upstream: Upstream, service: Service, answer: GlanceAnsw
       return notGlance(
         "web_page",
         `not a Glance: /versions answered ${status} with a web page${server}`,
-        `correct port and path of upstream.url, or ${GIVE_GLANCE}`,
+        `correct the port and path of upstream.url, or ${GIVE_GLANCE}`,
       );
     case "glance-elsewhere":
       return notGlance(
         "wrong_path",
-        `Glance is there, but it does not know the path ${JSON.stringify(upstream.url.pathname)}`,
+        `Glance answered, but it does not know the path ${JSON.stringify(upstream.url.pathname)}`,
         "correct the path of upstream.url",
       );
     case "proxy":
@@ -108,7 +108,7 @@ function explainRedirect(upstream: Upstream, status: number, location: string): 
   return notGlance(
     "redirect",
     `${detail} to ${to}`,
-    `write the address that it leads to in upstream.url, such as ${to}: the proxy follows no redirect`,
+    `set upstream.url to the target, such as ${to}: the proxy does not follow redirects`,
   );
 }
 
@@ -131,13 +131,13 @@ async function searchOtherPaths(upstream: Upstream): Promise<NotGlance | undefin
     return given === ""
       ? notGlance(
           "wrong_path",
-          `no Glance here, but one under ${address}`,
-          `write ${address} in upstream.url`,
+          `no Glance at this address, but found one at ${address}`,
+          `set upstream.url to ${address}`,
         )
       : notGlance(
           "wrong_path",
-          `no Glance under the path ${given}, but one under ${address}`,
-          `write ${address} in upstream.url`,
+          `no Glance at the path ${given}, but found one at ${address}`,
+          `set upstream.url to ${address}`,
         );
   }
   return undefined;

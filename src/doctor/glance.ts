@@ -54,7 +54,7 @@ export class NoAnswer extends Error {
   constructor(cause: unknown) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const reason = cause instanceof TooSlow ? message : toUpstreamError(cause).message;
-    super(cause instanceof TooSlow ? reason : `${reason} (${code ?? message})`, { cause });
+    super(cause instanceof TooSlow ? reason : `${reason.replace(/\.$/, "")} (${code ?? message})`, { cause });
     this.code = code ?? "";
   }
 }

@@ -14,25 +14,25 @@ export async function explainNoAnswer(upstream: Upstream, error: NoAnswer): Prom
     return notGlance(
       "plain_port",
       `this port does not speak TLS (${code})`,
-      `write http://${upstream.url.host} in upstream.url`,
+      `set upstream.url to http://${upstream.url.host}`,
     );
   }
   if (code === "TOO_SLOW") {
     return notGlance(
       "too_slow",
-      `a connection opened, but there was ${message}`,
-      "look whether all of Glance's workers are busy, or Glance hangs",
+      `the connection opened, but there was ${message}`,
+      "check whether all of Glance's workers are busy, or Glance hangs",
     );
   }
   return /^(ERR_SSL|EPROTO)/.test(code)
     ? explainHandshake(code, message)
-    : notGlance("no_answer", message, `read Glance's log, or ${GIVE_GLANCE}`);
+    : notGlance("no_answer", message, `check Glance's log, or ${GIVE_GLANCE}`);
 }
 
 function explainConnection(code: string, message: string): NotGlance | undefined {
   switch (code) {
     case "ECONNREFUSED":
-      return notGlance("refused", message, "start Glance, or correct host and port of upstream.url");
+      return notGlance("refused", message, "start Glance, or correct the host and port of upstream.url");
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return notGlance(
@@ -47,14 +47,14 @@ function explainConnection(code: string, message: string): NotGlance | undefined
       return notGlance(
         "no_way",
         message,
-        "correct host and port of upstream.url, or open the firewall between the proxy and Glance",
+        "correct the host and port of upstream.url, or open the firewall between the proxy and Glance",
       );
     case "ENOENT":
     case "EACCES":
       return notGlance(
         "no_socket",
         message,
-        "correct the path in upstream.url, or let the proxy's user read and write the socket",
+        "correct the path in upstream.url, or allow the proxy's user to read and write the socket",
       );
     default:
       return undefined;
@@ -68,7 +68,7 @@ function explainCertificate({ code, cause }: NoAnswer): NotGlance | undefined {
       return notGlance(
         "self_signed",
         `Glance's certificate is self-signed (${code})`,
-        "name that certificate, or its CA, in upstream.tls.caFile",
+        "set upstream.tls.caFile to that certificate, or to its CA",
       );
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "UNABLE_TO_GET_ISSUER_CERT":
@@ -76,28 +76,28 @@ function explainCertificate({ code, cause }: NoAnswer): NotGlance | undefined {
       return notGlance(
         "unknown_authority",
         `Glance's certificate is from a CA that the proxy does not know (${code})`,
-        "name the CA's certificate in upstream.tls.caFile",
+        "set upstream.tls.caFile to the CA's certificate",
       );
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
       return notGlance(
         "unknown_authority",
         `Glance's certificate is from a CA that the proxy does not know, or its chain is incomplete (${code})`,
-        "name the CA's certificate in upstream.tls.caFile, or let Glance send its whole chain",
+        "set upstream.tls.caFile to the CA's certificate, or configure Glance to send the whole chain",
       );
     case "CERT_HAS_EXPIRED":
-      return notGlance("expired", `Glance's certificate has expired (${code})`, "renew it");
+      return notGlance("expired", `Glance's certificate has expired (${code})`, "renew the certificate");
     case "CERT_NOT_YET_VALID":
       return notGlance(
         "not_yet_valid",
         `Glance's certificate is not valid yet (${code})`,
-        "set this machine's clock, or Glance's",
+        "correct this machine's clock, or Glance's",
       );
     case "ERR_TLS_CERT_ALTNAME_INVALID": {
       const { cert } = cause as { cert?: { subjectaltname?: string } };
       return notGlance(
         "wrong_name",
         `Glance's certificate is for other names: ${cert?.subjectaltname ?? "none"} (${code})`,
-        "use one of them in upstream.url, or in upstream.tls.servername",
+        "use one of these names in upstream.url or upstream.tls.servername",
       );
     }
     default:
@@ -114,8 +114,8 @@ function explainHandshake(code: string, message: string): NotGlance {
 export function explainClientCertificate(code?: string): NotGlance {
   return notGlance(
     "wants_certificate",
-    `Glance refuses the TLS connection, most likely for want of a client certificate${code === undefined ? "" : ` (${code})`}`,
-    "name one that Glance accepts in upstream.tls.certFile and upstream.tls.keyFile",
+    `Glance refuses the TLS connection, probably because the proxy presented no client certificate${code === undefined ? "" : ` (${code})`}`,
+    "set upstream.tls.certFile and upstream.tls.keyFile to a client certificate that Glance accepts",
   );
 }
 
@@ -123,7 +123,7 @@ export function explainTlsPort({ url }: Upstream): NotGlance {
   return notGlance(
     "tls_port",
     "this port speaks TLS, not plain HTTP",
-    `write https://${url.host} in upstream.url`,
+    `set upstream.url to https://${url.host}`,
   );
 }
 

@@ -14,7 +14,7 @@ export interface NotGlance {
 /** For questions whose answer only makes a remedy more exact. */
 export const SIDE_TIMEOUT_MS = 5_000;
 
-export const GIVE_GLANCE = "give Glance's address; `openstack endpoint list --service image` shows it";
+export const GIVE_GLANCE = "give the address of Glance (`openstack endpoint list --service image` shows it)";
 
 export function notGlance(what: string, detail: string, remedy: string): NotGlance {
   return { found: "not glance", what, detail, remedy };

@@ -22,7 +22,7 @@ export async function checkStores(
     return [{ check: "stores", ...unknown((error as Error).message) }];
   }
   if (stores === undefined)
-    return [{ check: "stores", ...unknown("Glance does not name its stores (enabled_backends is not set)") }];
+    return [{ check: "stores", ...unknown("Glance does not list its stores (enabled_backends is not set)") }];
   const names = stores.map(({ id, type }) => (id === type ? id : `${id} (${type})`));
   return [
     { check: "stores", ...ok(names.join(", "), { types: stores.map(({ type }) => type).join() }) },
@@ -48,12 +48,12 @@ function warnings(type: string, continues: boolean | undefined): Outcome[] {
     case "s3":
       return [
         hint(
-          "S3: if an upload of 100 MiB or more is cut, the parts that were sent stay in the bucket",
+          "S3: if an upload of 100 MiB or more is aborted, the parts already sent stay in the bucket",
           "give the bucket a lifecycle rule AbortIncompleteMultipartUpload",
           facts,
         ),
         hint(
-          "S3: an image of unknown size lies in Glance's memory whole, and fails above 5 GiB",
+          "S3: Glance keeps a whole image of unknown size in memory, and the upload fails above 5 GiB",
           DECLARE,
           facts,
         ),
@@ -61,7 +61,7 @@ function warnings(type: string, continues: boolean | undefined): Outcome[] {
     case "cinder":
       return [
         hint(
-          "Cinder: if its volumes are on NFS, an image of unknown size above 1 GiB is damaged without an error",
+          "Cinder: if the volumes are on NFS, an image of unknown size above 1 GiB is corrupted without an error",
           DECLARE,
           facts,
         ),
@@ -71,8 +71,8 @@ function warnings(type: string, continues: boolean | undefined): Outcome[] {
         ? []
         : [
             hint(
-              "RBD under uWSGI: an upload of unknown size fails if HAProxy stands between the proxy and Glance",
-              `let the proxy talk to Glance directly, or ${DECLARE}`,
+              "RBD under uWSGI: an upload of unknown size fails if HAProxy is between the proxy and Glance",
+              `connect the proxy to Glance directly, or ${DECLARE}`,
               facts,
             ),
           ];
@@ -81,7 +81,7 @@ function warnings(type: string, continues: boolean | undefined): Outcome[] {
         ? []
         : [
             hint(
-              "Swift under uWSGI: before Glance 32 an image of unknown size lies in Glance's memory whole",
+              "Swift under uWSGI: before Glance 32, Glance keeps a whole image of unknown size in memory",
               DECLARE,
               facts,
             ),

@@ -58,27 +58,29 @@ type Image = Parameters<Parameters<typeof withDisposableImage>[1]>[0];
 async function checkHeader(image: Image): Promise<Outcome> {
   const { status, text } = await image.upload(BODY, { [SIZE_HEADER]: String(BODY.length - 1) });
   if (status === 204) {
-    return ok("ignored: a Glance before 2025.2; behind the proxy it is enforced all the same", {
+    return ok("ignored: a Glance before 2025.2. The proxy enforces the size in its place", {
       honoured: false,
     });
   }
   return status === 400 && text.includes("Size exceeds")
-    ? ok("honoured: Glance 2025.2 or later; the proxy sends it for clients that do not", { honoured: true })
-    : problem(`an upload of a wrong size was answered ${status}`);
+    ? ok("honoured: Glance 2025.2 or later. The proxy adds the header for clients that do not send it", {
+        honoured: true,
+      })
+    : problem(`Glance answered ${status} to an upload of a wrong size`);
 }
 
 function checkContentLength({ status }: GlanceAnswer, sizeBytes: number | null): Outcome {
-  if (status !== 204) return problem(`an upload with Content-Length was answered ${status}`);
+  if (status !== 204) return problem(`Glance answered ${status} to an upload with Content-Length`);
   return sizeBytes === BODY.length
-    ? ok("read: an upload is whole with its last byte")
-    : problem(`an upload of ${BODY.length} bytes made an image of ${sizeBytes}`);
+    ? ok("Glance reads it: an upload is complete with its last byte")
+    : problem(`an upload of ${BODY.length} bytes became an image of ${sizeBytes} bytes`);
 }
 
 function describeContinue(answer: GlanceAnswer | undefined, continues: boolean | undefined): Outcome {
-  if (continues === undefined) return unknown("no upload was accepted");
+  if (continues === undefined) return unknown("not checked: Glance accepted no upload");
   return continues
-    ? ok("answered", { continues, afterMs: Math.round(answer?.continuedAfterMs ?? 0) })
-    : ok("not answered, as by uWSGI", { continues });
+    ? ok("Glance sends it", { continues, afterMs: Math.round(answer?.continuedAfterMs ?? 0) })
+    : ok("Glance does not send it: it probably runs under uWSGI", { continues });
 }
 
 async function checkRollback(image: Image): Promise<Outcome> {
@@ -86,16 +88,16 @@ async function checkRollback(image: Image): Promise<Outcome> {
   const begun = await image.untilStatus(["saving"], BEGIN_TIMEOUT_MS).finally(() => upload.cut());
   if (begun !== "saving") {
     return problem(
-      `an upload of which a part was sent left the image ${begun}`,
-      "let what stands between the proxy and Glance pass bodies on at once (nginx: proxy_request_buffering off)",
+      `the image was ${begun}, not saving, while an upload was in progress`,
+      "turn off request buffering in the server between the proxy and Glance (nginx: proxy_request_buffering off)",
     );
   }
   const cutAt = performance.now();
   const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);
   const ms = Math.round(performance.now() - cutAt);
   return after === "queued"
-    ? ok(`an upload that was cut left the image queued after ${ms} ms`, { ms })
-    : problem(`an upload that was cut left the image ${after}`);
+    ? ok(`after an aborted upload the image was queued again within ${ms} ms`, { ms })
+    : problem(`after an aborted upload the image was ${after}, not queued`);
 }
 
 /** Sends a part of a body and waits. That holds one of Glance's workers for as long. */
@@ -104,7 +106,7 @@ async function checkPause(image: Image): Promise<Outcome> {
   const begun = await image.untilStatus(["saving"], BEGIN_TIMEOUT_MS);
   if (begun !== "saving") {
     upload.cut();
-    return unknown(`not measured: an upload of which a part was sent left the image ${begun}`);
+    return unknown(`not checked: the image was ${begun}, not saving, while an upload was in progress`);
   }
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
@@ -114,21 +116,21 @@ async function checkPause(image: Image): Promise<Outcome> {
   clearTimeout(timer);
   upload.cut();
   const after = await image.untilStatus(["queued", "active"], ROLLBACK_TIMEOUT_MS);
-  if (after !== "queued") return problem(`an upload that paused left the image ${after}`);
+  if (after !== "queued") return problem(`after an aborted upload the image was ${after}, not queued`);
   if (endedAfterMs === undefined)
-    return ok(`an upload may pause for ${PAUSE_MS / 1000} s`, { atLeastMs: PAUSE_MS });
+    return ok(`an upload can pause for at least ${PAUSE_MS / 1000} s`, { atLeastMs: PAUSE_MS });
   const seconds = Math.round(endedAfterMs / 1000);
   return hint(
-    `an upload that paused was ended after ${seconds} s`,
-    "raise uWSGI's socket-timeout to limits.idleTimeout (60 s) or more",
+    `Glance ended an upload that paused for ${seconds} s`,
+    "set uWSGI's socket-timeout to at least limits.idleTimeout (60 s)",
     { endedAfterMs: Math.round(endedAfterMs) },
   );
 }
 
 function unmeasuredPause(continues: boolean | undefined): Outcome {
   return continues
-    ? unknown("not measured: only uWSGI ends uploads that pause for seconds")
-    : unknown("not measured: no upload was accepted");
+    ? unknown("not checked: only uWSGI is known to end an upload that pauses for a few seconds")
+    : unknown("not checked: Glance accepted no upload");
 }
 
 async function onImage(glance: AskedGlance, act: (image: Image) => Promise<Outcome>): Promise<Outcome> {
@@ -137,7 +139,7 @@ async function onImage(glance: AskedGlance, act: (image: Image) => Promise<Outco
   } catch (error) {
     const { message } = error as Error;
     return error instanceof NotAllowed
-      ? problem(`${message}: the token may not make images, or has expired`, "give another token")
+      ? problem(`${message}: the token is not allowed to create images, or has expired`, "give another token")
       : problem(message);
   }
 }

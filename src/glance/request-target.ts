@@ -28,23 +28,22 @@ const IMAGE_ACTION = /^((?:\/v2(?:\.\d+)?)?)\/images\/([^/]+)\/(file|stage|impor
  * @returns with `path` the target to send upstream: without the prefix, canonical for uploads, query included.
  */
 export function readTarget(method: string, target: string, prefix: string): RequestTarget {
-  if (!target.startsWith("/")) return refused("the request target has to be a path");
+  if (!target.startsWith("/")) return refused("it must be a path");
 
-  if (/[^\x21-\x7e]|[\\#]/.test(target))
-    return refused("the request target has a byte that does not belong in one");
+  if (/[^\x21-\x7e]|[\\#]/.test(target)) return refused("it contains a byte that is not allowed");
 
   const queryAt = target.indexOf("?");
   const query = queryAt === -1 ? "" : target.slice(queryAt);
-  if (overridesMethod(query)) return refused("the query overrides the method (_method)");
+  if (overridesMethod(query)) return refused("the query must not override the method (_method)");
 
   const rawPath = (queryAt === -1 ? target : target.slice(0, queryAt)).replace(/\/{2,}/g, "/");
-  if (/%2f|%5c/i.test(rawPath)) return refused("the path has an encoded slash");
+  if (/%2f|%5c/i.test(rawPath)) return refused("the path contains an encoded slash");
   const decoded = decodeOnce(rawPath);
-  if (decoded === undefined) return refused("the path has a malformed percent-encoding");
+  if (decoded === undefined) return refused("the path contains a malformed percent-encoding");
   // ASCII's alone: a control character, and none of those beyond.
-  if (/[^\P{Cc}\x80-\x9f]/u.test(decoded)) return refused("the path has an encoded control byte");
+  if (/[^\P{Cc}\x80-\x9f]/u.test(decoded)) return refused("the path contains an encoded control byte");
   if (decoded.split("/").some((segment) => segment === "." || segment === "..")) {
-    return refused("the path has a dot segment");
+    return refused("the path contains a dot segment");
   }
 
   if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };

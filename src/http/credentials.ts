@@ -25,8 +25,8 @@ interface Read<Content> {
   readonly content: Content;
 }
 
-const TAKES_CERTIFICATES = "takes one or more PEM certificates";
-const TAKES_KEY = "takes a PEM private key without a passphrase";
+const TAKES_CERTIFICATES = "must be one or more PEM certificates";
+const TAKES_KEY = "must be a PEM private key without a passphrase";
 
 /** Each line that begins a certificate begins a piece. OpenSSL ignores an indented block, so it has to be found here. */
 const CERTIFICATE_BEGINS = /^(?=[ \t]*-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----)/m;
@@ -70,7 +70,7 @@ export function readCredentials(
     fault(
       "keyFile",
       keyFile ?? "",
-      `is not the key of ${JSON.stringify(certFile)}: takes that certificate's key`,
+      `is not the key of ${JSON.stringify(certFile)}: must be that certificate's key`,
     );
   }
   if (faults.length > 0) throw new ConfigError(faults);
@@ -86,8 +86,8 @@ export function readCredentials(
   } catch (cause) {
     const files = [certFile, keyFile, caFile?.path].filter((file) => file !== undefined);
     throw new ConfigError([
-      `${section}: ${JSON.stringify(files)}: cannot be used: ${(cause as Error).message}: takes a certificate, its key ` +
-        "without a passphrase, and certificates of authorities, all PEM",
+      `${section}: ${JSON.stringify(files)}: cannot be used: ${(cause as Error).message}: must be a certificate, its key ` +
+        "without a passphrase, and CA certificates, all in PEM format",
     ]);
   }
   return credentials;
@@ -104,7 +104,7 @@ function parseCertificates(pem: Buffer): X509Certificate[] {
     .toString("latin1")
     .split(CERTIFICATE_BEGINS)
     .filter((piece) => CERTIFICATE_BEGINS.test(piece));
-  if (blocks.length === 0) throw new Error("holds no certificate");
+  if (blocks.length === 0) throw new Error("contains no certificate");
   return blocks.map((block, index) => {
     try {
       return new X509Certificate(block);
@@ -119,7 +119,7 @@ function parsePrivateKey(pem: Buffer): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (cause) {
-    throw new Error("holds no private key that can be used", { cause });
+    throw new Error("contains no usable private key", { cause });
   }
 }
 

@@ -42,7 +42,7 @@ export function createHeaderForwarder(
       if (via.some((line) => line.split(/[\s,]+/).includes(instance))) {
         throw new ProxyError(
           "loop",
-          "The request has been through this proxy before: it is its own upstream.",
+          "Loop: the request has already passed through this proxy. upstream.url must not lead back to it.",
         );
       }
       const believed = peer.address !== undefined && trusted(peer.address);

@@ -78,11 +78,11 @@ function listen(server: Server, key: string, { host, port }: ListenAddress, sche
 function explain(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case "EADDRINUSE":
-      return "the port is in use: stop what uses it, or choose another (0 takes a free one)";
+      return "the port is in use: stop the program that uses it, or choose another port (0 takes a free one)";
     case "EADDRNOTAVAIL":
-      return "this machine does not have that address";
+      return "this machine does not have that address: choose one of its addresses, or 0.0.0.0";
     case "EACCES":
-      return "not allowed: a port below 1024 needs the right to bind it";
+      return "not allowed: choose a port of 1024 or above, or give the process CAP_NET_BIND_SERVICE";
     default:
       return error.message;
   }

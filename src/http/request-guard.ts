@@ -26,7 +26,7 @@ export function isHeadWhole({ rawHeaders, socket }: IncomingMessage): boolean {
 /** @throws ProxyError `head_too_large`. */
 export function requireWholeHead(request: IncomingMessage): void {
   if (isHeadWhole(request)) return;
-  throw badFraming("head_too_large", "The request head has too many lines.");
+  throw badFraming("head_too_large", "The request has too many header lines.");
 }
 
 /** What holds for every request. @throws ProxyError `bad_request`, `expectation_failed` or `not_implemented`. */
@@ -38,22 +38,25 @@ export function guardRequest(
 ): void {
   // Node's parser knows 0.9 and 2.0 too, and reads a body behind either.
   if (httpVersion !== "1.0" && httpVersion !== "1.1") {
-    throw badFraming("bad_request", `HTTP/${httpVersion}: only HTTP/1.0 and HTTP/1.1 are spoken here.`);
+    throw badFraming("bad_request", `HTTP/${httpVersion}: only HTTP/1.0 and HTTP/1.1 are supported.`);
   }
   if (announced.kind === "chunked") guardTransferEncoding(method, httpVersion, head);
   if (BODY_METHODS.has(method) && announced.kind === "none") {
     // Empty by the rules; but whoever wrote these meant to send a body, and would get an image without data.
     if (httpVersion === "1.0") throw badFraming("bad_request", "Content-Length: required by HTTP/1.0.");
     if (head.lines.some(({ name }) => name === "content_length" || name === "transfer_encoding")) {
-      throw badFraming("bad_request", "Content-Length, Transfer-Encoding: not known with an underscore.");
+      throw badFraming(
+        "bad_request",
+        "Content-Length, Transfer-Encoding: write the name with a hyphen, not with an underscore.",
+      );
     }
   }
   const [expectation] = head.values("expect");
   if (expectation !== undefined && expectation.toLowerCase() !== "100-continue") {
-    throw new ProxyError("expectation_failed", "Expect: only '100-continue' is known.");
+    throw new ProxyError("expectation_failed", "Expect: only '100-continue' is supported.");
   }
   const hosts = head.values("host").length;
-  if (hosts > 1) throw new ProxyError("bad_request", "Host: given more than once.");
+  if (hosts > 1) throw new ProxyError("bad_request", "Host: sent more than once.");
   if (hosts === 0 && httpVersion === "1.1") throw new ProxyError("bad_request", "Host: missing.");
 }
 
@@ -64,10 +67,10 @@ function guardTransferEncoding(method: string, httpVersion: string, head: Reques
   if (encodings.length > 1 || encodings[0]?.toLowerCase() !== "chunked") {
     throw badFraming("not_implemented", "Transfer-Encoding: only 'chunked' is supported.");
   }
-  if (httpVersion === "1.0") throw badFraming("bad_request", "Transfer-Encoding: not known to HTTP/1.0.");
+  if (httpVersion === "1.0") throw badFraming("bad_request", "Transfer-Encoding: not allowed in HTTP/1.0.");
   if (method === "DELETE" || method === "OPTIONS") {
     // http-proxy would declare the body empty and send it all the same.
-    throw new ProxyError("bad_request", `Transfer-Encoding: not accepted with ${method}.`);
+    throw new ProxyError("bad_request", `Transfer-Encoding: not allowed with ${method}.`);
   }
 }
 
@@ -81,7 +84,7 @@ export function guardContentLength(announced: AnnouncedBody): void {
 /** A part of an image must not become one (RFC 9110, section 14.5). @throws ProxyError `bad_request`. */
 export function guardUpload(head: RequestHead): void {
   if (head.values("content-range").length > 0) {
-    throw new ProxyError("bad_request", "Content-Range: not accepted with an upload: send the whole image.");
+    throw new ProxyError("bad_request", "Content-Range: not allowed with an upload. Send the whole image.");
   }
 }
 

@@ -50,7 +50,7 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
     if (seen.kind === "found" && seen.status === "uploading" && seen.size === null) {
       throw new ProxyError(
         "conflict",
-        `The data of image ${imageId} is not staged whole: wait until its upload to stage has ended, then import it.`,
+        `Image ${imageId} is still being staged. Wait for the stage upload to finish, then import.`,
       );
     }
   }

@@ -133,7 +133,7 @@ export function createLogOutput(given?: OutputStream): LogOutput {
       const bytes = Buffer.byteLength(text);
       tell(stream);
       if (untold > 0 || waitingBytes + bytes > MAX_WAITING_BYTES) {
-        lose(1, 0, "not read in time");
+        lose(1, 0, "standard output was not read in time");
         return;
       }
       enqueue(text, bytes, 1, 0);

@@ -123,7 +123,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
   new Counter({
     name: `${PREFIX}uploads_total`,
-    help: "Uploads that ended, by outcome and by where their size was learned",
+    help: "Finished uploads, by outcome and by the source of their size",
     labelNames: ["operation", "outcome", "size_source"],
     registers,
     collect() {
@@ -138,60 +138,60 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     },
   });
   byteCounter("upload_received_bytes_total", "Bytes of image data read from clients", totals.received);
-  byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent on to Glance", totals.forwarded);
-  const inFlight = gaugeBy("uploads_in_flight", "Uploads going on now", "operation", "sum");
+  byteCounter("upload_forwarded_bytes_total", "Bytes of image data sent to Glance", totals.forwarded);
+  const inFlight = gaugeBy("uploads_in_flight", "Uploads in progress", "operation", "sum");
   const duration = new Histogram({
     name: `${PREFIX}upload_duration_seconds`,
-    help: "Time from an upload's first byte to its settling",
+    help: "Time from the start of an upload to its end",
     labelNames: ["operation"],
     buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400],
     registers,
   });
   const size = new Histogram({
     name: `${PREFIX}upload_size_bytes`,
-    help: "Bytes of image data counted, of uploads that completed",
+    help: "Bytes of image data in completed uploads",
     labelNames: ["operation"],
     buckets: [20, 24, 26, 28, 30, 32, 34, 36, 38, 40].map((power) => 2 ** power),
     registers,
   });
   const reframed = counterBy(
     "reframed_uploads_total",
-    "Uploads that came chunked and were sent on with Content-Length",
+    "Uploads received chunked and sent to Glance with Content-Length",
     "operation",
     ["file", "stage"],
   );
   const undeclared = counterBy(
     "undeclared_uploads_total",
-    "Uploads whose size nobody announced, by kind of client",
+    "Uploads without a declared size, by kind of client",
     "client",
     CLIENT_KINDS,
   );
   const rollbacks = counterBy(
     "rollbacks_total",
-    "Aborted uploads, by what was then seen of the image",
+    "Aborted uploads, by the state of the image afterwards",
     "result",
     ROLLBACK_RESULTS,
   );
   const rollbackDuration = new Histogram({
     name: `${PREFIX}rollback_duration_seconds`,
-    help: "Time from the abort of an upload until Glance had put the image back",
+    help: "Time from the abort of an upload until its image was queued again or the proxy stopped checking",
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
   const recoveredAnswers = counterBy(
     "recovered_answers_total",
-    "Uploads sent whole without an answer of Glance, by what the image then showed",
+    "Uploads sent completely but not answered by Glance, by the state of the image afterwards",
     "result",
     RECOVERY_RESULTS,
   );
   const replaysRefused = counter(
     "replays_refused_total",
-    "Uploads refused because their client repeats a body that it has already read to its end",
+    "Uploads refused because the client retried without rewinding its file",
     [],
   );
   const spoolFull = counterBy(
     "spool_full_total",
-    "Times that a bound of the spool was reached",
+    "Times a limit of the spool was reached, by limit",
     "reason",
     SPOOL_BOUNDS,
   );
@@ -199,10 +199,10 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...IMPORT_METHODS,
     "other",
   ]);
-  const requests = counter("requests_total", "Requests answered, uploads included", ["method", "status"]);
+  const requests = counter("requests_total", "Requests answered, including uploads", ["method", "status"]);
   const requestDuration = new Histogram({
     name: `${PREFIX}request_duration_seconds`,
-    help: "Time from a request's head to the end of its answer, uploads included",
+    help: "Time from a request's head to the end of its answer, including uploads",
     labelNames: ["method"],
     buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600],
     registers,
@@ -213,17 +213,17 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     "kind",
     UPSTREAM_ERROR_KINDS,
   );
-  gaugeBy("build_info", "Always 1; the label tells the version", "version", "first").set({ version }, 1);
+  gaugeBy("build_info", "Always 1; the label is the version", "version", "first").set({ version }, 1);
   const relayInfo = gaugeBy(
     "relay_info",
-    "Always 1; the label tells how upload bodies are read",
+    "Always 1; the label is how upload bodies are read: raw or stream",
     "relay",
     "max",
   );
   let log = { dropped: 0 };
   new Counter({
     name: `${PREFIX}log_lines_dropped_total`,
-    help: "Lines of the log that were dropped because standard output did not take them",
+    help: "Log lines dropped because standard output did not accept them",
     registers,
     collect() {
       this.reset();
@@ -274,16 +274,16 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       spoolFull.inc({ reason: why });
     },
     watchSpool(spool) {
-      gauge(
-        "spool_bytes",
-        "Bytes of image data kept now until their size is known",
-        "sum",
-        () => spool.usedBytes,
-      );
-      gauge("spool_uploads", "Uploads of which something is kept now", "sum", () => spool.uploads);
+      gauge("spool_bytes", "Bytes of image data in the spool", "sum", () => spool.usedBytes);
+      gauge("spool_uploads", "Uploads with data in the spool", "sum", () => spool.uploads);
       // Absent without a limit: what is nearly full is bytes / limit, and that then has no value.
       if (spool.maxBytes > 0) {
-        gauge("spool_limit_bytes", "Most bytes that the spool may keep", "first", () => spool.maxBytes);
+        gauge(
+          "spool_limit_bytes",
+          "Maximum bytes in the spool (spool.maxTotal)",
+          "first",
+          () => spool.maxBytes,
+        );
       }
     },
     importRequested(method) {
@@ -307,13 +307,13 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       // Of several processes the worst: each has connections of its own.
       gauge(
         "upstream_up",
-        "0 if connections to Glance fail or Glance has been silent for readiness.silence, else 1",
+        "0 if connections to Glance fail or Glance has been silent for readiness.silence, otherwise 1",
         "min",
         async () => (isDown(await lookOnce()) ? 0 : 1),
       );
       new Gauge({
         name: `${PREFIX}upstream_state`,
-        help: "1 for the state that Glance is in: answers, slow, busy, silent or unreachable; 0 for the others",
+        help: "1 for the current state of Glance (answers, slow, busy, silent or unreachable), 0 for the others",
         labelNames: ["state"],
         aggregator: "max",
         registers,
@@ -333,7 +333,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     watchCertificates(expiries) {
       new Gauge({
         name: `${PREFIX}tls_certificate_expiry_timestamp_seconds`,
-        help: "When the certificate shown to clients (listen) or to Glance (upstream) ends, in seconds since 1970",
+        help: "Expiry of the certificate presented to clients (listen) or to Glance (upstream), in seconds since 1970",
         labelNames: ["side"],
         aggregator: "min", // of processes with different ones, that which ends first
         registers,

@@ -37,7 +37,7 @@ export function adviseOnNode(version: string, now: Date): NodeAdvice | undefined
   if (major > NEWEST_LINE) return undefined;
   const line = LINES.get(major);
   if (line === undefined || hasEnded(line, now)) {
-    return { reason: `Node ${major} gets no security fixes any more`, install: supportedAt(now) };
+    return { reason: `Node ${major} no longer gets security fixes`, install: supportedAt(now) };
   }
   if (isOlder(running, parseVersion(line.fixed))) {
     return {

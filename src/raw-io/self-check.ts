@@ -45,7 +45,7 @@ export async function checkRawBodies(): Promise<string | undefined> {
     await once(abandoned.body as never, "close", { signal });
     return undefined;
   } catch (error) {
-    return signal.aborted ? "nothing came in time" : (error as Error).message;
+    return signal.aborted ? "the self-test timed out" : (error as Error).message;
   } finally {
     server.close();
     server.closeAllConnections();
@@ -75,7 +75,7 @@ async function begin(
       try {
         const announced = readAnnouncedBody(createRequestHead(request.rawHeaders));
         const body = claim({ request, response, announced }, "send");
-        if (!body) throw new Error("a body could not be taken from the parser");
+        if (!body) throw new Error("the body could not be detached from Node's parser");
         if (wanted === "at once") {
           // Taken over in the middle of Node's own read, which would go on by itself.
           body.resume();
@@ -112,7 +112,7 @@ async function readParts(
   body.on("data", () => body.pause());
   const ended = once(body as never, "end", { signal });
   const lost = new Promise<never>((_, reject) => {
-    body.once("close", () => reject(new Error("a body was lost that was not to be read yet")));
+    body.once("close", () => reject(new Error("a body was lost before it was read")));
   });
   for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
   await send(client, second, signal);
@@ -123,10 +123,10 @@ async function readParts(
   taken.push(await take());
   await ended;
   if (taken.map(({ text }) => text).join("") !== "onetwothreefour") {
-    throw new Error("another body was read than was sent");
+    throw new Error("the body read differs from the body sent");
   }
   if (new Set(taken.map(({ memory }) => memory)).size > 1)
-    throw new Error("each read takes memory of its own");
+    throw new Error("each read allocates its own memory");
 }
 
 async function readAhead(
@@ -141,7 +141,7 @@ async function readAhead(
   body.resume();
   await ended;
   if (Buffer.concat(pieces).toString() !== AHEAD + parts.join("")) {
-    throw new Error("a body was lost that was read before it was wanted");
+    throw new Error("a body that was read ahead was lost");
   }
 }
 

@@ -48,7 +48,7 @@ export function createAdmission({ config, places, claimBody, replays }: Admissio
       if (purpose) exchange.body = claimBody?.(exchange, purpose) ?? exchange.request;
       const refuseEnd = await guardReplay(upload, declared);
       if (!(await places.reserve(1))) {
-        throw new ProxyError("busy", "Too many uploads are going on: try again later.", {
+        throw new ProxyError("busy", "Too many uploads are in progress. Retry later.", {
           headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
         });
       }
@@ -82,7 +82,7 @@ export function createAdmission({ config, places, claimBody, replays }: Admissio
     if (declared.source === "unknown" && size.unknown === "reject") {
       throw new ProxyError(
         "length_required",
-        `The size of the image has to be announced, by ${SIZE_HEADER} or Content-Length.`,
+        `The size of the image is required. Send it in ${SIZE_HEADER} or Content-Length.`,
       );
     }
   }

@@ -90,7 +90,7 @@ export function createForward({ config, upstream, createSpool, observers }: Forw
   /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
   function warnOfDisk(upload: Upload, cause: unknown): void {
     const { requestId, imageId } = upload.origin;
-    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "spool.dir takes no more");
+    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "cannot write to spool.dir");
   }
 
   function relay(
@@ -130,11 +130,12 @@ function spoolFull(why: SpoolBound, bytes: number): ProxyError {
   return why === "per_upload"
     ? new ProxyError(
         "too_large",
-        `The image is larger than may be kept to learn its size: announce it. (${bytes} bytes so far)`,
+        `The image is too large to buffer without a declared size (${bytes} bytes received). Send its size in ${SIZE_HEADER} or ` +
+          "Content-Length.",
       )
     : new ProxyError(
         "spool_full",
-        "There is no place now to keep the image to learn its size: announce it, or try again later.",
+        "The proxy has no buffer space left for an upload without a declared size. Declare the size, or retry later.",
       );
 }
 

@@ -40,7 +40,7 @@ export async function recoverAnswer(
   let seen = "";
   while (left() > 0) {
     const look = await lookUp(left());
-    if (look.kind === "gone") return { result: "unknown", seen: `image ${upload.imageId} is not there` };
+    if (look.kind === "gone") return { result: "unknown", seen: `image ${upload.imageId} does not exist` };
     if (look.kind === "found") {
       seen = `image ${upload.imageId} is ${look.status}${look.size === null ? "" : ` with ${look.size} bytes`}`;
       if (look.status === "queued") return { result: "queued", seen };

@@ -282,7 +282,7 @@ class Relay {
     const status = answer.statusCode ?? 0;
     if (!this.#isSent && status < 300) {
       return this.#fail(
-        new ProxyError("upstream_early_success", `Glance answered ${status} before the body had ended.`),
+        new ProxyError("upstream_early_success", `Glance answered ${status} before the request body ended.`),
       );
     }
     this.#finish();

@@ -66,8 +66,8 @@ export function refuseReplay({ bytes, isDeclared }: ExhaustedBody, got: number):
   if (!isReplay) return undefined;
   return new ProxyError(
     "size_mismatch",
-    `${sizeMismatch(bytes, got).message} (An upload of this image with ${bytes} bytes has just failed, and its client seems to ` +
-      `send the rest of it. If this is the whole image, send its size in ${SIZE_HEADER}.)`,
+    `${sizeMismatch(bytes, got).message} (An upload of this image with ${bytes} bytes failed a short time ago, and the ` +
+      `client seems to send only the rest of it. If this is the whole image, send its size in ${SIZE_HEADER}.)`,
     { isReplay: true },
   );
 }

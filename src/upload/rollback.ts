@@ -91,7 +91,7 @@ export function createRollback(
             inProgress = isInProgress(seen);
             if (inProgress) break;
             if (seen.status === "active") {
-              const remark = ` (Glance shows image ${imageId} as active: check its size and checksum before you use it.)`;
+              const remark = ` (Glance reports that image ${imageId} is active. Check its size and checksum before you use it.)`;
               return { result: "active", remark };
             }
             return begun === "unseen" ? notSeen(imageId) : { result: "queued", remark: "" };
@@ -99,13 +99,13 @@ export function createRollback(
         await delay(Math.max(Math.min(interval, left()), 0));
       } while (left() > 0);
       if (inProgress) {
-        const remark = ` (Glance has not yet put image ${imageId} back to queued: wait before you retry.)`;
+        const remark = ` (Glance has not yet set image ${imageId} back to queued. Wait before you retry.)`;
         return { result: "timeout", remark };
       }
-      const why = denied ? "Glance lets you look at it no more" : "Glance did not say";
+      const why = denied ? "Glance refused access to it" : "Glance did not report its status";
       return {
         result: "unknown",
-        remark: ` (It could not be seen whether image ${imageId} was put back to queued: ${why}.)`,
+        remark: ` (The proxy could not check whether image ${imageId} is queued again: ${why}.)`,
       };
     },
   };
@@ -114,7 +114,7 @@ export function createRollback(
 function notSeen(imageId: string): RolledBack {
   return {
     result: "unknown",
-    remark: ` (Glance was not seen to begin this upload, and may do so later: look at image ${imageId} before you retry.)`,
+    remark: ` (The proxy did not see Glance start this upload. Glance may start it later. Check image ${imageId} before you retry.)`,
   };
 }
 

@@ -170,10 +170,10 @@ function canAnswer(response: ServerResponse): boolean {
 }
 
 function unknownEnd(cause: ProxyError, seen: string): ProxyError {
-  const what = seen === "" ? "The image could not be looked at" : `Glance shows that ${seen}`;
+  const what = seen === "" ? "The image status could not be read" : `Glance reports that ${seen}`;
   return new ProxyError(
     "upstream_timeout",
-    `The upload was sent whole, but Glance's answer did not come. ${what}: look at it before you retry.`,
+    `The whole image was sent, but no answer came from Glance. ${what}. Check the image before you retry.`,
     { cause },
   );
 }

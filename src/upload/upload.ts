@@ -24,7 +24,7 @@ const MOST_ID_LENGTH = 64;
 /** `s3_store_large_object_size`: from there on glance_store's S3 driver sends parts, and leaves them behind if the body is cut. */
 const S3_PARTS_BYTES = 100 * 1024 * 1024;
 const S3_REMARK =
-  "If the store is S3, parts of this upload may be left in the bucket: give it a rule AbortIncompleteMultipartUpload.";
+  "If the store is S3, parts of this upload may remain in the bucket. Add a lifecycle rule AbortIncompleteMultipartUpload.";
 
 export class Upload {
   source: SizeSource = "unknown";

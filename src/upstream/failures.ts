@@ -16,21 +16,27 @@ export function toUpstreamError(cause: unknown): ProxyError {
     });
   }
   if (cause instanceof UnannouncedBytes) {
-    return new ProxyError("upstream_framing", "The request has bytes that its head does not announce.", {
-      cause,
-      headers: { connection: "close" }, // nothing that follows can be believed
-    });
+    return new ProxyError(
+      "upstream_framing",
+      "The request contains bytes that its headers do not announce.",
+      {
+        cause,
+        headers: { connection: "close" }, // nothing that follows can be believed
+      },
+    );
   }
   if (isTlsError(cause)) {
-    return new ProxyError("upstream_unreachable", "Glance cannot be reached: TLS failed.", { cause });
+    return new ProxyError("upstream_unreachable", "Glance cannot be reached: the TLS connection failed.", {
+      cause,
+    });
   }
   if (isConnectError(cause)) {
     return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
   }
   if (isProtocolError(cause)) {
-    return new ProxyError("upstream_protocol", "Glance sent an answer that is not HTTP.", { cause });
+    return new ProxyError("upstream_protocol", "Glance's answer is not valid HTTP.", { cause });
   }
-  return new ProxyError("upstream_reset", "Glance closed the connection before it had answered.", { cause });
+  return new ProxyError("upstream_reset", "Glance closed the connection before it answered.", { cause });
 }
 
 /** Of a name with several addresses, all of which refuse, Node tells one error without a system call of its own. */
@@ -56,7 +62,7 @@ function isProtocolError(cause: unknown): boolean {
 
 /** Before any of it was passed on. */
 export function truncatedAnswer(): ProxyError {
-  return new ProxyError("upstream_truncated", "Glance's answer broke off.");
+  return new ProxyError("upstream_truncated", "Glance's answer is incomplete: the connection was cut.");
 }
 
 /** Glance was silent for longer than `upstream.responseTimeout`. */

@@ -107,7 +107,7 @@ export function sizeMismatch(expected: number, got: number): ProxyError {
 export function tooLarge(bytes: number, maxBytes: number): ProxyError {
   return new ProxyError(
     "too_large",
-    `The incoming image is too large: ${bytes} bytes, and at most ${maxBytes} bytes are accepted.`,
+    `The incoming image is too large: ${bytes} bytes. The maximum is ${maxBytes} bytes.`,
   );
 }
 
@@ -118,7 +118,7 @@ export function clientTimeout(): ProxyError {
 
 /** The client is gone; nobody is left to read this. */
 export function clientAborted(): ProxyError {
-  return new ProxyError("client_aborted", "The client went away before its body had ended.");
+  return new ProxyError("client_aborted", "The client disconnected before the request body ended.");
 }
 
 /** What the client sends in place of a body, or in its middle, is not one: a malformed chunk, for example. */
@@ -128,7 +128,9 @@ export function malformedBody(): ProxyError {
 
 /** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
 export function toProxyError(cause: unknown): ProxyError {
-  return cause instanceof ProxyError ? cause : new ProxyError("internal", "The proxy failed.", { cause });
+  return cause instanceof ProxyError
+    ? cause
+    : new ProxyError("internal", "Internal error in the proxy. Its log has the cause.", { cause });
 }
 
 /** What the log shows of an error. */

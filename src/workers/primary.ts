@@ -125,7 +125,7 @@ export function createCluster(
     setTimeout(() => {
       if (ending) return;
       startWorker().catch((error: unknown) => {
-        log.error({ reason: (error as Error).message }, "a worker cannot start, and is tried again");
+        log.error({ reason: (error as Error).message }, "a worker cannot start, retrying");
       });
     }, delayMs);
   }
@@ -143,7 +143,7 @@ export function createCluster(
     for (const [number, upload] of worker.inFlight) settle(upload, worker.elapsedSeconds(number));
     if (ending) return;
     if (worker.isListening)
-      log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died, and is replaced");
+      log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died and is replaced");
     replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
   }
 
@@ -155,7 +155,7 @@ export function createCluster(
     metrics.uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: false });
     const view = { ...upload, durationSeconds, outcome } as const;
     remember(view);
-    log.info({ ...view, reason: "The worker that carried it died." }, "upload");
+    log.info({ ...view, reason: "The worker process of this upload died." }, "upload");
   }
 
   function end(): void {

@@ -66,7 +66,7 @@ describeWith(["glance-api", "boto3", "nginx"], "npm run bench:glance", () => {
       expect({ code, stdout, stderr }).toEqual({
         code: 2,
         stdout: "",
-        stderr: '--sizes: "5000000": takes whole MiB, such as 64MiB,1GiB\n',
+        stderr: '--sizes: "5000000": must be whole MiB, such as 64MiB,1GiB\n',
       });
     },
     TIMEOUT_MS,

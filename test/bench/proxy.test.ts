@@ -46,7 +46,7 @@ describeWith(["cc", "haproxy", "nginx"], "npm run bench", () => {
       expect(await bench("--mib", "much")).toEqual({
         code: 2,
         stdout: "",
-        stderr: '--mib: "much": takes a number from 1 on\n',
+        stderr: '--mib: "much": must be an integer of at least 1\n',
       });
     },
     TIMEOUT_MS,

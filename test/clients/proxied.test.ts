@@ -135,7 +135,7 @@ describeWith(["glance-api", "glance", "openstack", "requests", "curl"], "Clients
         id,
       ]);
       expect(refused.code).toBe(1);
-      expect(refused.stderr).toContain("The size of the image has to be announced");
+      expect(refused.stderr).toContain("The size of the image is required");
     } finally {
       await limited.stop();
     }

@@ -27,7 +27,7 @@ export function describeImports(glanceOf: () => Glance): void {
         await untilStatus(glance.port, id, "uploading");
         const early = await importStaged(id);
         expect(early.status).toBe(409);
-        expect(early.text).toContain(`The data of image ${id} is not staged whole`);
+        expect(early.text).toContain(`Image ${id} is still being staged`);
         expect(await showImage(glance.port, id)).toMatchObject({ status: "uploading", size: null });
         peer.send("world");
         expect((await peer.response()).status).toBe(204);

@@ -274,7 +274,7 @@ describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
     expect(listening?.["msg"]).toBe("listening");
     expect(advice).toMatchObject({
       level: "warn",
-      msg: "another Node should be installed",
+      msg: "install a Node with security fixes",
       node: "v24.18.0",
       reason: "Node 24.18.0 lacks the fix for CVE-2026-58044",
       install: "Node 24.18.1 or a later 24",

@@ -77,7 +77,7 @@ function testHealthy(name: string, start: () => Promise<Glance>, expected: Expec
     expect(finding("keep-alive")?.facts).toEqual({ keepsAlive: expected.keepsAlive });
     expect(finding("size header")?.detail).toMatch(/^ignored: a Glance before 2025\.2/);
     expect(finding("100 Continue")?.facts).toMatchObject({ continues: expected.continues });
-    expect(finding("roll-back")?.detail).toMatch(/ queued after \d+ ms$/);
+    expect(finding("roll-back")?.detail).toMatch(/ queued again within \d+ ms$/);
     expect(code).toBe(0);
     expect(await images(glance.port)).toEqual([]);
   });
@@ -108,8 +108,8 @@ describeWith(["glance-api"], "a real Glance", () => {
       const { finding } = await examine(glance.url + path, WITH_TOKEN);
       expect(finding("reachable")).toMatchObject({
         finding: "problem",
-        detail: `no Glance under the path ${path}, but one under ${glance.url}`,
-        remedy: `write ${glance.url} in upstream.url`,
+        detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
+        remedy: `set upstream.url to ${glance.url}`,
       });
     }
     expect((await glance.executed()).filter(({ token }) => token !== null)).toEqual([]);
@@ -255,7 +255,7 @@ describe("it says", () => {
     const { code, finding } = await examine(await url({ keepsCutUploads: true }), WITH_TOKEN);
     expect(finding("roll-back")).toMatchObject({
       finding: "problem",
-      detail: "an upload that was cut left the image active",
+      detail: "after an aborted upload the image was active, not queued",
     });
     expect(code).toBe(1);
   });
@@ -270,7 +270,7 @@ describe("it says", () => {
     const { code, finding } = await examine(await url({ buffersBytes: 2_000_000 }), WITH_TOKEN);
     expect(finding("roll-back")).toMatchObject({
       finding: "problem",
-      detail: "an upload of which a part was sent left the image queued",
+      detail: "the image was queued, not saving, while an upload was in progress",
       remedy: expect.stringContaining("proxy_request_buffering") as string,
     });
     expect(code).toBe(1);
@@ -278,7 +278,7 @@ describe("it says", () => {
 
   test("which image it could not delete", async () => {
     const { code, finding } = await examine(await url({ keepsImages: true }), WITH_TOKEN);
-    expect(finding("roll-back")?.detail).toBe("image one could not be deleted (409): delete it by hand");
+    expect(finding("roll-back")?.detail).toBe("could not delete test image one (409): delete it manually");
     expect(code).toBe(1);
   });
 
@@ -286,7 +286,7 @@ describe("it says", () => {
     const date = new Date(Date.now() - 120_000).toUTCString();
     const { code, finding } = await examine(await url({ headers: { date } }));
     expect(finding("clock")?.finding).toBe("problem");
-    expect(finding("clock")?.detail).toMatch(/^12\d s apart/);
+    expect(finding("clock")?.detail).toMatch(/ differ by 12\d s/);
     expect(code).toBe(1);
   });
 
@@ -307,7 +307,7 @@ describe("it says", () => {
     expect(finding("100 Continue")?.facts).toEqual({ continues: false });
     expect(finding("pauses")).toMatchObject({
       finding: "hint",
-      detail: "an upload that paused was ended after 1 s",
+      detail: "Glance ended an upload that paused for 1 s",
       remedy: expect.stringContaining("socket-timeout") as string,
     });
     const { endedAfterMs } = finding("pauses")?.facts ?? {};
@@ -348,8 +348,8 @@ describe("it says", () => {
       {
         check: "reachable",
         finding: "problem",
-        detail: "Glance cannot be reached. (ECONNREFUSED)",
-        remedy: "start Glance, or correct host and port of upstream.url",
+        detail: "Glance cannot be reached (ECONNREFUSED)",
+        remedy: "start Glance, or correct the host and port of upstream.url",
         facts: { found: "refused" },
       },
     ]);
@@ -386,7 +386,7 @@ describe("it says", () => {
     const args = ["dist/cli.js", "doctor", "--upstream", "http://127.0.0.1:1"];
     const { stdout } = await run(process.execPath, args);
     expect(stdout).toBe(
-      "reachable  problem  Glance cannot be reached. (ECONNREFUSED): start Glance, or correct host and port of upstream.url\n",
+      "reachable  problem  Glance cannot be reached (ECONNREFUSED): start Glance, or correct the host and port of upstream.url\n",
     );
   });
 });
@@ -401,8 +401,8 @@ describe("no image is made", () => {
       expect(finding(check)).toEqual({
         check,
         finding: "unknown",
-        detail: "needs to make an image",
-        remedy: "give --token, or OS_TOKEN",
+        detail: "not checked: this needs a test image",
+        remedy: "give --token, or set OS_TOKEN",
       });
     }
     expect(glance.asked.filter((one) => WRITES.test(one))).toEqual([]);
@@ -412,7 +412,7 @@ describe("no image is made", () => {
   test("with --read-only, but Glance is asked for its stores", async () => {
     const glance = await start({ wantsToken: true, stores: [{ id: "s3", type: "s3" }] });
     const { finding } = await examine(glance.url, [...WITH_TOKEN, "--read-only"]);
-    expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "leave --read-only out" });
+    expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "run without --read-only" });
     expect(finding("store s3")?.finding).toBe("hint");
     expect(glance.asked.filter((one) => WRITES.test(one))).toEqual([]);
     expect(glance.asked).toContain("GET /v2/info/stores/detail with the token");
@@ -542,7 +542,7 @@ describe("what is no Glance is named, and gets no token:", () => {
       "a service that is new",
       json(200, { versions: [{ id: "v2.0", status: "CURRENT", links: link("/v2/"), novelty: true }] }),
       "openstack",
-      /like a service of OpenStack, but not like Glance/,
+      /like an OpenStack service, but not like Glance/,
     ],
     [
       "a balancer without a Glance",
@@ -551,7 +551,7 @@ describe("what is no Glance is named, and gets no token:", () => {
           .writeHead(503, { "content-type": "text/html" })
           .end("<html><body><h1>503 Service Unavailable</h1>"),
       "gateway",
-      /answered 503: it reaches no Glance behind it/,
+      /answered 503: it cannot reach Glance/,
     ],
     [
       "a redirect",
@@ -573,7 +573,7 @@ describe("what is no Glance is named, and gets no token:", () => {
       "something that asks for a password",
       (_incoming, response) => void response.writeHead(401, { "www-authenticate": "Basic" }).end(),
       "guarded",
-      /answered 401, and Glance tells its versions to everybody/,
+      /answered 401, but Glance serves \/versions without authentication/,
     ],
     [
       "a server that wants a client certificate",
@@ -582,7 +582,7 @@ describe("what is no Glance is named, and gets no token:", () => {
           .writeHead(400, { "content-type": "text/html" })
           .end("<html><center>No required SSL certificate was sent</center></html>"),
       "wants_certificate",
-      /want of a client certificate/,
+      /presented no client certificate/,
     ],
     [
       "something that answers anything",
@@ -625,8 +625,8 @@ describe("what is no Glance is named, and gets no token:", () => {
     const glance = await start({ path: "/image" });
     const { finding } = await examine(glance.url, WITH_TOKEN);
     expect(finding("reachable")).toMatchObject({
-      detail: `no Glance here, but one under ${glance.url}/image`,
-      remedy: `write ${glance.url}/image in upstream.url`,
+      detail: `no Glance at this address, but found one at ${glance.url}/image`,
+      remedy: `set upstream.url to ${glance.url}/image`,
       facts: { found: "wrong_path" },
     });
     expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
@@ -639,7 +639,7 @@ describe("what is no Glance is named, and gets no token:", () => {
       const glance = await start({});
       const { finding } = await examine(glance.url + path, WITH_TOKEN);
       expect(finding("reachable")).toMatchObject({
-        detail: `no Glance under the path ${path}, but one under ${glance.url}`,
+        detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
         facts: { found: "wrong_path" },
       });
       expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
@@ -653,7 +653,7 @@ describe("what is no Glance is named, and gets no token:", () => {
     cleanUp.push(() => server.close());
     const { finding } = await examine(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     expect(finding("reachable")).toMatchObject({
-      detail: expect.stringMatching(/not HTTP/) as string,
+      detail: expect.stringMatching(/not valid HTTP/) as string,
       facts: { found: "no_answer" },
     });
   });
@@ -690,9 +690,12 @@ describeWith(["openssl"], "behind TLS it says", () => {
     const env = { ...trust(), OS_TOKEN: TOKEN };
     const { stdout } = await run(process.execPath, ["dist/cli.js", "doctor", "--upstream", url], { env });
     expect(stdout).toMatch(
-      new RegExp(`^certificate +${expected} +Glance's certificate ends on .* days(: renew it)?$`, "m"),
+      new RegExp(
+        `^certificate +${expected} +Glance's certificate expires on .* days(: renew the certificate)?$`,
+        "m",
+      ),
     );
-    expect(stdout).toMatch(/^keep-alive +ok +connections stay open$/m);
+    expect(stdout).toMatch(/^keep-alive +ok +Glance keeps connections open$/m);
     expect(stdout).not.toContain(TOKEN);
   });
 
@@ -754,7 +757,7 @@ describeWith(["openssl"], "behind TLS it says", () => {
     expect(finding("reachable")).toMatchObject({
       facts: { found: "tls_port" },
       detail: "this port speaks TLS, not plain HTTP",
-      remedy: `write https://127.0.0.1:${port} in upstream.url`,
+      remedy: `set upstream.url to https://127.0.0.1:${port}`,
     });
     expect(asked).toEqual([]);
   });
@@ -782,7 +785,7 @@ describeWith(["openssl"], "behind TLS it says", () => {
     expect(finding("reachable")).toMatchObject({
       facts: { found: "plain_port" },
       detail: expect.stringContaining("this port does not speak TLS") as string,
-      remedy: `write http://127.0.0.1:${port} in upstream.url`,
+      remedy: `set upstream.url to http://127.0.0.1:${port}`,
     });
     expect(asked.filter((one) => one.includes("token"))).toEqual([]);
   });

@@ -128,7 +128,7 @@ describe("a refusal", () => {
     peer.sendChunk("hell");
     const answer = await peer.response();
     expect(answer.status).toBe(502);
-    expect(answer.text).toContain("Glance's answer broke off.");
+    expect(answer.text).toContain("Glance's answer is incomplete: the connection was cut.");
     expect(await scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(1);
   });
 });
@@ -143,7 +143,7 @@ describe("a success", () => {
     peer.sendChunk("hello");
     const answer = await peer.response();
     expect(answer.status).toBe(502);
-    expect(answer.text).toContain(`Glance answered ${status} before the body had ended`);
+    expect(answer.text).toContain(`Glance answered ${status} before the request body ended`);
     const upload = await scene.uploadUpstream();
     await upload.over;
     expect(upload.complete).toBe(false);

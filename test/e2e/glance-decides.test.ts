@@ -91,7 +91,10 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
     const peer = await scene.startUpload({ [SIZE]: 5 });
     await send(peer);
     const answer = await peer.response();
-    expect([answer.status, answer.text]).toEqual([status, expect.stringContaining("not seen to begin")]);
+    expect([answer.status, answer.text]).toEqual([
+      status,
+      expect.stringContaining("did not see Glance start"),
+    ]);
     expect(await rollbacks()).toEqual({ ...NONE, unknown: 1 });
   });
 
@@ -149,7 +152,7 @@ describe("a token that ends during the upload", () => {
     peer.sendChunk("o!").endChunks();
     const answer = await peer.response();
     expect(performance.now() - startedAt).toBeGreaterThan(1_900);
-    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("could not be seen whether")]);
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("could not check whether")]);
     expect(looks).toBeGreaterThan(1);
     expect(await rollbacks()).toEqual({ ...NONE, unknown: 1 });
     expect(scene.proxy.logged).toContainEqual(

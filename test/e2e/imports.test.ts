@@ -59,9 +59,7 @@ describe("by glance-direct", () => {
       body: DIRECT,
     });
     expect(answer.status).toBe(409);
-    expect(answer.text).toContain(
-      "The data of image one is not staged whole: wait until its upload to stage",
-    );
+    expect(answer.text).toContain("Image one is still being staged. Wait for the stage upload to finish");
     expect(answer.headers["x-openstack-request-id"]).toMatch(/^req-/);
     expect(importsUpstream()).toEqual([]);
     expect(await scene.proxy.metric('imports_total{method="glance-direct"}')).toBe(1);

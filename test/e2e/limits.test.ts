@@ -37,7 +37,7 @@ describe("limits.maxImageSize", () => {
     peer.sendChunk("x");
     const answer = await peer.response();
     expect(answer.status).toBe(413);
-    expect(answer.text).toContain("at most 1000 bytes");
+    expect(answer.text).toContain("maximum is 1000 bytes");
     await upload.over;
     expect(upload).toMatchObject({ bytes: 1000, complete: false });
     expect(

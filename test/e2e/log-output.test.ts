@@ -77,7 +77,7 @@ describe.each([
         level: "warn",
         time: expect.any(String) as string,
         dropped,
-        reason: "not read in time",
+        reason: "standard output was not read in time",
         msg: "log lines were dropped",
       },
     ]);

@@ -120,7 +120,7 @@ describe("it is not certain that this upload made the image active", () => {
     afterWhole(reset);
     showing(scene, image);
     const { status, text } = await upload();
-    expect([status, text]).toEqual([504, expect.stringContaining("sent whole")]);
+    expect([status, text]).toEqual([504, expect.stringContaining("whole image was sent")]);
     expect(await recovered("unknown")).toBe(1);
     expect(await recovered("success")).toBe(0);
   });

@@ -126,9 +126,9 @@ describe("the client is told", () => {
   const scene = useScene({ rollback: ROLLBACK });
 
   test.each([
-    ["saving", "timeout", "Glance has not yet put image one back to queued"],
-    ["uploading", "timeout", "Glance has not yet put image one back to queued"],
-    ["active", "active", "Glance shows image one as active"],
+    ["saving", "timeout", "Glance has not yet set image one back to queued"],
+    ["uploading", "timeout", "Glance has not yet set image one back to queued"],
+    ["active", "active", "Glance reports that image one is active"],
   ])("that the image stays %s", async (status, result, remark) => {
     scene.upstream.imageStatus = status;
     const peer = await abort(scene, { Accept: "application/json", "X-Openstack-Request-Id": "nonsense" });

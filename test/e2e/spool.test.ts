@@ -324,7 +324,7 @@ describe("a disk that fails", () => {
     peer.sendChunk(Buffer.alloc(5000)).endChunks();
     expect((await peer.response()).status).toBe(204);
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5000, complete: true }]);
-    const [warning] = proxy.logged.filter(({ msg }) => msg === "spool.dir takes no more");
+    const [warning] = proxy.logged.filter(({ msg }) => msg === "cannot write to spool.dir");
     expect(warning).toMatchObject({ level: "warn", imageId: "one" });
     expect(warning?.["reason"]).toContain("ENOENT");
   });

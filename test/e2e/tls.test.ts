@@ -157,7 +157,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
       { certFile: "/nowhere.pem", keyFile: "/nowhere.pem" },
       /listen\.tls\.certFile: "\/nowhere\.pem".*ENOENT/,
     ],
-    ["keyFile", { certFile: "/nowhere.pem" }, /listen\.tls\.keyFile.*go together/],
+    ["keyFile", { certFile: "/nowhere.pem" }, /listen\.tls\.keyFile.*must be set together/],
   ])("names %s where it cannot be used", async (_, tls, message) => {
     await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(message);
   });
@@ -189,7 +189,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     const paths = await installAll(own);
     const says = await installBad(bad, key, own, paths[key]);
     const start = startProxy("https://127.0.0.1:1", { [side]: { tls: tls(paths) } });
-    await expect(start).rejects.toThrow(`${named}: "${paths[key]}": ${says}: takes `);
+    await expect(start).rejects.toThrow(`${named}: "${paths[key]}": ${says}: must be `);
   });
 
   it.each(BAD_FILES)(
@@ -229,7 +229,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
       expect(proxy.logged.filter(({ level }) => level === "error")).toEqual([
         expect.objectContaining({
           side,
-          faults: [expect.stringContaining(`${named}: "${paths[key]}": ${says}: takes `) as string],
+          faults: [expect.stringContaining(`${named}: "${paths[key]}": ${says}: must be `) as string],
         }),
       ]);
       await upload();
@@ -247,7 +247,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     const before = (await connectSecurely(proxy.port)).socket.getPeerCertificate().fingerprint256;
     await copyFile(other.certFile, certFile);
     proxy.reload();
-    const fault = `listen.tls.keyFile: "${keyFile}": is not the key of "${certFile}": takes that certificate's key`;
+    const fault = `listen.tls.keyFile: "${keyFile}": is not the key of "${certFile}": must be that certificate's key`;
     expect(proxy.logged.filter(({ level }) => level === "error")).toMatchObject([{ faults: [fault] }]);
     const after = (await connectSecurely(proxy.port)).socket.getPeerCertificate().fingerprint256;
     expect(after).toBe(before);

@@ -106,7 +106,7 @@ describe.each(requests)("%s %s", (method, target) => {
     scene.upstream.onUpload = scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const answer = await request(scene.proxy.port, method, target, options);
     expect(answer.status).toBe(502);
-    expect(answer.text).toContain("Glance closed the connection before it had answered");
+    expect(answer.text).toContain("Glance closed the connection before it answered");
     expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(1);
   });
 
@@ -116,7 +116,7 @@ describe.each(requests)("%s %s", (method, target) => {
     };
     const answer = await request(scene.proxy.port, method, target, options);
     expect(answer.status).toBe(502);
-    expect(answer.text).toContain("not HTTP");
+    expect(answer.text).toContain("not valid HTTP");
     expect(await scene.proxy.metric('upstream_errors_total{kind="protocol"}')).toBe(1);
   });
 

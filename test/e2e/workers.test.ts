@@ -204,7 +204,7 @@ describe("a worker that dies", () => {
     const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "4" });
     await beginInTurn(command, 4, { [SIZE]: 5 });
     process.kill((await workersOf(command))[0] ?? 0, "SIGKILL");
-    await expect.poll(() => logged(command, "a worker died, and is replaced")).toHaveLength(1);
+    await expect.poll(() => logged(command, "a worker died and is replaced")).toHaveLength(1);
     expect((await command.uploads()).inFlight).toHaveLength(2);
     const more = await begin(command, 3, { [SIZE]: 5 });
     for (const peer of more) peer.sendChunk("hello").endChunks();
@@ -225,7 +225,7 @@ describe("a worker that cannot be replaced", () => {
     await rm(dir, { recursive: true });
     for (const worker of await workersOf(command)) process.kill(worker, "SIGKILL");
     await expect
-      .poll(() => logged(command, "a worker cannot start, and is tried again"), { timeout: 20_000 })
+      .poll(() => logged(command, "a worker cannot start, retrying"), { timeout: 20_000 })
       .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("spool.dir") as string }));
     expect(await ready()).toContain('"not_listening"');
     await mkdir(dir);
@@ -247,7 +247,7 @@ describe("a worker that cannot be replaced", () => {
       limit(open - 1);
       process.kill(victim, "SIGKILL");
       await expect
-        .poll(() => logged(command, "a worker cannot start, and is tried again"), { timeout: 20_000 })
+        .poll(() => logged(command, "a worker cannot start, retrying"), { timeout: 20_000 })
         .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("EMFILE") as string }));
       limit(1000);
       await expect.poll(async () => (await workersOf(command)).length, { timeout: 20_000 }).toBe(2);

@@ -53,7 +53,7 @@ describeWith(["chromium"], "the live page, to everybody", () => {
     expect(await findBarriers(page), "draining").toEqual([]);
     expectLoss();
     scene.proxy.stop();
-    await state(page).toBe("Stream lost, reconnecting");
+    await state(page).toBe("Connection lost, reconnecting");
     expect(await findBarriers(page), "lost").toEqual([]);
   });
 

@@ -52,7 +52,7 @@ describeWith(["chromium"], "the live page", () => {
       let port = "";
       for await (const line of createInterface({ input: demo.stdout })) {
         port = /^Live page: http:\/\/127\.0\.0\.1:(\d+)\/$/.exec(line)?.[1] ?? port;
-        if (line.startsWith("Ctrl-C")) break;
+        if (line.startsWith("Press Ctrl-C")) break;
       }
       const { page, expectLoss } = await browser.open(Number(port));
       await expect

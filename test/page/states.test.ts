@@ -19,8 +19,8 @@ describeWith(["chromium"], "the live page", () => {
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
     expect(await page.locator(".empty").allInnerTexts()).toEqual([
-      "Nothing is going on: no upload is in flight.",
-      "No upload has ended since the proxy was started.",
+      "No upload is in flight.",
+      "No upload has finished since the proxy started.",
     ]);
   });
 
@@ -28,7 +28,7 @@ describeWith(["chromium"], "the live page", () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance unreachable");
-    await notice(page).toEqual([expect.stringContaining("everything else fail")]);
+    await notice(page).toEqual([expect.stringContaining("all requests fail")]);
     scene.upstream.onOther = (_incoming, response) => void response.end();
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
@@ -42,9 +42,9 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([expect.stringContaining("more than a second")]);
     scene.upstream.onOther = () => undefined;
     await state(page).toBe("Glance busy");
-    await notice(page).toEqual([expect.not.stringContaining("everything else")]);
+    await notice(page).toEqual([expect.not.stringContaining("all requests")]);
     await state(page).toBe("Glance silent");
-    await notice(page).toEqual([expect.stringContaining("everything else wait")]);
+    await notice(page).toEqual([expect.stringContaining("all requests wait")]);
     scene.upstream.onOther = (_incoming, response) => void response.end();
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
@@ -61,8 +61,8 @@ describeWith(["chromium"], "the live page", () => {
     expectLoss();
     peer.sendChunk("hello").endChunks();
     await drained;
-    await state(page).toBe("Stream lost, reconnecting");
-    await notice(page).toEqual([expect.stringContaining("It was draining")]);
+    await state(page).toBe("Connection lost, reconnecting");
+    await notice(page).toEqual([expect.stringContaining("The proxy was draining")]);
   });
 
   test("says that the stream is lost, keeps what it knows, and goes on when the proxy is back", async () => {
@@ -73,9 +73,9 @@ describeWith(["chromium"], "the live page", () => {
     await outcomes().toEqual(["completed"]);
     expectLoss();
     scene.proxy.stop();
-    await state(page).toBe("Stream lost, reconnecting");
+    await state(page).toBe("Connection lost, reconnecting");
     await notice(page).toEqual([
-      expect.stringMatching(/^Nothing is heard from .* was so at \d\d:\d\d:\d\d\.$/),
+      expect.stringMatching(/ does not respond\. .* the state at \d\d:\d\d:\d\d\.$/),
     ]);
     expect(await page.locator(".verdict").allInnerTexts()).toEqual(["completed"]);
     await scene.startAnother({ admin: { address: `127.0.0.1:${adminPort}` } });
@@ -91,7 +91,7 @@ describeWith(["chromium"], "the live page", () => {
       await state(page).toBe("Glance ready");
       expectLoss();
       command.child.kill("SIGSTOP");
-      await state(page).toBe("Stream lost, reconnecting");
+      await state(page).toBe("Connection lost, reconnecting");
       command.child.kill("SIGCONT");
       await state(page).toBe("Glance ready");
     } finally {

@@ -98,13 +98,17 @@ describeWith(["chromium"], "the live page", () => {
 
   test("draws the throughput, and tells it in words", async () => {
     const page = await open();
-    const plot = page.getByRole("img", { name: /^Plot: now 0 B\/s from clients, 0 B\/s to Glance$/ });
+    const plot = page.getByRole("img", {
+      name: /^Throughput plot\. Now: 0 B\/s from clients, 0 B\/s to Glance$/,
+    });
     await plot.waitFor();
     const peer = await scene.startUpload({ [SIZE]: KIB ** 3 });
     const send = setInterval(() => peer.sendChunk(Buffer.alloc(500 * KIB)), 100);
     try {
       await page
-        .getByRole("img", { name: /^Plot: now \S+ [KM]iB\/s from clients, \S+ [KM]iB\/s to Glance$/ })
+        .getByRole("img", {
+          name: /^Throughput plot\. Now: \S+ [KM]iB\/s from clients, \S+ [KM]iB\/s to Glance$/,
+        })
         .waitFor();
       // The colour of the line to Glance, on the canvas.
       await expect

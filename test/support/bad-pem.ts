@@ -19,8 +19,8 @@ interface BadPem {
   readonly says: Partial<Record<PemKey, string>>;
 }
 
-const NO_CERTIFICATE = "holds no certificate";
-const NO_KEY = "holds no private key that can be used";
+const NO_CERTIFICATE = "contains no certificate";
+const NO_KEY = "contains no usable private key";
 const broken = { certFile: "certificate 2 of 2 is broken", caFile: "certificate 2 of 2 is broken" };
 const nothing = { certFile: NO_CERTIFICATE, caFile: NO_CERTIFICATE, keyFile: NO_KEY };
 

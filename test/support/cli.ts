@@ -36,7 +36,7 @@ export async function startCommand(
   const lines: string[] = [];
   const reader = createInterface({ input: child.stdout });
   reader.on("line", (line) => {
-    if (!line.includes('"another Node should be installed"')) lines.push(line);
+    if (!line.includes('"install a Node with security fixes"')) lines.push(line);
   });
   let listening: { listen: string; admin: string } | undefined;
   while (listening === undefined) {

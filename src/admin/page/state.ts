@@ -23,29 +23,27 @@ export function stateOf(connection: Connection, overview: Overview | undefined):
       return {
         tone: "bad",
         name: "Glance unreachable",
-        explanation:
-          "Connections to Glance fail. Until they open, uploads and everything else fail with 502 or 504.",
+        explanation: "The proxy cannot connect to Glance. Until it can, all requests fail with 502 or 504.",
       };
     case "glance_silent":
       return {
         tone: "bad",
         name: "Glance silent",
         explanation:
-          "Glance accepts connections, but neither reads nor answers. Until it does, uploads and everything else wait, " +
-          "and then fail with 504.",
+          "Glance accepts connections, but neither reads nor answers. Until it does, all requests wait and then fail with 504.",
       };
     case "not_listening":
       return {
         tone: "bad",
         name: "Not listening",
-        explanation: "No worker can be started, so no client can connect. The log says what is missing.",
+        explanation: "No worker can start, so clients cannot connect. The log has the reason.",
       };
     case "draining":
       return {
         tone: "warning",
         name: "Draining",
         explanation:
-          "The proxy is shutting down: it takes no new connections, and ends when the uploads in flight have.",
+          "The proxy is shutting down. It accepts no new connections and exits when the uploads in flight have finished.",
       };
   }
 }
@@ -59,15 +57,15 @@ function ready(glance: Overview["glance"]): State {
       return {
         tone: "warning",
         name: "Glance slow",
-        explanation: "Glance took more than a second to answer a request that asks for little.",
+        explanation: "Glance took more than a second to answer a small request.",
       };
     case "busy":
       return {
         tone: "warning",
         name: "Glance busy",
         explanation:
-          "Glance has not answered within two seconds: all its workers may be taken. What is in flight goes on; new " +
-          "requests wait for a free worker.",
+          "Glance did not answer within two seconds; all its workers may be busy. Uploads in flight continue. New requests " +
+          "wait for a free worker.",
       };
   }
 }
@@ -76,11 +74,13 @@ function lost(overview: Overview | undefined): State {
   const since = overview && formatClock(Date.parse(overview.now));
   return {
     tone: "bad",
-    name: "Stream lost, reconnecting",
+    name: "Connection lost, reconnecting",
     explanation: [
-      "Nothing is heard from the proxy's admin address.",
-      ...(since === undefined ? [] : [`What is shown was so at ${since}.`]),
-      ...(overview?.state === "draining" ? ["It was draining: it may have ended as asked."] : []),
+      "The proxy's admin address does not respond.",
+      ...(since === undefined ? [] : [`This page shows the state at ${since}.`]),
+      ...(overview?.state === "draining"
+        ? ["The proxy was draining, so it may have exited as requested."]
+        : []),
     ].join(" "),
   };
 }

@@ -18,7 +18,7 @@ export function MovingTable({ uploads }: { uploads: readonly MovingUpload[] }) {
     <Table
       name="moving"
       caption="Uploads in flight"
-      columns={["Image", "Client", "Size from", "Progress", "Rate", "Time left"]}
+      columns={["Image", "Client", "Size source", "Progress", "Rate", "Time left"]}
     >
       {uploads.map((upload) => (
         <tr key={upload.key} role="row">
@@ -40,8 +40,8 @@ export function FinishedTable({ uploads }: { uploads: readonly UploadView[] }) {
   return (
     <Table
       name="finished"
-      caption="Uploads that ended last, newest first"
-      columns={["Outcome", "Image", "Client", "Size from", "Size", "Took", "Ended"]}
+      caption="Recently finished uploads, newest first"
+      columns={["Outcome", "Image", "Client", "Size source", "Size", "Duration", "Finished"]}
     >
       {uploads.map((upload) => (
         <tr key={`${upload.requestId} ${upload.imageId} ${upload.startedAt}`} role="row">

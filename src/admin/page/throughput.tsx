@@ -53,7 +53,7 @@ export function Throughput({ throughput }: { throughput: Data }) {
       <div
         ref={host}
         role="img"
-        aria-label={`Plot: now ${formatRate(received ?? 0)} from clients, ${formatRate(forwarded ?? 0)} to Glance`}
+        aria-label={`Throughput plot. Now: ${formatRate(received ?? 0)} from clients, ${formatRate(forwarded ?? 0)} to Glance`}
       />
     </figure>
   );

@@ -16,12 +16,12 @@ export function Totals({ picture: { overview, moving, throughput } }: { picture:
       <Figure
         name="From clients"
         value={rate(throughput.received)}
-        more={`${formatBytes(receivedBytes)} in all`}
+        more={`${formatBytes(receivedBytes)} in total`}
       />
       <Figure
         name="To Glance"
         value={rate(throughput.forwarded)}
-        more={`${formatBytes(forwardedBytes)} in all`}
+        more={`${formatBytes(forwardedBytes)} in total`}
       />
       {(["completed", "refused", "failed"] as const).map((kind) => (
         <Ended key={kind} kind={kind} outcomes={outcomes} />

@@ -16,7 +16,7 @@ const ORDERS = {
   "oldest first": byStart,
   "newest first": (one, other) => byStart(other, one),
   "slowest first": (one, other) => one.bytesPerSecond - other.bytesPerSecond,
-  "done soonest first": (one, other) => (one.secondsLeft ?? Infinity) - (other.secondsLeft ?? Infinity) || 0,
+  "first to finish": (one, other) => (one.secondsLeft ?? Infinity) - (other.secondsLeft ?? Infinity) || 0,
 } satisfies Record<string, (one: MovingUpload, other: MovingUpload) => number>;
 
 export function Uploads(props: { moving: readonly MovingUpload[]; finished: readonly UploadView[] }) {
@@ -58,16 +58,14 @@ export function Uploads(props: { moving: readonly MovingUpload[]; finished: read
           <MovingTable uploads={moving.slice(0, MOST_ROWS)} />
         ) : (
           <p class="empty">
-            {props.moving.length > 0
-              ? "No upload in flight matches the filter."
-              : "Nothing is going on: no upload is in flight."}
+            {props.moving.length > 0 ? "No upload in flight matches the filter." : "No upload is in flight."}
           </p>
         )}
       </section>
       <section aria-labelledby="finished">
         <div class="bar">
           <h2 id="finished">
-            Ended last <Count shown={finished.length} all={props.finished.length} />
+            Recently finished <Count shown={finished.length} all={props.finished.length} />
           </h2>
         </div>
         {finished.length > 0 ? (
@@ -75,8 +73,8 @@ export function Uploads(props: { moving: readonly MovingUpload[]; finished: read
         ) : (
           <p class="empty">
             {props.finished.length > 0
-              ? "No upload that ended matches the filter."
-              : "No upload has ended since the proxy was started."}
+              ? "No finished upload matches the filter."
+              : "No upload has finished since the proxy started."}
           </p>
         )}
       </section>

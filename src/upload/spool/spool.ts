@@ -136,7 +136,7 @@ export class Spool {
     this.#file ??= await openUnnamed(this.options.dir);
     while (this.#memory.length > this.#flushAbove && !this.#closed) {
       const { bytesWritten } = await this.#file.writev(this.#memory.pieces(), this.#fileBytes);
-      if (bytesWritten === 0) throw new Error("the disk takes no more");
+      if (bytesWritten === 0) throw new Error("no bytes could be written");
       this.#fileBytes += bytesWritten;
       this.#memory.shift(bytesWritten);
     }
@@ -159,7 +159,7 @@ export function requireSpoolDir(dir: string): void {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw new ConfigError([
-      `spool.dir: ${JSON.stringify(dir)}: cannot be written to (${code}): takes a directory that can`,
+      `spool.dir: ${JSON.stringify(dir)}: cannot be written to (${code}): must be a writable directory`,
     ]);
   }
 }

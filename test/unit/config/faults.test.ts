@@ -11,132 +11,132 @@ const cases: [string, Sources, string][] = [
   [
     "no upstream",
     {},
-    "upstream.url: missing: give --upstream URL, GLANCE_SIZE_PROXY_UPSTREAM or upstream.url in the configuration file",
+    "upstream.url: missing: set --upstream URL, GLANCE_SIZE_PROXY_UPSTREAM or upstream.url in the configuration file",
   ],
   [
     "an empty upstream",
     { env: { GLANCE_SIZE_PROXY_UPSTREAM: "" } },
-    'upstream.url: "" (GLANCE_SIZE_PROXY_UPSTREAM): takes the URL of a Glance, such as http://127.0.0.1:9292, ' +
+    'upstream.url: "" (GLANCE_SIZE_PROXY_UPSTREAM): must be the URL of Glance, such as http://127.0.0.1:9292, ' +
       "without user, query or fragment",
   ],
   [
     "an upstream that is no URL",
     { flags: { upstream: "glance:9292" } },
-    'upstream.url: "glance:9292" (--upstream): takes the URL of a Glance, such as http://127.0.0.1:9292, ' +
+    'upstream.url: "glance:9292" (--upstream): must be the URL of Glance, such as http://127.0.0.1:9292, ' +
       "without user, query or fragment",
   ],
   [
     "authorities of clients without a certificate to show them",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_LISTEN__TLS__CLIENT_CA_FILE: "/ca.pem" } },
-    "listen.tls.certFile: missing: clientCaFile is of no use without certFile and keyFile",
+    "listen.tls.certFile: missing: clientCaFile requires certFile and keyFile; set both, or remove clientCaFile",
   ],
   [
     "an address without a port",
     { flags: { ...UPSTREAM.flags, listen: "localhost" } },
-    'listen.address: "localhost" (--listen): takes HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292',
+    'listen.address: "localhost" (--listen): must be HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292',
   ],
   [
     "an impossible port",
     { flags: { ...UPSTREAM.flags, adminListen: "h:70000" } },
-    'admin.address: "h:70000" (--admin-listen): takes HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292',
+    'admin.address: "h:70000" (--admin-listen): must be HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292',
   ],
   [
     "a word that is not among those taken",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_LOG__LEVEL: "loud" } },
-    'log.level: "loud" (GLANCE_SIZE_PROXY_LOG__LEVEL): takes debug, info, warn, error or silent',
+    'log.level: "loud" (GLANCE_SIZE_PROXY_LOG__LEVEL): must be debug, info, warn, error or silent',
   ],
   [
     "a variable that is no boolean",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_SIZE__REFRAME: "yes" } },
-    'size.reframe: "yes" (GLANCE_SIZE_PROXY_SIZE__REFRAME): takes true or false',
+    'size.reframe: "yes" (GLANCE_SIZE_PROXY_SIZE__REFRAME): must be true or false',
   ],
   [
     "a variable that is no number",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "many" } },
     'limits.maxConcurrentUploads: "many" (GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS): ' +
-      "takes a whole number from 0",
+      "must be an integer of at least 0",
   ],
   [
     "a negative number",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "-1" } },
-    "limits.maxConcurrentUploads: -1 (GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS): takes a whole number from 0",
+    "limits.maxConcurrentUploads: -1 (GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS): must be an integer of at least 0",
   ],
   [
     "a number that is not whole",
     { ...UPSTREAM, file: "limits: { maxConcurrentUploads: 1.5 }" },
-    `limits.maxConcurrentUploads: 1.5 (${FILE}): takes a whole number from 0`,
+    `limits.maxConcurrentUploads: 1.5 (${FILE}): must be an integer of at least 0`,
   ],
   [
     "a size in a unit that does not exist",
     { ...UPSTREAM, file: "limits: { maxImageSize: 10GB }" },
-    `limits.maxImageSize: "10GB" (${FILE}): takes a number of bytes, or a size such as 64MiB or 10GiB`,
+    `limits.maxImageSize: "10GB" (${FILE}): must be a number of bytes, or a size with a unit, such as 64MiB or 10GiB`,
   ],
   [
     "a size below what works",
     { ...UPSTREAM, file: "limits: { maxHeaderSize: 1023 }" },
-    `limits.maxHeaderSize: 1023 (${FILE}): takes a size of at least 1KiB, such as 64KiB`,
+    `limits.maxHeaderSize: 1023 (${FILE}): must be a size of at least 1KiB, such as 64KiB`,
   ],
   [
     "what is no size at all, once",
     { ...UPSTREAM, file: "limits: { maxHeaderSize: big }" },
-    `limits.maxHeaderSize: "big" (${FILE}): takes a size of at least 1KiB, such as 64KiB`,
+    `limits.maxHeaderSize: "big" (${FILE}): must be a size of at least 1KiB, such as 64KiB`,
   ],
   [
     "a time without a unit",
     { ...UPSTREAM, file: "rollback: { timeout: 10 }" },
-    `rollback.timeout: 10 (${FILE}): takes 0 or a time with its unit, such as 500ms, 30s or 6h, up to 24d`,
+    `rollback.timeout: 10 (${FILE}): must be 0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d`,
   ],
   [
     "a time of 0 where it would spin",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL: "0" } },
-    'rollback.interval: "0" (GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL): takes a time above 0 with its unit, such as 100ms',
+    'rollback.interval: "0" (GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL): must be a time above 0 with a unit, such as 100ms',
   ],
   [
     "a number that is not finite",
     { ...UPSTREAM, file: "rollback: { timeout: .inf }" },
-    `rollback.timeout: "Infinity" (${FILE}): takes 0 or a time with its unit, such as 500ms, 30s or 6h, up to 24d`,
+    `rollback.timeout: "Infinity" (${FILE}): must be 0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d`,
   ],
   [
     "text where a list belongs",
     { ...UPSTREAM, file: "size: { hints: x-size }" },
-    `size.hints: "x-size" (${FILE}): takes a list of header names`,
+    `size.hints: "x-size" (${FILE}): must be a list of header names`,
   ],
   [
     "a wrong item in a list",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_SIZE__HINTS: "x-size, x size" } },
-    'size.hints: "x size" (GLANCE_SIZE_PROXY_SIZE__HINTS): takes a list of header names',
+    'size.hints: "x size" (GLANCE_SIZE_PROXY_SIZE__HINTS): must be a list of header names',
   ],
   [
     "a network that is none",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_FORWARDED__TRUST: "10.0.0.0/8,10.0.0.0/80" } },
     'forwarded.trust: "10.0.0.0/80" (GLANCE_SIZE_PROXY_FORWARDED__TRUST): ' +
-      "takes a list of addresses or networks, such as 192.0.2.7 or 10.0.0.0/8",
+      "must be a list of addresses or networks, such as 192.0.2.7 or 10.0.0.0/8",
   ],
   [
     "an origin with a path",
     { ...UPSTREAM, file: "cors: { allowedOrigins: [https://h/] }" },
     `cors.allowedOrigins: "https://h/" (${FILE}): ` +
-      "takes a list of origins such as https://horizon.example, without a path or a slash at the end",
+      "must be a list of origins such as https://horizon.example, without a path or a trailing slash",
   ],
   [
     "a key without a value",
     { ...UPSTREAM, file: "listen:\n  pathPrefix:\n" },
-    `listen.pathPrefix: null (${FILE}): takes a path such as /image, without a slash at its end, or nothing`,
+    `listen.pathPrefix: null (${FILE}): must be a path without a trailing slash, such as /image, or empty`,
   ],
   [
     "a mapping where a value belongs",
     { ...UPSTREAM, file: "log: { level: { a: 1 } }" },
-    `log.level: {"a":1} (${FILE}): takes debug, info, warn, error or silent`,
+    `log.level: {"a":1} (${FILE}): must be debug, info, warn, error or silent`,
   ],
   [
     "a section that is no mapping",
     { ...UPSTREAM, file: "log: info" },
-    `log: "info" (${FILE}): takes a mapping of level`,
+    `log: "info" (${FILE}): must be a mapping with keys out of: level`,
   ],
   [
     "a section that is no mapping, beside a variable for it",
     { ...UPSTREAM, file: "log: [1]", env: { GLANCE_SIZE_PROXY_LOG__LEVEL: "warn" } },
-    `log: [1] (${FILE}): takes a mapping of level`,
+    `log: [1] (${FILE}): must be a mapping with keys out of: level`,
   ],
   [
     "an unknown key that looks like a known one",
@@ -161,32 +161,32 @@ const cases: [string, Sources, string][] = [
   [
     "an unknown key like no other",
     { ...UPSTREAM, file: "size: { colour: red }" },
-    `size.colour: "red" (${FILE}): unknown key; size takes hints, unknown, reframe`,
+    `size.colour: "red" (${FILE}): unknown key; the keys of size are hints, unknown, reframe`,
   ],
   [
     "a key that every object has",
     { ...UPSTREAM, file: "size: { __proto__: 1 }" },
-    `size.__proto__: 1 (${FILE}): unknown key; size takes hints, unknown, reframe`,
+    `size.__proto__: 1 (${FILE}): unknown key; the keys of size are hints, unknown, reframe`,
   ],
   [
     "a key given twice",
     { ...UPSTREAM, file: "log:\n  level: info\n  level: warn\n" },
-    `log.level: given twice (${FILE}:3)`,
+    `log.level: set twice (${FILE}:3): remove one of the two`,
   ],
   [
     "a section given twice",
     { ...UPSTREAM, file: "log:\n  level: info\nsize: {}\nlog: {}\n" },
-    `log: given twice (${FILE}:4)`,
+    `log: set twice (${FILE}:4): remove one of the two`,
   ],
   [
     "a list for a document",
     { ...UPSTREAM, file: "- a\n" },
-    `configuration: ["a"] (${FILE}): takes a mapping of`,
+    `configuration: ["a"] (${FILE}): must be a mapping with keys out of:`,
   ],
   [
     "text for a document",
     { ...UPSTREAM, file: "hello" },
-    `configuration: "hello" (${FILE}): takes a mapping of`,
+    `configuration: "hello" (${FILE}): must be a mapping with keys out of:`,
   ],
   [
     "a quote that does not end",
@@ -207,17 +207,17 @@ const cases: [string, Sources, string][] = [
   [
     "an alias to itself",
     { ...UPSTREAM, file: "size: { hints: &a [*a] }" },
-    `size.hints: a value that contains itself (${FILE}): takes a list of header names`,
+    `size.hints: a value that contains itself (${FILE}): must be a list of header names`,
   ],
   [
     "a file that cannot be read, without complaint of what may be in it",
     { flags: { config: "/not/there" } },
-    'config: "/not/there" (--config): takes a file that can be read: ENOENT',
+    'config: "/not/there" (--config): must be a readable file: ENOENT',
   ],
   [
     "a file of the environment that cannot be read",
     { env: { GLANCE_SIZE_PROXY_CONFIG: "" } },
-    'config: "" (GLANCE_SIZE_PROXY_CONFIG): takes a file that can be read: ENOENT',
+    'config: "" (GLANCE_SIZE_PROXY_CONFIG): must be a readable file: ENOENT',
   ],
   [
     "a variable with one underscore too few",
@@ -239,7 +239,7 @@ const cases: [string, Sources, string][] = [
     "a short and a long variable that differ",
     { env: { GLANCE_SIZE_PROXY_UPSTREAM: "http://a", GLANCE_SIZE_PROXY_UPSTREAM__URL: "http://b" } },
     'upstream.url: GLANCE_SIZE_PROXY_UPSTREAM ("http://a") and GLANCE_SIZE_PROXY_UPSTREAM__URL ("http://b") differ: ' +
-      "give one of them",
+      "set only one of them",
   ],
 ];
 
@@ -387,19 +387,19 @@ describe("a caller's own object", () => {
     [
       "nothing",
       {},
-      "upstream.url: missing: takes the URL of a Glance, such as http://127.0.0.1:9292, " +
+      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:9292, " +
         "without user, query or fragment",
     ],
     [
       "an undefined upstream",
       { upstream: { url: undefined } },
-      "upstream.url: missing: takes the URL of a Glance, such as http://127.0.0.1:9292, " +
+      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:9292, " +
         "without user, query or fragment",
     ],
     [
       "a wrong value",
       { upstream: { url: "http://g" }, size: { reframe: "yes" } },
-      'size.reframe: "yes": takes true or false',
+      'size.reframe: "yes": must be true or false',
     ],
     [
       "an unknown key",
@@ -409,7 +409,7 @@ describe("a caller's own object", () => {
     [
       "what JSON cannot say",
       { upstream: { url: "http://g" }, log: { level: 5n } },
-      'log.level: "5": takes debug, info, warn, error or silent',
+      'log.level: "5": must be debug, info, warn, error or silent',
     ],
   ])("gets the same faults, without a source: %s", (_, input, line) => {
     expect(faultsOf(() => parseConfig(input as ConfigInput))).toEqual([line]);
@@ -418,7 +418,7 @@ describe("a caller's own object", () => {
   it("is told all faults in the message of the error", () => {
     const input = { size: { reframe: 1 } } as unknown as ConfigInput;
     expect(() => parseConfig(input)).toThrow(
-      /upstream\.url: missing.*\nsize\.reframe: 1: takes true or false/,
+      /upstream\.url: missing.*\nsize\.reframe: 1: must be true or false/,
     );
   });
 });

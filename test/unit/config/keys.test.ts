@@ -63,7 +63,7 @@ describe("other shapes of schema", () => {
 
   function resolveFrom(env: Record<string, string>, input: unknown = {}): z.output<typeof shapes> {
     const layers = [layerFromObject(root, input, "file"), layerFromEnvironment(root, env)];
-    return resolve(shapes, root, layers, (key) => `give ${key.env}`);
+    return resolve(shapes, root, layers, (key) => `set ${key.env}`);
   }
 
   it("are read as keys", () => {
@@ -71,7 +71,7 @@ describe("other shapes of schema", () => {
       {
         name: "workers",
         env: "GLANCE_SIZE_PROXY_WORKERS",
-        takes: "auto or a whole number from 1",
+        takes: "auto or an integer of at least 1",
         required: false,
       },
       {
@@ -101,7 +101,7 @@ describe("other shapes of schema", () => {
       {
         name: "cache.memory",
         env: "GLANCE_SIZE_PROXY_CACHE__MEMORY",
-        takes: "a number of bytes, or a size such as 64MiB or 10GiB",
+        takes: "a number of bytes, or a size with a unit, such as 64MiB or 10GiB",
         required: false,
       },
       { name: "strict", env: "GLANCE_SIZE_PROXY_STRICT", takes: "true or false", required: false },
@@ -136,19 +136,19 @@ describe("other shapes of schema", () => {
   it.each([
     [
       { GLANCE_SIZE_PROXY_WORKERS: "0" },
-      "workers: 0 (GLANCE_SIZE_PROXY_WORKERS): takes auto or a whole number from 1",
+      "workers: 0 (GLANCE_SIZE_PROXY_WORKERS): must be auto or an integer of at least 1",
     ],
     [
       { GLANCE_SIZE_PROXY_WORKERS: "some" },
-      'workers: "some" (GLANCE_SIZE_PROXY_WORKERS): takes auto or a whole number from 1',
+      'workers: "some" (GLANCE_SIZE_PROXY_WORKERS): must be auto or an integer of at least 1',
     ],
     [
       { GLANCE_SIZE_PROXY_LISTEN__PROOF__BITS: "5" },
-      "listen.proof.file: missing: give GLANCE_SIZE_PROXY_LISTEN__PROOF__FILE",
+      "listen.proof.file: missing: set GLANCE_SIZE_PROXY_LISTEN__PROOF__FILE",
     ],
     [
       { GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE: "" },
-      'listen.tls.certFile: "" (GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE): takes text',
+      'listen.tls.certFile: "" (GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE): must be text',
     ],
     [
       { GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE: "lonely" },

@@ -20,7 +20,7 @@ describe("config/default.yaml", () => {
 
   it("lacks the upstream alone", () => {
     expect(faultsOf(() => load({ file: text }))).toEqual([
-      expect.stringMatching(/^upstream\.url: missing: give /),
+      expect.stringMatching(/^upstream\.url: missing: set /),
     ]);
   });
 
@@ -40,7 +40,7 @@ describe("config/default.yaml", () => {
       .reduce<unknown>((section, part) => (section as Record<string, unknown>)[part], document);
     expect(value).toEqual(key.default ?? key.example);
     const prose = text.replace(/\n *# ?/g, " ");
-    expect(prose).toContain(`${key.meaning} Takes ${key.takes}.`);
+    expect(prose).toContain(`${key.meaning} Must be ${key.takes}.`);
   });
 });
 

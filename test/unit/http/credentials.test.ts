@@ -61,14 +61,14 @@ describeWith(["openssl"], "TLS files", () => {
     const takes =
       key === "keyFile" ? "a PEM private key without a passphrase" : "one or more PEM certificates";
     expect(faultsOf(() => readCredentials("listen.tls", files()))).toEqual([
-      `listen.tls.${key}: "${paths[key]}": ${says}: takes ${takes}`,
+      `listen.tls.${key}: "${paths[key]}": ${says}: must be ${takes}`,
     ]);
   });
 
   it("keyFile: the key of another certificate is refused", async () => {
     await copyFile(authority.keyFile, paths.keyFile);
     const expected = [
-      `listen.tls.keyFile: "${paths.keyFile}": is not the key of "${paths.certFile}": takes that certificate's key`,
+      `listen.tls.keyFile: "${paths.keyFile}": is not the key of "${paths.certFile}": must be that certificate's key`,
     ];
     expect(faultsOf(() => readCredentials("listen.tls", files()))).toEqual(expected);
     // The chain's certificates are not the one that is shown.
@@ -82,9 +82,9 @@ describeWith(["openssl"], "TLS files", () => {
     await rm(paths.keyFile);
     await writeFile(paths.caFile, "rubbish");
     expect(faultsOf(() => readCredentials("upstream.tls", files()))).toEqual([
-      expect.stringMatching(/^upstream\.tls\.certFile: ".*cert\.pem": holds no certificate/),
+      expect.stringMatching(/^upstream\.tls\.certFile: ".*cert\.pem": contains no certificate/),
       expect.stringMatching(/^upstream\.tls\.keyFile: ".*key\.pem": cannot be read \(ENOENT\)/),
-      expect.stringMatching(/^upstream\.tls\.caFile: ".*ca\.pem": holds no certificate/),
+      expect.stringMatching(/^upstream\.tls\.caFile: ".*ca\.pem": contains no certificate/),
     ]);
   });
 

@@ -101,7 +101,7 @@ it("keeps 1 MiB, drops what is more, and says once how much, in its place", asyn
       level: "warn",
       time: expect.any(String) as string,
       dropped: dropped + 1,
-      reason: "not read in time",
+      reason: "standard output was not read in time",
       msg: "log lines were dropped",
     },
   ]);

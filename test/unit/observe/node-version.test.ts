@@ -37,7 +37,7 @@ it.each(["v18.20.8", "v20.20.2", "v21.7.3", "v23.11.1", "v25.9.0"])(
   "%s gets no fixes any more, and those that do are named",
   (version) => {
     expect(adviseOnNode(version, NOW)).toEqual({
-      reason: `Node ${version.slice(1, 3)} gets no security fixes any more`,
+      reason: `Node ${version.slice(1, 3)} no longer gets security fixes`,
       install: "Node 22.23.2, 24.18.1, 26.5.1 or a later version of these lines",
     });
   },

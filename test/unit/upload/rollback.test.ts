@@ -132,13 +132,13 @@ describe("waiting for an aborted upload to be rolled back", () => {
   it("waits for all of the time where the token has ended, and says so", async () => {
     const glance = scripted({ kind: "denied" });
     const { result, remark, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 10 });
-    expect([result, remark]).toEqual(["unknown", expect.stringContaining("lets you look at it no more")]);
+    expect([result, remark]).toEqual(["unknown", expect.stringContaining("Glance refused access")]);
     expect(tookMs).toBeGreaterThanOrEqual(149);
   });
 
   it("does not call an image queued that Glance was not seen to begin, and says so", async () => {
     const { result, remark } = await wait(scripted(found("queued")).lookUp, BOUNDS, "unseen");
-    expect([result, remark]).toEqual(["unknown", expect.stringContaining("not seen to begin")]);
+    expect([result, remark]).toEqual(["unknown", expect.stringContaining("did not see Glance start")]);
   });
 
   it("believes that it is queued where it was saving before", async () => {
@@ -174,8 +174,8 @@ describe("waiting for an aborted upload to be rolled back", () => {
 
 describe("what the client is told", () => {
   it.each([
-    ["saving", "not yet put image one back"],
-    ["active", "image one as active"],
+    ["saving", "not yet set image one back"],
+    ["active", "image one is active"],
   ])("is a remark where the image is %s", async (status, remark) => {
     const bounds = { timeout: 50, interval: 10 };
     expect((await wait(scripted(found(status)).lookUp, bounds)).remark).toContain(remark);

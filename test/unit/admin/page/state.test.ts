@@ -9,8 +9,8 @@ it.each([
   ["live", "glance_silent", "bad", "Glance silent"],
   ["live", "not_listening", "bad", "Not listening"],
   ["live", "draining", "warning", "Draining"],
-  ["lost", undefined, "bad", "Stream lost, reconnecting"],
-  ["lost", "ready", "bad", "Stream lost, reconnecting"],
+  ["lost", undefined, "bad", "Connection lost, reconnecting"],
+  ["lost", "ready", "bad", "Connection lost, reconnecting"],
 ] as const)("%s and %s is %s: %s", (connection, state, tone, name) => {
   const overview = state && overviewAt(0, { state });
   expect(stateOf(connection, overview)).toMatchObject({ tone, name });
@@ -33,13 +33,13 @@ it("says that everything fails only if Glance is unreachable or silent", () => {
     { state: "ready", glance: "answers" },
   ] as const;
   const failing = states.filter((state) =>
-    stateOf("live", overviewAt(0, state)).explanation?.includes("everything else"),
+    stateOf("live", overviewAt(0, state)).explanation?.includes("all requests"),
   );
   expect(failing).toEqual(states.slice(0, 2));
 });
 
 it("a lost stream says from when the figures are, and that the proxy may have ended as asked", () => {
-  expect(stateOf("lost", undefined).explanation).not.toMatch(/was so/);
-  expect(stateOf("lost", overviewAt(0)).explanation).toMatch(/was so at \d\d:\d\d:00\.$/);
+  expect(stateOf("lost", undefined).explanation).not.toMatch(/the state at/);
+  expect(stateOf("lost", overviewAt(0)).explanation).toMatch(/the state at \d\d:\d\d:00\.$/);
   expect(stateOf("lost", overviewAt(0, { state: "draining" })).explanation).toMatch(/draining/);
 });
