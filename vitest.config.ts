@@ -18,6 +18,7 @@ const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 export default defineConfig({
   test: {
     globalSetup: "test/support/build.ts",
+    coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
     maxWorkers: Math.max(2, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
