@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 /** What reads the body of an upload runs once more over the other relay, small bodies too. */
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 const WITHOUT_UPLOADS = [
-  "test/e2e/{admin,cli,doctor,downloads,events,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{admin,cli,doctor,downloads,events,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
   "test/e2e/{pass-through,readiness,refused-requests,secrets,tls,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,spellings}.test.ts",
