@@ -2,16 +2,27 @@
  * `docs/metrics.md`, rendered from the metrics themselves. A test compares the file with this; `npm run reference` writes it anew.
  * What the code does not say is here: the unit of each metric, and the meaning of each value of a label. Pure.
  */
-import { createMetrics, PREFIX, type GlanceState, type Metrics, type UploadFigures } from "./metrics.js";
+import type { UpstreamErrorKind } from "../vocabulary/errors.js";
+import type {
+  GlanceState,
+  Operation,
+  RecoveryResult,
+  RollbackResult,
+  SizeSource,
+  SpoolBound,
+} from "../vocabulary/labels.js";
+import type { Outcome } from "../vocabulary/outcomes.js";
+import type { ClientKind } from "./client-kind.js";
+import { createMetrics, PREFIX, type Metrics } from "./metrics.js";
 
 type Meanings<Value extends string> = Readonly<Record<Value, string>>;
 
-const OPERATIONS: Meanings<UploadFigures["operation"]> = {
+const OPERATIONS: Meanings<Operation> = {
   file: "`PUT /v2/images/{image_id}/file`",
   stage: "`PUT /v2/images/{image_id}/stage`",
 };
 
-const OUTCOMES: Meanings<UploadFigures["outcome"]> = {
+const OUTCOMES: Meanings<Outcome> = {
   completed: "Glance accepted the upload.",
   size_exceeded:
     "The body has more bytes than the client declared, or two declared sizes differ. Answered 400.",
@@ -27,7 +38,7 @@ const OUTCOMES: Meanings<UploadFigures["outcome"]> = {
   upstream_error: "Glance could not be reached or failed, or the proxy itself failed.",
 };
 
-const SIZE_SOURCES: Meanings<UploadFigures["source"]> = {
+const SIZE_SOURCES: Meanings<SizeSource> = {
   header: "`x-openstack-image-size`",
   hint: "A header of `size.hints`.",
   content_length: "`Content-Length`",
@@ -35,7 +46,7 @@ const SIZE_SOURCES: Meanings<UploadFigures["source"]> = {
   unknown: "The client declared no size.",
 };
 
-const CLIENTS: Meanings<Parameters<Metrics["uploadUndeclared"]>[0]> = {
+const CLIENTS: Meanings<ClientKind> = {
   glanceclient: "python-glanceclient, also in Nova, Cinder and Horizon.",
   openstacksdk: "openstacksdk, python-openstackclient, keystoneauth.",
   gophercloud: "gophercloud, also in terraform.",
@@ -44,26 +55,26 @@ const CLIENTS: Meanings<Parameters<Metrics["uploadUndeclared"]>[0]> = {
   other: "Any other `User-Agent`, or none.",
 };
 
-const ROLLBACK_RESULTS: Meanings<Parameters<Metrics["rollback"]>[0]> = {
+const ROLLBACK_RESULTS: Meanings<RollbackResult> = {
   queued: "Glance has put the image back.",
   timeout: "The image was still `saving` or `uploading` after `rollback.timeout`.",
   active: "Glance shows the image as `active`: its data may be wrong.",
   unknown: "The proxy could not see the image, or Glance was not seen to begin the upload.",
 };
 
-const RECOVERY_RESULTS: Meanings<Parameters<Metrics["answerRecovered"]>[0]> = {
+const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
   success: "The image has the bytes that were sent. The client was told so.",
   queued: "Glance has put the image back. The client got 502.",
   unknown: "Neither is certain. The client got 504.",
 };
 
-const SPOOL_BOUNDS: Meanings<Parameters<Metrics["spoolFull"]>[0]> = {
+const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
   disk: "The file system of `spool.dir` took no more.",
 };
 
-const ERROR_KINDS: Meanings<Parameters<Metrics["upstreamError"]>[0]> = {
+const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
   connect: "The connection to Glance could not be opened, or TLS failed.",
   connect_timeout: "The connection was not open within `upstream.connectTimeout`.",
   timeout: "Glance neither read nor answered for `upstream.responseTimeout`.",
