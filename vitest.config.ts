@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 /** What reads the body of an upload runs once more over the other relay, small bodies too. */
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 const WITHOUT_UPLOADS = [
-  "test/e2e/{admin,cli,doctor,downloads,events,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{admin,cli,doctor,downloads,events,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
   "test/e2e/{pass-through,readiness,refused-requests,secrets,tls,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,spellings}.test.ts",
@@ -18,6 +18,7 @@ const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 export default defineConfig({
   test: {
     globalSetup: "test/support/build.ts",
+    coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
     maxWorkers: Math.max(2, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,

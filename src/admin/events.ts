@@ -1,14 +1,16 @@
 /** The stream behind the live page: an overview each second while somebody watches, no work while nobody does. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { RequestHandler, Response } from "express";
+import type { z } from "zod";
 import type { Log } from "../observe/log.js";
+import type { eventSchema } from "./overview-schema.js";
 import type { Overview } from "./overview.js";
 
 const INTERVAL_MS = 1_000;
 const MOST_WATCHERS = 100;
 
 /** What an event carries: `finished` only where it is not what this watcher was last sent. */
-export type OverviewEvent = Omit<Overview, "finished"> & Partial<Pick<Overview, "finished">>;
+export type OverviewEvent = z.infer<typeof eventSchema>;
 
 export interface EventsOptions {
   readonly overview: () => Promise<Overview>;

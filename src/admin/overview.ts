@@ -1,23 +1,13 @@
 /** All that the live page shows, of one process or of several. */
+import type { z } from "zod";
 import type { UploadTotals } from "../observe/totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
 import { version } from "../vocabulary/version.js";
-import type { Readiness, ReadinessCheck, Ready } from "./readiness.js";
+import type { overviewSchema } from "./overview-schema.js";
+import type { ReadinessCheck } from "./readiness.js";
 
-export interface Overview extends UploadsSnapshot {
-  readonly version: string;
-  /** ISO 8601, as all times. */
-  readonly startedAt: string;
-  /** When this was so; rates are differences over it, whatever the clock of who looks. */
-  readonly now: string;
-  readonly state: Readiness["status"];
-  /** Present if `state` is `ready`. */
-  readonly glance?: Ready["glance"];
-  /** Processes that take requests. */
-  readonly workers: number;
-  /** Since the start. */
-  readonly totals: UploadTotals;
-}
+/** Its fields are described in overview-schema.ts. */
+export type Overview = z.infer<typeof overviewSchema>;
 
 export interface OverviewSources {
   readonly readiness: ReadinessCheck;

@@ -1,30 +1,12 @@
 /** The uploads in flight and the last that finished, as `/uploads` shows them. */
-import type { Operation, SizeSource } from "../vocabulary/labels.js";
-import type { ClientKind } from "./client-kind.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { z } from "zod";
+import type { uploadSchema, uploadsSchema } from "./uploads-schema.js";
 
-export interface UploadView {
-  readonly requestId: string;
-  readonly imageId: string;
-  readonly operation: Operation;
-  readonly client: ClientKind;
-  readonly sizeSource: SizeSource;
-  /** Absent where nobody announced it. */
-  readonly declaredBytes?: number | undefined;
-  readonly receivedBytes: number;
-  readonly forwardedBytes: number;
-  /** ISO 8601. */
-  readonly startedAt: string;
-  readonly durationSeconds: number;
-  /** Absent while in flight. */
-  readonly outcome?: Outcome | undefined;
-}
+/** One upload; uploads-schema.ts describes each field. */
+export type UploadView = z.infer<typeof uploadSchema>;
 
-export interface UploadsSnapshot {
-  readonly inFlight: readonly UploadView[];
-  /** The newest first. */
-  readonly finished: readonly UploadView[];
-}
+/** All uploads that are known; `finished` has the newest first. */
+export type UploadsSnapshot = z.infer<typeof uploadsSchema>;
 
 interface Viewed {
   view(): UploadView;

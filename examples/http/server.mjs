@@ -1,0 +1,18 @@
+// The proxy on a server of Node's own, without a framework.
+//
+//   GLANCE_URL=http://127.0.0.1:19292 PORT=9292 node server.mjs
+//
+// docs/middleware.md says what each option of the server is for.
+import { createServer } from "node:http";
+import { createGlanceSizeProxy } from "glance-size-proxy";
+
+const { GLANCE_URL = "http://127.0.0.1:19292", PORT = "9292" } = process.env;
+
+const proxy = createGlanceSizeProxy({ upstream: { url: GLANCE_URL } });
+
+const server = createServer({ requestTimeout: 0, maxHeaderSize: 64 * 1024, keepAliveTimeout: 75_000 }, proxy);
+// Without this line Node asks the client for the body before the proxy has looked at the head.
+server.on("checkContinue", proxy);
+server.listen(Number(PORT), "127.0.0.1", () => {
+  console.log(`listening on http://127.0.0.1:${server.address().port}`);
+});

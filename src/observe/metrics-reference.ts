@@ -1,0 +1,293 @@
+/**
+ * `docs/metrics.md`, rendered from the metrics themselves. A test compares the file with this; `npm run reference` writes it anew.
+ * What the code does not say is here: the unit of each metric, and the meaning of each value of a label. Pure.
+ */
+import type { UpstreamErrorKind } from "../vocabulary/errors.js";
+import type {
+  GlanceState,
+  Operation,
+  RecoveryResult,
+  RollbackResult,
+  SizeSource,
+  SpoolBound,
+} from "../vocabulary/labels.js";
+import type { Outcome } from "../vocabulary/outcomes.js";
+import type { ClientKind } from "./client-kind.js";
+import { createMetrics, PREFIX, type Metrics } from "./metrics.js";
+
+type Meanings<Value extends string> = Readonly<Record<Value, string>>;
+
+const OPERATIONS: Meanings<Operation> = {
+  file: "`PUT /v2/images/{image_id}/file`",
+  stage: "`PUT /v2/images/{image_id}/stage`",
+};
+
+const OUTCOMES: Meanings<Outcome> = {
+  completed: "Glance accepted the upload.",
+  size_exceeded:
+    "The body has more bytes than the client declared, or two declared sizes differ. Answered 400.",
+  size_mismatch:
+    "The body has fewer bytes than the client declared, two declared sizes differ, or the upload was refused as a replay. Answered 400.",
+  invalid_size: "A size header is not a plain decimal number given once. Answered 400.",
+  too_large: "The image is larger than `limits.maxImageSize` or `spool.maxPerUpload`. Answered 413.",
+  length_required: "The client declared no size, and `size.unknown` is `reject`. Answered 411.",
+  busy: "`limits.maxConcurrentUploads` was reached (429), or the spool was full (507).",
+  client_aborted: "The client closed the connection, or sent a malformed body.",
+  client_timeout: "The client sent nothing for `limits.idleTimeout`. Answered 408.",
+  upstream_rejected: "Glance refused the upload. Its answer was passed on.",
+  upstream_error: "Glance could not be reached or failed, or the proxy itself failed.",
+};
+
+const SIZE_SOURCES: Meanings<SizeSource> = {
+  header: "`x-openstack-image-size`",
+  hint: "A header of `size.hints`.",
+  content_length: "`Content-Length`",
+  spooled: "The proxy kept the whole body and counted it.",
+  unknown: "The client declared no size.",
+};
+
+const CLIENTS: Meanings<ClientKind> = {
+  glanceclient: "python-glanceclient, also in Nova, Cinder and Horizon.",
+  openstacksdk: "openstacksdk, python-openstackclient, keystoneauth.",
+  gophercloud: "gophercloud, also in terraform.",
+  curl: "curl",
+  browser: "A web browser.",
+  other: "Any other `User-Agent`, or none.",
+};
+
+const ROLLBACK_RESULTS: Meanings<RollbackResult> = {
+  queued: "Glance has put the image back.",
+  timeout: "The image was still `saving` or `uploading` after `rollback.timeout`.",
+  active: "Glance shows the image as `active`: its data may be wrong.",
+  unknown: "The proxy could not see the image, or Glance was not seen to begin the upload.",
+};
+
+const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
+  success: "The image has the bytes that were sent. The client was told so.",
+  queued: "Glance has put the image back. The client got 502.",
+  unknown: "Neither is certain. The client got 504.",
+};
+
+const SPOOL_BOUNDS: Meanings<SpoolBound> = {
+  per_upload: "`spool.maxPerUpload`",
+  total: "`spool.maxTotal`",
+  disk: "The file system of `spool.dir` took no more.",
+};
+
+const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
+  connect: "The connection to Glance could not be opened, or TLS failed.",
+  connect_timeout: "The connection was not open within `upstream.connectTimeout`.",
+  timeout: "Glance neither read nor answered for `upstream.responseTimeout`.",
+  reset: "The connection ended before the answer.",
+  protocol: "The answer is not HTTP.",
+  early_success: "Glance answered an upload with success before its body had ended.",
+  truncated: "The connection ended in the middle of the answer.",
+  framing: "The request would have carried bytes that its head does not announce. The connection was closed.",
+};
+
+const GLANCE_STATES: Meanings<GlanceState> = {
+  answers: "Glance answered within 1 s.",
+  slow: "Glance answered after more than 1 s.",
+  busy: "Glance has not answered within 2 s, and has been idle for less than `readiness.silence`.",
+  silent: "Glance was asked, and has neither read nor answered anything for `readiness.silence`.",
+  unreachable: "Connections to Glance fail.",
+};
+
+const RELAYS: Meanings<Parameters<Metrics["relayChosen"]>[0]> = {
+  raw: "From the socket, into one reused buffer.",
+  stream: "Through Node's streams.",
+};
+
+const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
+  listen: "The certificate shown to clients.",
+  upstream: "The certificate shown to Glance.",
+};
+
+/** By label, or by metric and label if the label has other values elsewhere. A text instead of values: they cannot be listed. */
+export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
+  operation: OPERATIONS,
+  outcome: OUTCOMES,
+  size_source: SIZE_SOURCES,
+  client: CLIENTS,
+  "rollbacks_total.result": ROLLBACK_RESULTS,
+  "recovered_answers_total.result": RECOVERY_RESULTS,
+  reason: SPOOL_BOUNDS,
+  "imports_total.method":
+    "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
+  method: "The HTTP method: `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS` or `other`.",
+  status: "The status of the answer, such as `204`; `499` if the client left before there was an answer.",
+  kind: ERROR_KINDS,
+  state: GLANCE_STATES,
+  version: "The version of the proxy, such as `0.1.0`.",
+  relay: RELAYS,
+  side: SIDES,
+};
+
+/** What is counted. The unit of every other metric is in its name. */
+const COUNTED: Readonly<Record<string, string>> = {
+  uploads_total: "uploads",
+  uploads_in_flight: "uploads",
+  reframed_uploads_total: "uploads",
+  undeclared_uploads_total: "uploads",
+  rollbacks_total: "uploads",
+  recovered_answers_total: "uploads",
+  replays_refused_total: "uploads",
+  spool_full_total: "events",
+  spool_uploads: "uploads",
+  imports_total: "requests",
+  requests_total: "requests",
+  upstream_errors_total: "failures",
+  log_lines_dropped_total: "lines",
+  build_info: "1",
+  relay_info: "1",
+  upstream_up: "0 or 1",
+  upstream_state: "0 or 1",
+  process_open_fds: "descriptors",
+  process_max_fds: "descriptors",
+  nodejs_active_resources: "resources",
+  nodejs_active_handles: "handles",
+  nodejs_active_requests: "requests",
+  nodejs_version_info: "1",
+};
+
+/** What several workers' values become. */
+const TOGETHER: Readonly<Record<string, string>> = {
+  sum: "sum",
+  min: "smallest",
+  max: "largest",
+  first: "first",
+  average: "average",
+  omit: "left out",
+};
+
+export interface DescribedMetric {
+  /** Without the prefix. */
+  readonly name: string;
+  readonly type: string;
+  readonly help: string;
+  readonly unit: string;
+  readonly labels: readonly string[];
+  readonly together: string;
+  /** Of a histogram. */
+  readonly buckets?: readonly number[];
+  /** By prom-client, and not by this project. */
+  readonly isOfProcess: boolean;
+}
+
+/** Every metric that a proxy can have. */
+export function describeMetrics(): DescribedMetric[] {
+  const metrics = createMetrics();
+  metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
+  metrics.watchUpstream(() => Promise.resolve("answers"));
+  metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
+  return metrics.registry.getMetricsAsArray().map((metric) => {
+    // prom-client has these in its objects, and not in its types.
+    const { labelNames, upperBounds, type, aggregator } = metric as unknown as {
+      labelNames: readonly string[];
+      upperBounds?: readonly number[];
+      type: string;
+      aggregator: string;
+    };
+    const name = metric.name.slice(PREFIX.length);
+    return {
+      name,
+      type,
+      help: metric.help.replace(/\.$/, ""),
+      unit: unitOf(name),
+      labels: labelNames,
+      together: TOGETHER[aggregator] ?? aggregator,
+      ...(upperBounds === undefined ? {} : { buckets: upperBounds }),
+      isOfProcess: /^(process|nodejs)_/.test(name),
+    };
+  });
+}
+
+function unitOf(name: string): string {
+  const counted = COUNTED[name];
+  if (counted !== undefined) return counted;
+  if (/_(timestamp|start_time)_seconds$/.test(name)) return "seconds since 1970";
+  const [, unit] = /_(seconds|bytes)(?:_total)?$/.exec(name) ?? [];
+  if (unit === undefined) throw new Error(`${name} needs a unit in src/observe/metrics-reference.ts`);
+  return unit;
+}
+
+/** The key of {@link LABELS} for that label of that metric. */
+export function labelKey(metric: string, label: string): string {
+  const key = `${metric}.${label}`;
+  return key in LABELS ? key : label;
+}
+
+const INTRODUCTION = `<!-- Rendered from src/observe/metrics.ts and src/observe/metrics-reference.ts: change them, then run \`npm run reference\`. -->
+
+# Metrics
+
+\`GET /metrics\` on the admin address shows them in Prometheus's text format. As middleware, \`proxy.registry\` holds them
+([docs/api.md](api.md)). [docs/operations.md](operations.md#monitoring) has the scrape configuration, the dashboard and the alerts.
+
+- All names begin with \`${PREFIX}\`, which the tables leave out.
+- Labels come from closed sets. No label holds an id, a project, an address or a path.
+- A counter by a label is 0 from the start for each value of the label, so \`increase()\` sees the first event. \`requests_total\` is the exception.
+- With several workers each value is of all of them. The column _workers_ says how their values are put together.
+- A histogram has the samples \`_bucket\`, \`_sum\` and \`_count\`.
+- \`spool_limit_bytes\` is absent if \`spool.maxTotal\` is 0. A side without a certificate is absent from
+  \`tls_certificate_expiry_timestamp_seconds\`.
+- \`upstream_up\`, \`upstream_state\` and \`tls_certificate_expiry_timestamp_seconds\` are metrics of the command and of \`createServer()\`. The
+  middleware does not have them.
+`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line), ""].join("\n");
+}
+
+function metricsTable(metrics: readonly DescribedMetric[]): string {
+  const code = (text: string): string => `\`${text}\``;
+  return table(
+    ["name", "type", "unit", "labels", "meaning", "workers"],
+    metrics.map(({ name, type, unit, labels, help, together }) => [
+      code(name),
+      type,
+      unit,
+      labels.map(code).join(", "),
+      help,
+      together,
+    ]),
+  );
+}
+
+function labelText(key: string): string {
+  const [, metric, label] = /^(?:(.*)\.)?(.*)$/.exec(key) ?? [];
+  const title = `### \`${label}\`${metric === undefined ? "" : ` of \`${metric}\``}\n`;
+  const values = LABELS[key] ?? "";
+  const text =
+    typeof values === "string"
+      ? `${values}\n`
+      : table(
+          ["value", "meaning"],
+          Object.entries(values).map(([value, meaning]) => [`\`${value}\``, meaning]),
+        );
+  return `${title}\n${text}`;
+}
+
+/** `docs/metrics.md`, before Prettier has aligned its tables. */
+export function renderMetricsReference(): string {
+  const metrics = describeMetrics();
+  const own = metrics.filter(({ isOfProcess }) => !isOfProcess);
+  const keys = new Set(own.flatMap(({ name, labels }) => labels.map((label) => labelKey(name, label))));
+  const histograms = own.filter(({ buckets }) => buckets !== undefined);
+  return [
+    INTRODUCTION,
+    "## Of the proxy\n",
+    metricsTable(own),
+    "## Labels\n",
+    ...[...keys].map(labelText),
+    "## Buckets\n",
+    table(
+      ["name", "upper bounds"],
+      histograms.map(({ name, buckets = [] }) => [`\`${name}\``, buckets.join(", ")]),
+    ),
+    "## Of the process\n",
+    "prom-client measures these. [Its documentation](https://github.com/siimon/prom-client#default-metrics) explains them.\n",
+    metricsTable(metrics.filter(({ isOfProcess }) => isOfProcess)),
+  ].join("\n");
+}
