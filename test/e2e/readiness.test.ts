@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, describe, test } from "vitest";
+import { afterAll, describe, test, vi } from "vitest";
 import { createAuthority } from "../support/certificates.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM } from "../support/glance-client.js";
@@ -19,6 +19,8 @@ import { FILE } from "./scene.js";
 /** Above the second between two reports of a worker. */
 const SILENCE_MS = 3_000;
 const PATIENCE = { timeout: 30_000 };
+
+vi.setConfig({ maxConcurrency: 20 }); // they wait, most of the time
 
 /** Tests wait at once, each for a Glance and a proxy of its own; all of it ends with the file. */
 const cleanUp: (() => unknown)[] = [];
