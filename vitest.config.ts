@@ -11,13 +11,18 @@ const WITHOUT_UPLOADS = [
   "test/clients/direct.test.ts",
 ];
 
+/** Pure logic: it needs no build, so that one file starts at once. */
+const UNIT = ["test/unit/**/*.test.ts"];
+
+/** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
+const built = { globalSetup: "test/support/build.ts" };
+
 /** They keep a machine busy: each runs alone, after all others. */
 const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
   test: {
-    globalSetup: "test/support/build.ts",
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
     maxWorkers: Math.max(2, availableParallelism() - 1), // tests wait more than they work
@@ -27,7 +32,11 @@ export default defineConfig({
     // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
     retry: process.env["CI"] === "true" ? 1 : 0,
     projects: [
-      { extends: true, test: { name: "stream", include: ["test/**/*.test.ts"], exclude: HEAVY } },
+      { extends: true, test: { name: "unit", include: UNIT } },
+      {
+        extends: true,
+        test: { name: "stream", include: ["test/**/*.test.ts"], exclude: [...UNIT, ...HEAVY], ...built },
+      },
       {
         extends: true,
         test: {
@@ -35,12 +44,13 @@ export default defineConfig({
           include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
           exclude: WITHOUT_UPLOADS,
           env: RAW,
+          ...built,
         },
       },
-      { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone } },
+      { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       {
         extends: true,
-        test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone },
+        test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone, ...built },
       },
     ],
   },

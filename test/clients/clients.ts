@@ -53,7 +53,7 @@ const PUT_SCRIPT = `
 import json, sys, tempfile
 import requests
 
-url, framing, size, piece, headers = json.loads(sys.argv[1])
+urls, framing, size, piece, headers = json.loads(sys.argv[1])
 
 def pieces():
     left = size
@@ -62,29 +62,35 @@ def pieces():
         yield b"x" * n
         left -= n
 
-if framing == "chunked":
-    data = pieces()
-else:
+if framing == "file":
     data = tempfile.TemporaryFile()
     for p in pieces():
         data.write(p)
-    data.seek(0)
-try:
-    response = requests.put(url, data=data, headers=headers, timeout=60)
-except requests.exceptions.RequestException as error:
-    sys.stderr.write("%s: %s" % (type(error).__name__, error))
-    sys.exit(1)
-print(response.status_code)
-print(response.text)
+for url in urls:
+    if framing == "file":
+        data.seek(0)
+    else:
+        data = pieces()
+    try:
+        response = requests.put(url, data=data, headers=headers, timeout=60)
+    except requests.exceptions.RequestException as error:
+        sys.stderr.write("%s: %s" % (type(error).__name__, error))
+        sys.exit(1)
+    print(response.status_code)
+    print(response.text)
 `;
 
 /**
- * A PUT of `sizeBytes` times `x` by Debian's python-requests. Code 0 and stdout `STATUS\nBODY\n` if an answer could be
- * read, whatever it was; code 1 and the exception on stderr if not.
+ * PUTs of `sizeBytes` times `x` by Debian's python-requests, one URL after the other, each on a connection of its own. Code 0 and
+ * stdout `STATUS\nBODY\n` for each if every answer could be read, whatever it was; code 1 and the exception on stderr if not.
  */
-export function runPythonPut(url: string, put: PythonPut, options: RunOptions = {}): Promise<CommandResult> {
+export function runPythonPut(
+  urls: readonly string[],
+  put: PythonPut,
+  options: RunOptions = {},
+): Promise<CommandResult> {
   const headers = { "Content-Type": "application/octet-stream", ...put.headers };
-  const given = JSON.stringify([url, put.framing, put.sizeBytes, put.pieceBytes ?? 65_536, headers]);
+  const given = JSON.stringify([urls, put.framing, put.sizeBytes, put.pieceBytes ?? 65_536, headers]);
   return run("/usr/bin/python3", ["-c", PUT_SCRIPT, given], options);
 }
 

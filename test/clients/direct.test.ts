@@ -64,7 +64,7 @@ describeWith(
     it.each(["chunked", "file"] as const)("python-requests uploads (%s)", async (framing) => {
       const id = await createImage(glance.port);
       const url = `${glance.url}/v2/images/${id}/file`;
-      expect(await runPythonPut(url, { framing, sizeBytes: 100_000 })).toEqual({
+      expect(await runPythonPut([url], { framing, sizeBytes: 100_000 })).toEqual({
         code: 0,
         stdout: "204\n\n",
         stderr: "",
@@ -74,7 +74,7 @@ describeWith(
 
     it("python-requests reads a refusal", async () => {
       const url = `${glance.url}/v2/images/nope/file`;
-      const result = await runPythonPut(url, { framing: "file", sizeBytes: 5 });
+      const result = await runPythonPut([url], { framing: "file", sizeBytes: 5 });
       expect(result.code).toBe(0);
       expect(result.stdout).toContain("404\n");
       expect(result.stdout).toContain("No image found with ID nope");

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { once } from "node:events";
 import { createServer as createNetServer, type AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CheckResult } from "../../src/doctor/check.js";
 import { createAuthority, type Authority } from "../support/certificates.js";
 import { startHangingListener } from "../support/hanging-listener.js";
@@ -16,8 +16,9 @@ import { startStandIn } from "../support/stand-in.js";
 
 const TOKEN = "a-token-nobody-may-see";
 const WITH_TOKEN = ["--token", TOKEN];
+/** Tests wait at once, each for servers of its own, which end with the file. */
 const cleanUp: (() => unknown)[] = [];
-afterEach(async () => {
+afterAll(async () => {
   for (const act of cleanUp.splice(0).reverse()) await act();
 });
 
@@ -55,7 +56,7 @@ interface Expected {
 }
 
 function testHealthy(name: string, start: () => Promise<Glance>, expected: Expected): void {
-  test(`${name} is well, and no image is left behind`, async () => {
+  test.concurrent(`${name} is well, and no image is left behind`, async () => {
     const glance = await start();
     cleanUp.push(() => glance.stop());
     const { code, checks, finding } = await examine(glance.url, WITH_TOKEN);
@@ -83,47 +84,49 @@ function testHealthy(name: string, start: () => Promise<Glance>, expected: Expec
   });
 }
 
-testHealthy("the stand-in", startStandIn, {
-  clock: "ok",
-  keepsAlive: true,
-  length: "ok",
-  stores: "unknown",
-  continues: true,
-  pauses: "unknown",
-});
-describeWith(["glance-api"], "a real Glance", () => {
-  testHealthy("Glance under eventlet", () => startRealGlance({ server: "eventlet" }), {
+describe.concurrent("of each kind,", () => {
+  testHealthy("the stand-in", startStandIn, {
     clock: "ok",
     keepsAlive: true,
     length: "ok",
-    stores: "ok",
+    stores: "unknown",
     continues: true,
     pauses: "unknown",
   });
+  describeWith(["glance-api"], "a real Glance", () => {
+    testHealthy("Glance under eventlet", () => startRealGlance({ server: "eventlet" }), {
+      clock: "ok",
+      keepsAlive: true,
+      length: "ok",
+      stores: "ok",
+      continues: true,
+      pauses: "unknown",
+    });
 
-  test("whose path is wrong is found", async () => {
-    const glance = await startRealGlance({ server: "eventlet" });
-    cleanUp.push(() => glance.stop());
-    for (const path of ["/image", "/v2"]) {
-      const { finding } = await examine(glance.url + path, WITH_TOKEN);
-      expect(finding("reachable")).toMatchObject({
-        finding: "problem",
-        detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
-        remedy: `set upstream.url to ${glance.url}`,
-      });
-    }
-    expect((await glance.executed()).filter(({ token }) => token !== null)).toEqual([]);
+    test("whose path is wrong is found", async () => {
+      const glance = await startRealGlance({ server: "eventlet" });
+      cleanUp.push(() => glance.stop());
+      for (const path of ["/image", "/v2"]) {
+        const { finding } = await examine(glance.url + path, WITH_TOKEN);
+        expect(finding("reachable")).toMatchObject({
+          finding: "problem",
+          detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
+          remedy: `set upstream.url to ${glance.url}`,
+        });
+      }
+      expect((await glance.executed()).filter(({ token }) => token !== null)).toEqual([]);
+    });
   });
-});
-describeWith(["glance-api", "uwsgi"], "a real Glance under uWSGI", () => {
-  // Debian's uWSGI: no Date, no Content-Length, `socket-timeout = 10`.
-  testHealthy("Glance under uWSGI", () => startRealGlance({ server: "uwsgi" }), {
-    clock: "unknown",
-    keepsAlive: false,
-    length: "hint",
-    stores: "ok",
-    continues: false,
-    pauses: "hint",
+  describeWith(["glance-api", "uwsgi"], "a real Glance under uWSGI", () => {
+    // Debian's uWSGI: no Date, no Content-Length, `socket-timeout = 10`.
+    testHealthy("Glance under uWSGI", () => startRealGlance({ server: "uwsgi" }), {
+      clock: "unknown",
+      keepsAlive: false,
+      length: "hint",
+      stores: "ok",
+      continues: false,
+      pauses: "hint",
+    });
   });
 });
 
@@ -235,7 +238,7 @@ async function url(faults: Faults): Promise<string> {
   return (await start(faults)).url;
 }
 
-describe("it says", () => {
+describe.concurrent("it says", () => {
   test("that a Glance knows the header", async () => {
     const { code, finding } = await examine(await url({ honoursHeader: true }), WITH_TOKEN);
     expect(finding("size header")?.detail).toMatch(/^honoured: Glance 2025\.2 or later/);
@@ -283,8 +286,12 @@ describe("it says", () => {
   });
 
   test("that the clocks differ", async () => {
-    const date = new Date(Date.now() - 120_000).toUTCString();
-    const { code, finding } = await examine(await url({ headers: { date } }));
+    const headers = {
+      get date() {
+        return new Date(Date.now() - 120_000).toUTCString();
+      },
+    };
+    const { code, finding } = await examine(await url({ headers }));
     expect(finding("clock")?.finding).toBe("problem");
     expect(finding("clock")?.detail).toMatch(/ differ by 12\d s/);
     expect(code).toBe(1);
@@ -391,7 +398,7 @@ describe("it says", () => {
   });
 });
 
-describe("no image is made", () => {
+describe.concurrent("no image is made", () => {
   const WRITES = /^(POST|PUT|PATCH|DELETE)/;
 
   test("without a token, even if Glance wants none", async () => {
@@ -419,7 +426,7 @@ describe("no image is made", () => {
   });
 });
 
-describe("what is no Glance is named, and gets no token:", () => {
+describe.concurrent("what is no Glance is named, and gets no token:", () => {
   const json = (status: number, value: unknown): RequestListener => {
     return (_incoming, response) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
@@ -665,133 +672,135 @@ describe("what is no Glance is named, and gets no token:", () => {
   });
 });
 
-describeWith(["openssl"], "behind TLS it says", () => {
-  let authority: Authority;
-  beforeAll(async () => {
-    authority = await createAuthority();
-  });
-  afterAll(() => authority.remove());
-
-  const trust = (): Record<string, string> => ({
-    GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE: authority.certFile,
-  });
-
-  async function secure(name = "127.0.0.1", days = 30, options = {}): Promise<Listening> {
-    const credentials = await (await authority.issue(name, days)).pem();
-    const listening = await listen(createHttpsServer({ ...credentials, ...options }, scripted({})));
-    return { ...listening, url: `https://127.0.0.1:${listening.port}` };
-  }
-
-  test.each([
-    [5, "problem"],
-    [20, "ok"],
-  ])("when a certificate ends (in %i days: %s)", async (days, expected) => {
-    const { url } = await secure("127.0.0.1", days);
-    const env = { ...trust(), OS_TOKEN: TOKEN };
-    const { stdout } = await run(process.execPath, ["dist/cli.js", "doctor", "--upstream", url], { env });
-    expect(stdout).toMatch(
-      new RegExp(
-        `^certificate +${expected} +Glance's certificate expires on .* days(: renew the certificate)?$`,
-        "m",
-      ),
-    );
-    expect(stdout).toMatch(/^keep-alive +ok +Glance keeps connections open$/m);
-    expect(stdout).not.toContain(TOKEN);
-  });
-
-  test("that a CA is not known", async () => {
-    const { url, asked } = await secure();
-    const { finding } = await examine(url, WITH_TOKEN);
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "unknown_authority" },
-      detail: expect.stringContaining("a CA that the proxy does not know") as string,
-      remedy: expect.stringContaining("upstream.tls.caFile") as string,
+describe.concurrent("of a port for TLS,", () => {
+  describeWith(["openssl"], "behind TLS it says", () => {
+    let authority: Authority;
+    beforeAll(async () => {
+      authority = await createAuthority();
     });
-    expect(asked).toEqual([]);
-  });
+    afterAll(() => authority.remove());
 
-  test("that a certificate is self-signed", async () => {
-    const server = createHttpsServer(await authority.pem(), scripted({}));
-    const { port, asked } = await listen(server);
-    const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "self_signed" },
-      remedy: expect.stringContaining("upstream.tls.caFile") as string,
+    const trust = (): Record<string, string> => ({
+      GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE: authority.certFile,
     });
-    expect(asked).toEqual([]);
-  });
 
-  test("that a certificate is for another name", async () => {
-    const { url, asked } = await secure("glance.internal");
-    const { finding } = await examine(url, WITH_TOKEN, trust());
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "wrong_name" },
-      detail: expect.stringContaining("DNS:glance.internal") as string,
-      remedy: expect.stringContaining("upstream.tls.servername") as string,
-    });
-    expect(asked).toEqual([]);
-  });
+    async function secure(name = "127.0.0.1", days = 30, options = {}): Promise<Listening> {
+      const credentials = await (await authority.issue(name, days)).pem();
+      const listening = await listen(createHttpsServer({ ...credentials, ...options }, scripted({})));
+      return { ...listening, url: `https://127.0.0.1:${listening.port}` };
+    }
 
-  test("that a client certificate is wanted", async () => {
-    const { url } = await secure("127.0.0.1", 30, {
-      requestCert: true,
-      ca: (await authority.pem()).cert,
+    test.each([
+      [5, "problem"],
+      [20, "ok"],
+    ])("when a certificate ends (in %i days: %s)", async (days, expected) => {
+      const { url } = await secure("127.0.0.1", days);
+      const env = { ...trust(), OS_TOKEN: TOKEN };
+      const { stdout } = await run(process.execPath, ["dist/cli.js", "doctor", "--upstream", url], { env });
+      expect(stdout).toMatch(
+        new RegExp(
+          `^certificate +${expected} +Glance's certificate expires on .* days(: renew the certificate)?$`,
+          "m",
+        ),
+      );
+      expect(stdout).toMatch(/^keep-alive +ok +Glance keeps connections open$/m);
+      expect(stdout).not.toContain(TOKEN);
     });
-    const { finding } = await examine(url, WITH_TOKEN, trust());
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "wants_certificate" },
-      remedy: expect.stringContaining("upstream.tls.certFile") as string,
-    });
-    const { certFile, keyFile } = await authority.issue("client");
-    const env = {
-      ...trust(),
-      GLANCE_SIZE_PROXY_UPSTREAM__TLS__CERT_FILE: certFile,
-      GLANCE_SIZE_PROXY_UPSTREAM__TLS__KEY_FILE: keyFile,
-    };
-    expect((await examine(url, WITH_TOKEN, env)).code).toBe(0);
-  });
 
-  test("that plain HTTP came to a port for TLS", async () => {
-    const { port, asked } = await secure();
-    const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "tls_port" },
-      detail: "this port speaks TLS, not plain HTTP",
-      remedy: `set upstream.url to https://127.0.0.1:${port}`,
-    });
-    expect(asked).toEqual([]);
-  });
-
-  test("that plain HTTP came to a port for TLS whose server answers it, as Apache and nginx do", async () => {
-    const tls = createHttpsServer(await (await authority.issue("127.0.0.1")).pem(), scripted({}));
-    const server = createNetServer((socket) => {
-      socket.once("data", (first) => {
-        socket.pause().unshift(first);
-        if (first[0] === 0x16) tls.emit("connection", socket);
-        else socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    test("that a CA is not known", async () => {
+      const { url, asked } = await secure();
+      const { finding } = await examine(url, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "unknown_authority" },
+        detail: expect.stringContaining("a CA that the proxy does not know") as string,
+        remedy: expect.stringContaining("upstream.tls.caFile") as string,
       });
+      expect(asked).toEqual([]);
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    cleanUp.push(() => server.close());
-    const { port } = server.address() as AddressInfo;
-    const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
-    expect(finding("reachable")).toMatchObject({ facts: { found: "tls_port" } });
-  });
 
-  test("that TLS came to a port for plain HTTP", async () => {
-    const { port, asked } = await start({});
-    const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
-    expect(finding("reachable")).toMatchObject({
-      facts: { found: "plain_port" },
-      detail: expect.stringContaining("this port does not speak TLS") as string,
-      remedy: `set upstream.url to http://127.0.0.1:${port}`,
+    test("that a certificate is self-signed", async () => {
+      const server = createHttpsServer(await authority.pem(), scripted({}));
+      const { port, asked } = await listen(server);
+      const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "self_signed" },
+        remedy: expect.stringContaining("upstream.tls.caFile") as string,
+      });
+      expect(asked).toEqual([]);
     });
-    expect(asked.filter((one) => one.includes("token"))).toEqual([]);
+
+    test("that a certificate is for another name", async () => {
+      const { url, asked } = await secure("glance.internal");
+      const { finding } = await examine(url, WITH_TOKEN, trust());
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "wrong_name" },
+        detail: expect.stringContaining("DNS:glance.internal") as string,
+        remedy: expect.stringContaining("upstream.tls.servername") as string,
+      });
+      expect(asked).toEqual([]);
+    });
+
+    test("that a client certificate is wanted", async () => {
+      const { url } = await secure("127.0.0.1", 30, {
+        requestCert: true,
+        ca: (await authority.pem()).cert,
+      });
+      const { finding } = await examine(url, WITH_TOKEN, trust());
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "wants_certificate" },
+        remedy: expect.stringContaining("upstream.tls.certFile") as string,
+      });
+      const { certFile, keyFile } = await authority.issue("client");
+      const env = {
+        ...trust(),
+        GLANCE_SIZE_PROXY_UPSTREAM__TLS__CERT_FILE: certFile,
+        GLANCE_SIZE_PROXY_UPSTREAM__TLS__KEY_FILE: keyFile,
+      };
+      expect((await examine(url, WITH_TOKEN, env)).code).toBe(0);
+    });
+
+    test("that plain HTTP came to a port for TLS", async () => {
+      const { port, asked } = await secure();
+      const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "tls_port" },
+        detail: "this port speaks TLS, not plain HTTP",
+        remedy: `set upstream.url to https://127.0.0.1:${port}`,
+      });
+      expect(asked).toEqual([]);
+    });
+
+    test("that plain HTTP came to a port for TLS whose server answers it, as Apache and nginx do", async () => {
+      const tls = createHttpsServer(await (await authority.issue("127.0.0.1")).pem(), scripted({}));
+      const server = createNetServer((socket) => {
+        socket.once("data", (first) => {
+          socket.pause().unshift(first);
+          if (first[0] === 0x16) tls.emit("connection", socket);
+          else socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        });
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      cleanUp.push(() => server.close());
+      const { port } = server.address() as AddressInfo;
+      const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({ facts: { found: "tls_port" } });
+    });
+
+    test("that TLS came to a port for plain HTTP", async () => {
+      const { port, asked } = await start({});
+      const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
+      expect(finding("reachable")).toMatchObject({
+        facts: { found: "plain_port" },
+        detail: expect.stringContaining("this port does not speak TLS") as string,
+        remedy: `set upstream.url to http://127.0.0.1:${port}`,
+      });
+      expect(asked.filter((one) => one.includes("token"))).toEqual([]);
+    });
   });
 });
 
-test("without an upstream it says how to give one, and ends with 2", async () => {
+test.concurrent("without an upstream it says how to give one, and ends with 2", async () => {
   const { code, stderr } = await run(process.execPath, ["dist/cli.js", "doctor"]);
   expect(stderr).toMatch(/^upstream\.url: .*--upstream/);
   expect(code).toBe(2);

@@ -8,10 +8,11 @@ import type { ServerResponse } from "node:http";
 import type { Peer } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
-const scene = useScene({
-  rollback: { timeout: "2s", interval: "10ms" },
-  limits: { idleTimeout: "300ms" },
-});
+const limits = { idleTimeout: "300ms" };
+const scene = useScene({ rollback: { timeout: "2s", interval: "10ms" }, limits });
+const MEGABYTE = Buffer.alloc(1_000_000);
+/** For a Glance of which nothing is seen. */
+const IMPATIENT = { rollback: { timeout: "500ms", interval: "10ms" }, limits };
 
 /** How the proxy comes to refuse, with a body that is no longer whole for Glance. */
 const refusals: [string, (peer: Peer) => void | Promise<void>, number][] = [
@@ -29,15 +30,18 @@ const refusals: [string, (peer: Peer) => void | Promise<void>, number][] = [
   ["stalled", (peer) => void peer.sendChunk("hell"), 408],
 ];
 
-/** Glance answers that late, having read the body or not. */
-function decides(status: number, afterMs: number, reads: boolean): void {
+/** Glance answers only when the proxy is already about to refuse and looks at the image for the second time. It has read the body or not. */
+function decidesLate(status: number, reads: boolean): void {
+  let answer: ServerResponse | undefined;
+  let looks = 0;
   scene.upstream.onUpload = (incoming, response) => {
+    answer = response;
     if (reads) incoming.resume();
     else incoming.pause();
-    setTimeout(
-      () => response.writeHead(status, { "content-type": "text/plain" }).end("Glance's word"),
-      afterMs,
-    );
+  };
+  scene.upstream.onLookUp = () => {
+    looks += 1;
+    if (looks === 2) answer?.writeHead(status, { "content-type": "text/plain" }).end("Glance's word");
   };
 }
 
@@ -48,11 +52,11 @@ function show(image: { status: string; size?: number | null } | number): void {
   };
 }
 
-const rollbacks = async (): Promise<Record<string, number>> =>
+const rollbacks = async (proxy = scene.proxy): Promise<Record<string, number>> =>
   Object.fromEntries(
     await Promise.all(
       ["queued", "timeout", "active", "unknown"].map(
-        async (result) => [result, await scene.proxy.metric(`rollbacks_total{result="${result}"}`)] as const,
+        async (result) => [result, await proxy.metric(`rollbacks_total{result="${result}"}`)] as const,
       ),
     ),
   );
@@ -60,7 +64,7 @@ const NONE = { queued: 0, timeout: 0, active: 0, unknown: 0 };
 
 describe.each(refusals)("a body that is %s", (_, send) => {
   test.each([401, 403, 404, 409, 413, 415, 500, 503])("a late %i of Glance's wins", async (status) => {
-    decides(status, 400, status !== 409);
+    decidesLate(status, status !== 409);
     // What made Glance refuse shows in the image, too.
     show(status === 404 ? 404 : status === 401 ? 401 : { status: status === 409 ? "active" : "queued" });
     const peer = await scene.startUpload({ [SIZE]: 5 });
@@ -77,25 +81,27 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
   test("and an image that was active before: refused without an alarm", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "active", size: 5 });
-    const peer = await scene.startUpload({ [SIZE]: 5 });
+    const impatient = await scene.startAnother(IMPATIENT);
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, impatient.port);
     await send(peer);
     const answer = await peer.response();
     expect(answer.status).toBe(status);
     expect(answer.text).not.toContain("active");
-    expect(await rollbacks()).toEqual(NONE);
+    expect(await rollbacks(impatient)).toEqual(NONE);
   });
 
   test("and an image that stays queued: not called queued, and the client is told", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "queued" });
-    const peer = await scene.startUpload({ [SIZE]: 5 });
+    const impatient = await scene.startAnother(IMPATIENT);
+    const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, impatient.port);
     await send(peer);
     const answer = await peer.response();
     expect([answer.status, answer.text]).toEqual([
       status,
       expect.stringContaining("did not see Glance start"),
     ]);
-    expect(await rollbacks()).toEqual({ ...NONE, unknown: 1 });
+    expect(await rollbacks(impatient)).toEqual({ ...NONE, unknown: 1 });
   });
 
   test("and an image that shows that it has begun: put back", async () => {
@@ -175,13 +181,13 @@ describe("an upload that was well on its way", () => {
           response.end("quota", () => incoming.socket.destroy());
         });
       };
-      for (const headers of [{ [SIZE]: 30_000_000 }, {}]) {
+      for (const headers of [{ [SIZE]: 12_000_000 }, {}]) {
         for (let run = 0; run < 20; run += 1) {
           const peer = await scene.connect();
           peer.sendHead("PUT", FILE, { ...CHUNKED, ...headers });
           const sending = (async () => {
-            for (let sent = 0; sent < 30 && peer.socket.writable; sent += 1) {
-              peer.sendChunk(Buffer.alloc(1_000_000));
+            for (let sent = 0; sent < 12 && peer.socket.writable; sent += 1) {
+              peer.sendChunk(MEGABYTE);
               await peer.flushed();
             }
             peer.endChunks();

@@ -10,16 +10,16 @@ import { freePort } from "../support/free-port.js";
 import { startReadCommand, type ReadCommand } from "../support/log-reader.js";
 import { NEW_NODE } from "../support/pretended-node.js";
 import { residentBytes } from "../support/process-memory.js";
-import { request } from "../support/raw-http.js";
+import { request, type Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { SIZE, useScene } from "./scene.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
-/** Twice what fits into a pipe and the proxy's memory, at 1 KiB a line. */
-const MANY = 2500;
+/** Twice what fits into a pipe and the proxy's memory, at 1.5 KiB a line. */
+const MANY = 1600;
 /** More than a pipe or a socket takes, and not more than the proxy's memory. */
-const SOME = 600;
+const SOME = 400;
 
 const scene = useScene();
 const running: ReadCommand[] = [];
@@ -27,16 +27,20 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((command) => command.stop()));
 });
 
-/** Each is refused, and logged with as much of the client's own text as a head takes. */
+/** Each is refused, and logged with more of the client's own text than a line has room for. The first has as much as a head takes. */
 async function sendUploads(port: number, count: number): Promise<void> {
-  const target = `/v2/images/${"i".repeat(40_000)}/file`;
-  const headers = { [SIZE]: "-1", "User-Agent": 'u"'.repeat(10_000) };
-  const sendInTurn = async (): Promise<void> => {
-    while ((count -= 1) >= 0) {
-      const { status } = await request(port, "PUT", target, { headers, body: "hello" });
-      expect(status).toBe(400);
-    }
+  const send = async (peer: Peer, length: number): Promise<void> => {
+    const headers = { "Content-Length": 0, [SIZE]: '"'.repeat(400), "User-Agent": 'u"'.repeat(length / 2) };
+    peer.sendHead("PUT", `/v2/images/${"i".repeat(length)}/file`, headers);
+    expect((await peer.response()).status).toBe(400);
   };
+  const sendInTurn = async (): Promise<void> => {
+    const peer = await scene.connect(port);
+    while ((count -= 1) >= 0) await send(peer, 400);
+    peer.destroy();
+  };
+  await send(await scene.connect(port), 25_000);
+  count -= 1;
   await Promise.all(Array.from({ length: 8 }, sendInTurn));
 }
 
@@ -139,7 +143,9 @@ test("what a worker writes to standard error arrives", async () => {
   });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  await once(child.stdout, "data");
+  let log = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (log += text));
+  await expect.poll(() => log).toContain('"listening"');
   const closed = once(child, "close");
   child.kill("SIGTERM");
   await closed;

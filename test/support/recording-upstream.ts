@@ -26,13 +26,13 @@ export interface RecordingUpstream {
   /** The uploads among the requests. */
   readonly uploads: RecordedRequest[];
   onUpload: UploadScript;
-  /** What `GET /v2/images/{id}` says. */
-  imageStatus: string;
+  /** What `GET /v2/images/{id}` says. Undefined: as Glance, `saving` or `uploading` while an upload is under way, else `queued`. */
+  imageStatus: string | undefined;
   imageSize: number | null;
   /** Called before it says so. */
   onLookUp: (request: IncomingMessage) => void;
   /** Says it. */
-  answerLookUp: (response: ServerResponse) => void;
+  answerLookUp: (response: ServerResponse, request: IncomingMessage) => void;
   /** For every request that is neither. */
   onOther: UploadScript;
   stop(): Promise<void>;
@@ -57,6 +57,8 @@ export function answerEarly(status: number, body: string): UploadScript {
 /** @param server listens on loopback unless it listens already; HTTPS or on a Unix socket, for example. */
 export async function startRecordingUpstream(server: Server = createServer()): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = [];
+  /** Targets of the uploads that are neither answered nor cut. */
+  const underWay = new Map<ServerResponse, string>();
   server.maxHeadersCount = 0; // every line is recorded
   const upstream: RecordingUpstream = {
     url: "",
@@ -65,12 +67,13 @@ export async function startRecordingUpstream(server: Server = createServer()): P
       return requests.filter(({ method }) => method === "PUT");
     },
     onUpload: accept,
-    imageStatus: "queued",
+    imageStatus: undefined,
     imageSize: null,
     onLookUp: () => undefined,
-    answerLookUp(response) {
+    answerLookUp(response, request) {
+      const status = upstream.imageStatus ?? statusOf(request.url ?? "", [...underWay.values()]);
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ status: upstream.imageStatus, size: upstream.imageSize }));
+      response.end(JSON.stringify({ status, size: upstream.imageSize }));
     },
     onOther: (request, response) => {
       request.resume().once("end", () => response.end(`${request.method} ${request.url}`));
@@ -84,10 +87,13 @@ export async function startRecordingUpstream(server: Server = createServer()): P
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     record(request, requests);
-    if (request.method === "PUT") upstream.onUpload(request, response);
-    else if (request.method === "GET" && /^\/v2\/images\/[^/]+$/.test(request.url ?? "")) {
+    if (request.method === "PUT") {
+      underWay.set(response, request.url ?? "");
+      response.once("close", () => underWay.delete(response));
+      upstream.onUpload(request, response);
+    } else if (request.method === "GET" && /^\/v2\/images\/[^/]+$/.test(request.url ?? "")) {
       upstream.onLookUp(request);
-      upstream.answerLookUp(response);
+      upstream.answerLookUp(response, request);
     } else upstream.onOther(request, response);
   };
   server.on("request", onRequest);
@@ -106,6 +112,12 @@ export async function startRecordingUpstream(server: Server = createServer()): P
       ? `unix:${address}`
       : `${server instanceof HttpsServer ? "https" : "http"}://${address.family === "IPv6" ? "[::1]" : "127.0.0.1"}:${address.port}`;
   return upstream;
+}
+
+/** Of the image at this target, with these uploads under way. */
+function statusOf(image: string, uploads: readonly string[]): string {
+  if (uploads.includes(`${image}/file`)) return "saving";
+  return uploads.includes(`${image}/stage`) ? "uploading" : "queued";
 }
 
 function record(request: IncomingMessage, requests: RecordedRequest[]): void {
