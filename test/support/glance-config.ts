@@ -1,4 +1,4 @@
-/** What a real Glance reads: its options, its pipeline without Keystone, and what stands in Keystone's place there. */
+/** What a real Glance reads: its options, its pipelines, and what stands in Keystone's place in the one without Keystone. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -16,6 +16,8 @@ export interface GlanceConfig {
   readonly defaults?: readonly string[];
   /** Default: files. */
   readonly store?: GlanceStore;
+  /** Lines of the section `[keystone_authtoken]`. Glance then asks that Keystone who a client is. */
+  readonly authtoken?: readonly string[];
 }
 
 /** A request that reached Glance's own code, whatever came of it. */
@@ -40,7 +42,7 @@ const MODULE = "in_keystones_place";
 /** Writes it all into `directory`; Glance's options into {@link CONFIG_FILE} there. */
 export async function writeGlanceConfig(directory: string, config: GlanceConfig): Promise<void> {
   const fileStore = { type: "file", options: [`filesystem_store_datadir = ${join(directory, "store")}`] };
-  const { port, defaults = [], store = fileStore } = config;
+  const { port, defaults = [], store = fileStore, authtoken } = config;
   for (const name of ["store", "staging", "tasks", "lock"]) await mkdir(join(directory, name));
   const pasteIni = join(directory, "glance-api-paste.ini");
   await writeFile(pasteIni, withOurFilters(await readFile(PASTE_INI, "utf8")));
@@ -68,8 +70,10 @@ filesystem_store_datadir = ${join(directory, "tasks")}
 [oslo_concurrency]
 lock_path = ${join(directory, "lock")}
 [paste_deploy]
-flavor =
+flavor = ${authtoken === undefined ? "" : "keystone"}
 config_file = ${pasteIni}
+[keystone_authtoken]
+${(authtoken ?? []).join("\n")}
 `,
   );
 }
@@ -135,10 +139,12 @@ def record(global_conf, **local_conf):
  * So each request is given one identity, and goes through the middleware that Glance has behind Keystone.
  */
 function withOurFilters(pasteIni: string): string {
-  const pipeline = /^(\[pipeline:glance-api\]\npipeline = )(.*)unauthenticated-context(.*)$/m;
-  if (!pipeline.test(pasteIni)) throw new Error(`no pipeline without Keystone in ${PASTE_INI}`);
+  const open = /^(\[pipeline:glance-api\]\npipeline = )(.*)unauthenticated-context(.*)$/m;
+  const guarded = /^(\[pipeline:glance-api-keystone\]\npipeline = )/m;
+  if (!open.test(pasteIni) || !guarded.test(pasteIni)) throw new Error(`other pipelines in ${PASTE_INI}`);
   const filters = ["identity", "record"].map(
     (name) => `[filter:${name}]\npaste.filter_factory = ${MODULE}:${name}\n`,
   );
-  return [pasteIni.replace(pipeline, "$1record $2identity context$3"), ...filters].join("\n");
+  const pipelines = pasteIni.replace(open, "$1record $2identity context$3").replace(guarded, "$1record ");
+  return [pipelines, ...filters].join("\n");
 }

@@ -1,6 +1,6 @@
 /**
- * A real Glance of this machine (Debian's packages), in a fresh directory of its own, without Keystone: sqlite,
- * file store unless another is asked for, glance-direct. Several can run at once.
+ * A real Glance of this machine (Debian's packages), in a fresh directory of its own: sqlite, file store and no
+ * Keystone unless another is asked for, glance-direct. Several can run at once.
  */
 import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -47,6 +47,8 @@ export interface RealGlanceOptions {
   readonly defaults?: readonly string[];
   /** In place of the file store; `hasData` then knows nothing of what is stored. */
   readonly store?: GlanceStore;
+  /** Lines of the section `[keystone_authtoken]`; without them there is no Keystone. */
+  readonly authtoken?: readonly string[];
   /** Default 60 s. */
   readonly startTimeoutMs?: number;
 }

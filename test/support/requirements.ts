@@ -36,6 +36,11 @@ const PROVIDED = {
     paths: ["/usr/lib/apache2/modules/mod_wsgi.so", "/usr/bin/glance-wsgi-api"],
     debianPackages: "apache2-bin glance-api libapache2-mod-wsgi-py3",
   },
+  // Not the package `keystone`, which brings a service.
+  keystone: {
+    paths: ["/usr/bin/keystone-manage", "/usr/bin/keystone-wsgi-public"],
+    debianPackages: "python3-keystone",
+  },
   boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
   h11: { paths: ["/usr/lib/python3/dist-packages/h11/__init__.py"], debianPackages: "python3-h11" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },

@@ -1,0 +1,150 @@
+/** With a real Keystone: tokens that are lost before an upload, and in its middle. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { KEYSTONE_REQUIREMENTS, startKeystone, type Keystone } from "../support/keystone.js";
+import { OCTET_STREAM, postJson, until, type ImageView } from "../support/glance-client.js";
+import { startProxy, type TestProxy } from "../support/proxy.js";
+import { connect, request, type Peer } from "../support/raw-http.js";
+import { startRealGlance, type RealGlance } from "../support/real-glance.js";
+import { describeWith } from "../support/requirements.js";
+import { run } from "../support/run.js";
+
+/** Long enough for an upload to begin, also where the machine is busy. */
+const LIFETIME_S = 8;
+const ROLLBACK_S = 2;
+const requirements = [...KEYSTONE_REQUIREMENTS, "glance", "openstack"] as const;
+
+describeWith(requirements, "Clients that log in", () => {
+  let keystone: Keystone;
+  let glance: RealGlance;
+  let proxy: TestProxy;
+  let directory: string;
+
+  beforeAll(async () => {
+    keystone = await startKeystone();
+    glance = await startRealGlance({ server: "eventlet", authtoken: keystone.authtoken });
+    proxy = await startProxy(glance.url);
+    directory = await mkdtemp(join(tmpdir(), "keystone-clients-"));
+    await keystone.addGlance("direct", glance.url);
+    await keystone.addGlance("proxied", proxy.url);
+  });
+  afterAll(async () => {
+    (proxy as TestProxy | undefined)?.stop();
+    await (glance as RealGlance | undefined)?.stop();
+    await (keystone as Keystone | undefined)?.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  async function createImage(token: string): Promise<string> {
+    const image = { name: "expired", disk_format: "raw", container_format: "bare" };
+    const answer = await postJson(glance.port, "/v2/images", image, { "X-Auth-Token": token });
+    expect(answer.status).toBe(201);
+    return (answer.json() as ImageView).id;
+  }
+
+  async function show(id: string, token: string): Promise<ImageView> {
+    const headers = { "X-Auth-Token": token };
+    const answer = await request(glance.port, "GET", `/v2/images/${id}`, { headers });
+    expect(answer.status).toBe(200);
+    return answer.json() as ImageView;
+  }
+
+  interface Uploaded {
+    readonly id: string;
+    readonly error: string | null;
+  }
+
+  async function uploadAfterRevocation(client: string): Promise<[direct: Uploaded, proxied: Uploaded]> {
+    const file = join(directory, "image.raw");
+    await writeFile(file, Buffer.alloc(200_000, "x"));
+    const { name: user, ...rest } = keystone.user;
+    const given = { url: keystone.url, user, ...rest, client, file, regions: ["direct", "proxied"] };
+    const script = "test/clients/upload-after-revocation.py";
+    const { code, stdout, stderr } = await run("/usr/bin/python3", [script, JSON.stringify(given)]);
+    expect(code, stderr).toBe(0);
+    const [direct, proxied] = stdout.split("\n");
+    return [JSON.parse(direct ?? "") as Uploaded, JSON.parse(proxied ?? "") as Uploaded];
+  }
+
+  describe("that lose their token before they upload", () => {
+    it.each(["glanceclient", "openstacksdk, a file", "openstacksdk, a pipe"])(
+      "make an empty image directly at Glance, and none through the proxy: %s",
+      async (client) => {
+        const [direct, proxied] = await uploadAfterRevocation(client);
+        const token = await keystone.login();
+        expect(await show(direct.id, token)).toMatchObject({ status: "active", size: 0 });
+        expect(direct.error).toBeNull();
+        expect(await show(proxied.id, token)).toMatchObject({ status: "queued", size: null });
+        expect(proxied.error).toContain("400");
+      },
+    );
+  });
+
+  describe("whose token expires while they upload", () => {
+    // Begun together, so that the token's lifetime is waited for once.
+    const [TOO_MUCH, LEAVES] = [0, 1];
+    const uploads: { readonly id: string; readonly peer: Peer; readonly proxy: TestProxy }[] = [];
+
+    beforeAll(async () => {
+      const admin = await keystone.login();
+      const begin = async (token: string) => {
+        const proxy = await startProxy(glance.url, { rollback: { timeout: `${ROLLBACK_S}s` } });
+        const id = await createImage(admin);
+        const peer = await connect(proxy.port);
+        uploads.push({ id, peer, proxy });
+        peer.sendHead("PUT", `/v2/images/${id}/file`, {
+          ...OCTET_STREAM,
+          "X-Auth-Token": token,
+          "Transfer-Encoding": "chunked",
+          "x-openstack-image-size": 10,
+        });
+        peer.sendChunk("hello");
+        await until(
+          () => show(id, admin),
+          ({ status }) => status === "saving",
+        );
+      };
+      const token = await keystone.login(LIFETIME_S);
+      await Promise.all([begin(token), begin(token)]);
+      await until(
+        () => keystone.accepts(token),
+        (isAccepted) => !isAccepted,
+      );
+    });
+    afterAll(() => {
+      for (const { peer, proxy } of uploads) {
+        peer.destroy();
+        proxy.stop();
+      }
+    });
+
+    /** All of the time, as nothing could tell the proxy that it may end its wait; and it does not say that all is well. */
+    async function expectWaited({ id, proxy }: (typeof uploads)[number], outcome: string): Promise<void> {
+      const logged = (text: string) =>
+        proxy.logged.find(({ imageId, msg }) => imageId === id && msg === text);
+      await expect.poll(() => logged("upload")).toMatchObject({ outcome, rollback: "unknown" });
+      expect(logged("image not rolled back")).toMatchObject({ rollback: "unknown" });
+      expect(await proxy.metric('rollbacks_total{result="unknown"}')).toBe(1);
+      expect(await proxy.metric("rollback_duration_seconds_sum")).toBeGreaterThanOrEqual(ROLLBACK_S);
+      expect(await show(id, await keystone.login())).toMatchObject({ status: "queued" });
+    }
+
+    it("are told, after the whole wait, that the image could not be seen, if they send too much", async () => {
+      const upload = uploads[TOO_MUCH]!;
+      upload.peer.sendChunk("hello!").endChunks();
+      const answer = await upload.peer.response();
+      expect(answer.status).toBe(400);
+      expect(answer.text).toContain("Size exceeds: expected 10 bytes, got 11 bytes");
+      expect(answer.text).toContain(`could not be seen whether image ${upload.id} was put back to queued`);
+      await expectWaited(upload, "size_exceeded");
+    });
+
+    it("are waited for as long, and the log says that the image could not be seen, if they leave", async () => {
+      const upload = uploads[LEAVES]!;
+      upload.peer.destroy();
+      await expectWaited(upload, "client_aborted");
+    });
+  });
+});

@@ -1,0 +1,212 @@
+/**
+ * A real Keystone of this machine, from Debian's `python3-keystone`: the library and its commands, without the services and the files
+ * in `/etc` of the package `keystone`. It lies in a fresh directory of its own: sqlite, fernet tokens, under uWSGI.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { freePort } from "./free-port.js";
+import { type ProcessGroup, startGroup } from "./process-group.js";
+import { postJson } from "./glance-client.js";
+import { type HeaderValues, type RawResponse, request } from "./raw-http.js";
+import { run } from "./run.js";
+import type { Requirement } from "./requirements.js";
+
+export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api", "uwsgi"];
+
+export interface Keystone {
+  /** What clients call the auth URL. */
+  readonly url: string;
+  /** Lines of Glance's section `[keystone_authtoken]`. Glance then asks for each request, so that it knows of a revocation at once. */
+  readonly authtoken: readonly string[];
+  /** The only user, an administrator of the only project. */
+  readonly user: { readonly name: string; readonly password: string; readonly project: string };
+  /** @returns a new token. @param lifetimeS in how many seconds it expires. Default an hour. */
+  login(lifetimeS?: number): Promise<string>;
+  /** Whether Keystone still takes this token. */
+  accepts(token: string): Promise<boolean>;
+  /** Puts Glance into the catalog of a new region. */
+  addGlance(region: string, glanceUrl: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const LIFETIME_HEADER = "X-Token-Lifetime";
+const LIFETIME_VARIABLE = "HTTP_X_TOKEN_LIFETIME";
+const POLL_MS = 50;
+const START_TIMEOUT_MS = 60_000;
+const USER = { name: "admin", password: "secret", project: "admin" };
+const DOMAIN = { name: "Default" };
+
+/** Starts it and waits until it answers. */
+export async function startKeystone(): Promise<Keystone> {
+  const directory = await mkdtemp(join(tmpdir(), "keystone-"));
+  const logFile = join(directory, "keystone.log");
+  const groups: ProcessGroup[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(groups.map((group) => group.end()));
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await writeFile(logFile, "");
+    const port = await freePort();
+    const configFile = await writeConfig(directory);
+    // Keystone looks for tables and keys only when it is asked something.
+    const [server] = await Promise.all([
+      startServer(directory, logFile, configFile, port),
+      prepare(directory, configFile, `http://127.0.0.1:${port}/v3`),
+    ]);
+    groups.push(server);
+    await untilReady(server, port);
+    return { ...(await describeKeystone(port)), stop };
+  } catch (error) {
+    const log = await readFile(logFile, "utf8").catch(() => "(no log)");
+    await stop();
+    throw new Error(`Keystone did not start; the end of its log:\n${log.slice(-4_000)}`, { cause: error });
+  }
+}
+
+async function describeKeystone(port: number): Promise<Omit<Keystone, "stop">> {
+  const login = async (lifetimeS?: number): Promise<string> => {
+    const user = { name: USER.name, domain: DOMAIN, password: USER.password };
+    const auth = {
+      identity: { methods: ["password"], password: { user } },
+      scope: { project: { name: USER.project, domain: DOMAIN } },
+    };
+    const lifetime = lifetimeS === undefined ? {} : { [LIFETIME_HEADER]: lifetimeS };
+    const answer = await post(port, "/v3/auth/tokens", { auth }, lifetime);
+    return answer.headers["x-subject-token"] ?? "";
+  };
+  const token = await login();
+  const create = async <T>(path: string, value: unknown): Promise<T> =>
+    (await post(port, path, value, { "X-Auth-Token": token })).json() as T;
+  const { service } = await create<{ service: { id: string } }>("/v3/services", {
+    service: { type: "image", name: "glance" },
+  });
+  const url = `http://127.0.0.1:${port}/v3`;
+  return {
+    url,
+    user: USER,
+    login,
+    async accepts(subject) {
+      const headers = { "X-Auth-Token": token, "X-Subject-Token": subject };
+      return (await request(port, "GET", "/v3/auth/tokens", { headers })).status === 200;
+    },
+    async addGlance(region, glanceUrl) {
+      await create("/v3/regions", { region: { id: region } });
+      const endpoint = { interface: "public", region_id: region, service_id: service.id, url: glanceUrl };
+      await create("/v3/endpoints", { endpoint });
+    },
+    authtoken: [
+      `www_authenticate_uri = ${url}`,
+      `auth_url = ${url}`,
+      "auth_type = password",
+      `username = ${USER.name}`,
+      `password = ${USER.password}`,
+      `project_name = ${USER.project}`,
+      "user_domain_name = Default",
+      "project_domain_name = Default",
+      "token_cache_time = -1",
+    ],
+  };
+}
+
+async function post(port: number, path: string, value: unknown, headers: HeaderValues): Promise<RawResponse> {
+  const answer = await postJson(port, path, value, headers);
+  if (answer.status !== 201) throw new Error(`Keystone, POST ${path}: ${answer.status} ${answer.text}`);
+  return answer;
+}
+
+const databaseIn = (directory: string): string => join(directory, "keystone.sqlite");
+
+async function writeConfig(directory: string): Promise<string> {
+  const file = join(directory, "keystone.conf");
+  await writeFile(
+    file,
+    `[database]
+connection = sqlite:///${databaseIn(directory)}?timeout=30
+sqlite_synchronous = false
+[token]
+provider = fernet
+[fernet_tokens]
+key_repository = ${join(directory, "fernet-keys")}
+`,
+  );
+  return file;
+}
+
+/** Each command in a process of its own, as always, but what they import is read once. */
+const MANAGE = `
+import json, os, sqlite3, sys
+from keystone.cmd import cli
+
+# Kept in the file: a transaction that only reads, and that Keystone leaves open, stops no other from writing.
+sqlite3.connect(sys.argv[1]).execute("PRAGMA journal_mode = WAL")
+for command in json.loads(sys.argv[2]):
+    if os.fork() == 0:
+        cli.main(["keystone-manage", *command])
+        os._exit(0)
+    if os.wait()[1] != 0:
+        sys.exit("%s failed" % command)
+`;
+
+/** Tables, keys, the user, and what the catalog says of Keystone itself. */
+async function prepare(directory: string, configFile: string, url: string): Promise<void> {
+  const { uid, gid } = userInfo();
+  const commands = [
+    ["db_sync"],
+    ["fernet_setup", "--keystone-user", String(uid), "--keystone-group", String(gid)],
+    [
+      ...["bootstrap", "--bootstrap-password", USER.password, "--bootstrap-region-id", "keystone"],
+      ...["--bootstrap-public-url", url, "--bootstrap-internal-url", url],
+    ],
+  ].map((command) => ["--config-file", configFile, ...command]);
+  const result = await run("/usr/bin/python3", [
+    "-c",
+    MANAGE,
+    databaseIn(directory),
+    JSON.stringify(commands),
+  ]);
+  if (result.code !== 0) throw new Error(`Keystone could not be prepared:\n${result.stderr}`);
+}
+
+/** Keystone's application. A token's lifetime is an option of the server: here a request may set it for itself. */
+const APPLICATION = `
+from keystone.conf import CONF
+from keystone.server.wsgi import initialize_public_application
+
+keystone = initialize_public_application()
+
+def application(environ, start_response):
+    CONF.set_override("expiration", int(environ.get("${LIFETIME_VARIABLE}", "3600")), "token")
+    return keystone(environ, start_response)
+`;
+
+async function startServer(
+  directory: string,
+  logFile: string,
+  configFile: string,
+  port: number,
+): Promise<ProcessGroup> {
+  const application = join(directory, "application.py");
+  await writeFile(application, APPLICATION);
+  // One thread, or the lifetime that one request sets would be another's.
+  const options = [
+    ...["--http-socket", `127.0.0.1:${port}`, "--plugin", "python3", "--wsgi-file", application],
+    ...["--master", "--processes", "1", "--need-app", "--no-orphans", "--die-on-term", "--lazy-apps"],
+    ...["--buffer-size", "65535", "--disable-logging"],
+  ];
+  const env = { OS_KEYSTONE_CONFIG_FILES: configFile };
+  return startGroup(["/usr/bin/uwsgi", ...options], { directory, logFile, env });
+}
+
+async function untilReady(server: ProcessGroup, port: number): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    const answer = await request(port, "GET", "/v3").catch(() => undefined);
+    if (answer?.status === 200) return;
+    if (server.exit() !== undefined) throw new Error("ended while starting");
+    if (Date.now() > deadline) throw new Error(`not ready within ${START_TIMEOUT_MS} ms`);
+    await delay(POLL_MS);
+  }
+}
