@@ -11,7 +11,7 @@ import { createHeaderForwarder } from "./http/forwarded-headers.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
 import { createPassThrough } from "./pass-through/pass-through.js";
-import type { ClaimBody } from "./raw-io/raw-body.js";
+import type { ClaimBody } from "./raw-io/claim-body.js";
 import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
 import type { Upstream } from "./upstream/upstream.js";
 import { createSpoolBudget } from "./upload/spool/budget.js";

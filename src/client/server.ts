@@ -6,7 +6,7 @@ import { createListener } from "../http/listener.js";
 import type { App } from "./express-app.js";
 import { trackConnections } from "./connections.js";
 import { answerParseErrors } from "./parse-error.js";
-import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
+import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
 import { checkRawBodies } from "../raw-io/self-check.js";
 import type { Credentials } from "../http/credentials.js";
 

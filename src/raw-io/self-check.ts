@@ -5,7 +5,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
-import { createRawBodies, READ_BYTES, type ClaimBody } from "./raw-body.js";
+import { createRawBodies, READ_BYTES, type ClaimBody } from "./claim-body.js";
 import { createRequestHead } from "../http/request-head.js";
 
 const PATIENCE_MS = 10_000;

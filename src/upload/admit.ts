@@ -2,7 +2,7 @@
 import type { Config } from "../config/schema.js";
 import { ProxyError, tooLarge } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
-import { leastRawBytes, type ClaimBody } from "../raw-io/raw-body.js";
+import { leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
 import type { Quota } from "./spool/quota.js";
 import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";

@@ -5,7 +5,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { toProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
-import type { ClaimBody } from "../raw-io/raw-body.js";
+import type { ClaimBody } from "../raw-io/claim-body.js";
 import type { Upstream } from "../upstream/upstream.js";
 import type { Quota } from "./spool/quota.js";
 import { createAdmission } from "./admit.js";
