@@ -65,7 +65,7 @@ export function createApp(options: AppOptions): App {
     replays,
     observers,
   });
-  const passThrough = createPassThrough(upstream, answerer, metrics, patience);
+  const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const importImage = createImportHandler({ config, upstream, passThrough, metrics });
 
   const serve: RequestHandler = async (request, response) => {

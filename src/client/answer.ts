@@ -1,11 +1,11 @@
 /** The answers that the proxy makes itself, and Glance's answers on their way to the client. */
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
-import { toProxyError, type ProxyError } from "../vocabulary/errors.js";
+import type { ProxyError } from "../vocabulary/errors.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { Exchange } from "./exchange.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
-import { createTimer } from "../http/timer.js";
+import { collectAnswer, streamAnswer, type RelayedAnswer } from "./answer-stream.js";
 import type { Linger } from "./linger.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 
@@ -25,9 +25,6 @@ export interface Refusal {
   /** Added to the explanation. */
   readonly remark?: string;
 }
-
-/** How Glance's answer ended: whole, cut off by Glance, or left by the client. */
-export type RelayedAnswer = "whole" | "truncated" | "abandoned";
 
 export interface AnswererOptions {
   readonly forwarder: HeaderForwarder;
@@ -106,14 +103,19 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
 
     async relay(exchange, answer) {
       const { response } = exchange;
-      const relayed = await stream(answer, response, () => writeHead(response, answer), patience);
+      const relayed = await streamAnswer({
+        answer,
+        response,
+        writeHead: () => writeHead(response, answer),
+        patience,
+      });
       if (relayed === "whole") finish(exchange);
       return relayed;
     },
 
     async relayEarly(exchange, answer) {
       const { response } = exchange;
-      const body = await collect(answer, patience.silenceMs);
+      const body = await collectAnswer(answer, patience.silenceMs);
       if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
       const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
       const told = bodiless || answer.headers["content-length"] !== undefined;
@@ -131,99 +133,4 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
 /** Whether more of the request may still come. */
 function isSending({ body, announced }: Exchange): boolean {
   return !body.complete && !isEmpty(announced);
-}
-
-/**
- * Back-pressure on both sides; an answer cut short leaves the client's cut short as well, or, with nothing of it out, unanswered. Does
- * not end the response. By hand: `pipeline` costs a twentieth of a small request.
- *
- * @param writeHead called once, when there is something of the body to go with it, or else a moment later.
- */
-function stream(
-  answer: IncomingMessage,
-  response: ServerResponse,
-  writeHead: () => void,
-  { silenceMs, idleMs }: Patience,
-): Promise<RelayedAnswer> {
-  return new Promise((resolve, reject) => {
-    const silence = createTimer(silenceMs, () => answer.destroy());
-    const idle = createTimer(idleMs, () => response.destroy());
-    let hasBegun = false;
-    const headAlone = setImmediate(() => {
-      if (begin()) response.flushHeaders();
-    });
-    /** @returns whether there is a head. */
-    const begin = (): boolean => {
-      if (hasBegun) return true;
-      clearImmediate(headAlone);
-      try {
-        writeHead();
-        hasBegun = true;
-      } catch (error) {
-        reject(toProxyError(error));
-        settle("truncated");
-      }
-      return hasBegun;
-    };
-    const settle = (relayed: RelayedAnswer): void => {
-      clearImmediate(headAlone);
-      silence.stop();
-      idle.stop();
-      answer.off("data", onPiece).off("end", onEnd).off("close", onAnswerClose);
-      response.off("drain", onDrain).off("close", onResponseClose);
-      if (relayed !== "whole") {
-        answer.destroy();
-        if (hasBegun) response.destroy();
-      }
-      resolve(relayed);
-    };
-    const onPiece = (piece: Buffer): void => {
-      if (!begin()) return;
-      if (response.write(piece)) return silence.start();
-      answer.pause();
-      silence.stop();
-      idle.start();
-    };
-    const onDrain = (): void => {
-      idle.stop();
-      silence.start();
-      answer.resume();
-    };
-    const onEnd = (): void => {
-      if (begin()) settle("whole");
-    };
-    const onAnswerClose = (): void => settle("truncated");
-    const onResponseClose = (): void => settle("abandoned");
-    answer.on("error", () => undefined); // told by its close
-    answer.on("data", onPiece).once("end", onEnd).once("close", onAnswerClose);
-    response.on("drain", onDrain).once("close", onResponseClose);
-    silence.start();
-    if (response.destroyed) settle("abandoned");
-    else if (answer.destroyed && !answer.readableEnded) settle("truncated");
-  });
-}
-
-/** Longest early answer that is passed on; Glance's are a few hundred bytes. */
-const MAX_EARLY_ANSWER_BYTES = 1024 * 1024;
-
-/** @returns undefined where the answer is cut short, never ends or is too long. */
-function collect(answer: IncomingMessage, silenceMs: number): Promise<Buffer | undefined> {
-  return new Promise((resolve) => {
-    const pieces: Buffer[] = [];
-    let bytes = 0;
-    const silence = createTimer(silenceMs, () => answer.destroy());
-    silence.start();
-    answer.on("data", (piece: Buffer) => {
-      silence.start();
-      pieces.push(piece);
-      bytes += piece.length;
-      if (bytes > MAX_EARLY_ANSWER_BYTES) answer.destroy();
-    });
-    answer.once("end", () => resolve(Buffer.concat(pieces)));
-    answer.once("error", () => resolve(undefined));
-    answer.once("close", () => {
-      silence.stop();
-      resolve(undefined); // without effect after `end`
-    });
-  });
 }

@@ -6,7 +6,11 @@ import { Socket } from "node:net";
 import { Readable } from "node:stream";
 
 /** Has the socket read into `buffer` from now on; `onRead` returns whether to read on. */
-export type ReadInto = (socket: Socket, buffer: Buffer, onRead: (bytes: number, buffer: Buffer) => boolean) => void;
+export type ReadInto = (
+  socket: Socket,
+  buffer: Buffer,
+  onRead: (bytes: number, buffer: Buffer) => boolean,
+) => void;
 
 /** @throws Error if this Node has no such thing. */
 export function findReadInto(): ReadInto {

@@ -16,9 +16,12 @@ import {
   tooLarge,
 } from "../vocabulary/errors.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
-import type { Body, ByteCounter, Framing } from "../http/body.js";
+import type { Body, ByteCounter } from "../http/body.js";
 import { onceConnected } from "../upstream/upstream.js";
 import { createTimer, type Timer } from "../http/timer.js";
+import { Turns } from "../http/turns.js";
+import { breakOff, type Begun, type UntilBegun } from "./break-off.js";
+import type { RelayPlan } from "./relay-plan.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
 import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
@@ -28,24 +31,6 @@ const CONTINUE_WAIT_MS = 1_000;
 
 /** A body up to that size may have come whole with its head. */
 const SMALL_BYTES = 64 * 1024;
-
-/** What was decided about an upload before any of it is sent. */
-export interface RelayPlan {
-  /** Towards Glance. */
-  readonly framing: Framing;
-  /** The size of the body; absent if it is unknown. */
-  readonly declaredBytes?: number | undefined;
-  /** Most bytes accepted; for bodies of unknown size. */
-  readonly maxBytes: number;
-  /** @returns why a body that has ended may not be finished for Glance; asked when it has ended. */
-  readonly refuseEnd?: (() => ProxyError | undefined) | undefined;
-  /** Whether the client waits for `100 Continue`. */
-  readonly clientWaits: boolean;
-  /** `limits.idleTimeout`, milliseconds. */
-  readonly idleMs: number;
-  /** `upstream.responseTimeout`, milliseconds. */
-  readonly silenceMs: number;
-}
 
 export interface RelayOptions {
   readonly source: Body;
@@ -60,16 +45,8 @@ export interface RelayOptions {
   readonly open: (expectContinue: boolean) => ClientRequest;
   /** Called when the client may send its body. */
   readonly onContinue: () => void;
-  /**
-   * Called before a request is destroyed of which it is not known whether Glance has begun it. Resolves when it has, or when it
-   * has been waited for long enough; `over` resolves when Glance has answered or closed.
-   * @returns whether Glance was seen to have begun.
-   */
-  readonly untilBegun: (over: Promise<void>) => Promise<boolean>;
+  readonly untilBegun: UntilBegun;
 }
-
-/** Whether Glance may have changed the image: `unseen`, if the request was cut and Glance was not seen to begin. */
-export type Begun = "no" | "unseen" | "yes";
 
 export type RelayEnd =
   /** Glance answered: after the whole body or, `early`, with a refusal before its end. */
@@ -88,17 +65,14 @@ class Relay {
   readonly #options: RelayOptions;
   readonly #resolve: (end: RelayEnd) => void;
   readonly #holdBack: HoldBack | undefined;
-  /** The client's turn. */
-  readonly #idle: Timer;
-  /** Glance's turn: to read on, or to answer. */
-  readonly #silence: Timer;
+  readonly #turns: Turns;
   readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
   #outflow: Outflow | undefined;
   /** Set while kept pieces wait for Glance to read. */
   #onWritable: (() => void) | undefined;
-  /** Glance has said `100`: it has marked the image, and reads. */
-  #begun = false;
+  /** Glance, or a server in front of it, has said `100`. */
+  #said100 = false;
   #reading = false;
   /** The whole body lies in memory, and goes in one write: nobody has to wait. */
   #isHere = false;
@@ -117,8 +91,12 @@ class Relay {
     if (framing === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
       this.#holdBack = new HoldBack(declaredBytes);
     }
-    this.#idle = createTimer(idleMs, () => this.#fail(clientTimeout()));
-    this.#silence = createTimer(silenceMs, () => this.#fail(upstreamTimeout()));
+    this.#turns = new Turns({
+      idleMs,
+      silenceMs,
+      onClientIdle: () => this.#fail(clientTimeout()),
+      onGlanceSilent: () => this.#fail(upstreamTimeout()),
+    });
     this.#continueWait = createTimer(CONTINUE_WAIT_MS, () => this.#readBody());
   }
 
@@ -144,7 +122,7 @@ class Relay {
     this.#isHere = source.complete && !kept && !plan.clientWaits;
     const upstream = this.#openUpstream(!this.#isHere);
     upstream.once("continue", () => {
-      this.#begun = true;
+      this.#said100 = true;
       this.#readBody();
     });
     // Until it ends: head, body and the byte that is held back go in one write.
@@ -177,7 +155,7 @@ class Relay {
   readonly #onDrain = (): void => {
     if (!this.#waiting || this.#done || this.#bodyEnded) return; // nobody waits, or it is Glance's turn
     this.#waiting = false;
-    this.#silence.stop();
+    this.#turns.stop();
     if (this.#onWritable) this.#onWritable();
     else this.#awaitClient();
   };
@@ -198,7 +176,7 @@ class Relay {
         if (this.#done) return;
         if (this.#write(piece, true)) continue;
         this.#waiting = true;
-        this.#silence.start();
+        this.#turns.awaitGlance();
         await new Promise<void>((resolve) => {
           this.#onWritable = resolve;
         });
@@ -220,7 +198,7 @@ class Relay {
 
   #awaitClient(): void {
     if (this.#done || this.#bodyEnded) return;
-    this.#idle.start();
+    this.#turns.awaitClient();
     this.#options.source.resume();
   }
 
@@ -232,11 +210,10 @@ class Relay {
       return this.#fail(sizeExceeded(plan.declaredBytes, bytes));
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
-    this.#idle.start();
+    this.#turns.awaitClient();
     if (this.#write(piece, source.renew !== undefined) || this.#isHere) return;
     this.#waiting = true;
-    this.#idle.stop();
-    this.#silence.start();
+    this.#turns.awaitGlance();
     source.pause();
   };
 
@@ -248,7 +225,7 @@ class Relay {
   readonly #onEnd = (): void => {
     const { source, plan, counter } = this.#options;
     const { declaredBytes } = plan;
-    this.#idle.stop();
+    this.#turns.stop();
     if (declaredBytes !== undefined && counter.receivedBytes < declaredBytes) {
       return this.#fail(sizeMismatch(declaredBytes, counter.receivedBytes));
     }
@@ -261,7 +238,7 @@ class Relay {
       this.#isSent = true;
       source.release?.();
     });
-    this.#silence.start();
+    this.#turns.awaitGlance();
   };
 
   /** The client went away, or its connection broke. Once its body has ended that changes nothing for Glance. */
@@ -301,46 +278,21 @@ class Relay {
     void this.#abort(error);
   }
 
-  /** Destroys the request to Glance. A refusal of Glance's that comes meanwhile wins over ours. */
+  /** A refusal of Glance's that comes meanwhile wins over the proxy's. */
   async #abort(error: ProxyError): Promise<void> {
     const upstream = this.#upstream;
-    const failed = (begun: Begun): void => {
-      upstream?.destroy();
-      this.#resolve({ kind: "failed", error, begun, whole: this.#isSent });
-    };
-    if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout") {
-      return failed("no");
-    }
-    // Glance is through with it, or has everything.
-    const isGlances = error.upstreamKind !== undefined;
-    if (this.#begun || this.#bodyEnded || upstream.destroyed) return failed("yes");
-    if (isGlances) return failed(error.code === "upstream_timeout" ? "unseen" : "yes");
-    // A Glance that is slow to begin would find the image as it was, and mark it only after we have looked.
-    let answer: IncomingMessage | undefined;
-    const over = new Promise<void>((resolve) => {
-      const end = (): void => resolve();
-      upstream.once("close", end).once("continue", () => {
-        this.#begun = true;
-        resolve();
-      });
-      upstream.once("response", (received) => {
-        if (isRefusal(received)) answer = received;
-        resolve();
-      });
-    });
-    // Glance has not been asked yet if the body was wrong before any of it could go.
-    upstream.flushHeaders();
-    upstream.uncork();
-    const seen = await this.#options.untilBegun(over);
-    if (answer) return this.#settleAnswered(answer);
-    failed(seen || this.#begun || upstream.destroyed ? "yes" : "unseen");
+    const { untilBegun } = this.#options;
+    const bodyEnded = this.#bodyEnded;
+    const end = await breakOff({ upstream, error, bodyEnded, said100: this.#said100, untilBegun });
+    if (typeof end !== "string") return this.#settleAnswered(end);
+    upstream?.destroy();
+    this.#resolve({ kind: "failed", error, begun: end, whole: this.#isSent });
   }
 
   #finish(): void {
     this.#done = true;
     this.#onWritable?.();
-    this.#idle.stop();
-    this.#silence.stop();
+    this.#turns.stop();
     this.#continueWait.stop();
     this.#outflow?.stop();
     const { source } = this.#options;
@@ -350,8 +302,4 @@ class Relay {
     if (!this.#bodyEnded) this.#options.counter.discardFrom(source);
     source.resume();
   }
-}
-
-function isRefusal(answer: IncomingMessage): boolean {
-  return (answer.statusCode ?? 0) >= 300 && unrelayableHead(answer) === undefined;
 }

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../upstream/look-up.js";
 import type { Operation } from "../vocabulary/labels.js";
-import type { Begun } from "./relay.js";
+import type { Begun } from "./break-off.js";
 import type { RollbackResult } from "../vocabulary/labels.js";
 
 export interface RolledBack {

@@ -6,11 +6,12 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import { truncatedAnswer } from "../upstream/failures.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
-import type { Begun, RelayEnd } from "./relay.js";
+import type { RelayEnd } from "./relay.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
 import { type Upload } from "./upload.js";
 import type { Observers } from "../observe/observers.js";
+import type { Begun } from "./break-off.js";
 
 /** What a balancer or uWSGI's router says in Glance's place; Glance itself never does. */
 const GATEWAY_STATUSES = new Set([502, 504]);
