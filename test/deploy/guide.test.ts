@@ -39,7 +39,7 @@ test.each([
 ])("the section on %s says what to check afterwards, and how its timeouts fit together", (title) => {
   const section = sections.get(title);
   expect(section).toContain("](#before-and-after)");
-  expect(section).toContain("](operations.md)");
+  expect(section).toContain("](operations.md#timeouts)");
 });
 
 test("links within the guide lead to sections that are there", () => {
