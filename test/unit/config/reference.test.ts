@@ -14,7 +14,7 @@ describe("config/default.yaml", () => {
   /** With the keys that have no default switched on, by taking away the `# ` before them. */
   const complete = text.replace(/^( *)# (\w+:)/gm, "$1$2");
 
-  it("is what the schema says (write it anew with `npx vitest run test/unit/config -u`)", async () => {
+  it("is what the schema says (write it anew with `npm run reference`)", async () => {
     await expect(text).toMatchFileSnapshot("../../../config/default.yaml");
   });
 
@@ -47,7 +47,7 @@ describe("config/default.yaml", () => {
 describe("docs/configuration.md", () => {
   const text = renderReference(root);
 
-  it("is what the schema says (write it anew with `npx vitest run test/unit/config -u`)", async () => {
+  it("is what the schema says (write it anew with `npm run reference`)", async () => {
     await expect(text).toMatchFileSnapshot("../../../docs/configuration.md");
   });
 
