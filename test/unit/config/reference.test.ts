@@ -18,18 +18,18 @@ describe("config/default.yaml", () => {
     await expect(text).toMatchFileSnapshot("../../../config/default.yaml");
   });
 
-  it("lacks the upstream alone", () => {
+  it("is complete except for upstream.url", () => {
     expect(faultsOf(() => load({ file: text }))).toEqual([
       expect.stringMatching(/^upstream\.url: missing: set /),
     ]);
   });
 
-  it("changes nothing", () => {
+  it("has the same effect as no file", () => {
     const flags = { upstream: "http://glance" };
     expect(load({ file: text, flags })).toEqual(load({ flags }));
   });
 
-  it("loads with its examples switched on", () => {
+  it("loads if its examples are uncommented", () => {
     expect(load({ file: complete }).upstream.url.href).toBe("http://127.0.0.1:9292/");
   });
 
