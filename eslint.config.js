@@ -23,6 +23,13 @@ export default tseslint.config(
   },
   {
     files: ["scripts/**/*.mjs", "examples/**/*.mjs", "*.js"],
-    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly" } },
+    languageOptions: {
+      globals: Object.fromEntries(
+        ["Buffer", "URL", "clearInterval", "console", "fetch", "process", "setInterval"].map((name) => [
+          name,
+          "readonly",
+        ]),
+      ),
+    },
   },
 );

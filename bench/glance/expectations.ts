@@ -17,12 +17,12 @@ export function judge(results: ResultsBySize): Expectation[] {
   const gain = compare(results, DIRECT_CHUNKED, ANNOUNCED, "seconds");
   return [
     {
-      text: `With its size in a header, an upload through the proxy takes at most ${MOST_TIME} times as long as a direct one with \`Content-Length\``,
+      text: `An upload through the proxy, with its size in a header, takes at most ${MOST_TIME} times as long as a direct one with \`Content-Length\``,
       found: list(time),
       holds: time.every(({ ratio }) => ratio <= MOST_TIME),
     },
     {
-      text: `Glance then needs at most ${MOST_MEMORY} times the memory`,
+      text: `Glance needs at most ${MOST_MEMORY} times the memory for such an upload`,
       found: list(memory),
       holds: memory.every(({ ratio }) => ratio <= MOST_MEMORY),
     },
@@ -32,7 +32,7 @@ export function judge(results: ResultsBySize): Expectation[] {
       holds: spool.length === 0 ? undefined : spool.every(({ ratio }) => ratio <= NOISE),
     },
     {
-      text: "The larger the body, the more times faster it is than chunked and direct",
+      text: "The speed-up over a direct chunked upload grows with the size of the image",
       found: list(gain),
       holds:
         gain.length < 2 ? undefined : gain.every(({ ratio }, index) => ratio > (gain[index - 1]?.ratio ?? 0)),

@@ -21,11 +21,11 @@ import { measureAll, type Results } from "./rounds.js";
 const COMMAND = "npm run bench:glance";
 const USAGE = `${COMMAND} [-- OPTIONS]
 
-Without options: every size in five rounds, and the section in README.md is written.
+Without options: measures every size in five rounds and updates the section in README.md.
 
-  --sizes 64MiB,1GiB  these sizes only (whole MiB)
-  --rounds N          in so many rounds
-  --readme FILE       write the section of this file
+  --sizes 64MiB,1GiB  only these sizes (whole MiB)
+  --rounds N          number of rounds
+  --readme FILE       update the section of this file
 `;
 
 async function main(args: string[]): Promise<void> {
@@ -59,8 +59,8 @@ async function main(args: string[]): Promise<void> {
   const others = [...results.values()].flatMap((cells) => [...cells.values()].map((one) => one.othersCores));
   const conditions =
     `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ${await describeRun()}, ` +
-    `of which other programs took up to ${Math.max(...others).toFixed(1)} meanwhile. Times are medians of ${rounds} (of 1 ` +
-    "where Glance does not learn a size above 512 MiB), memory is the highest peak, ratios are to a direct upload with `Content-Length`.";
+    `${describeLoad(Math.max(...others))}. Times are medians of ${rounds} rounds (1 round if Glance does not know a size above ` +
+    "512 MiB). Memory is the highest peak. Ratios are relative to a direct upload with `Content-Length`.";
   const judged = expectationList(expectations);
   process.stdout.write(`\n${textTable(fullTable(results))}\n\n${conditions}\n\n${judged}\n`);
   if (readme !== undefined)
@@ -77,6 +77,10 @@ function readSizes(text: string): number[] {
     return data;
   });
   return [...new Set(sizes)].sort((left, right) => left - right);
+}
+
+function describeLoad(othersCores: number): string {
+  return othersCores < 0.05 ? "otherwise idle" : `other programs used up to ${othersCores.toFixed(1)} cores`;
 }
 
 async function describeRun(): Promise<string> {

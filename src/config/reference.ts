@@ -1,6 +1,6 @@
 /**
  * `config/default.yaml` and `docs/configuration.md`, rendered from the schema. A test compares the files with this;
- * `npx vitest run test/unit/config -u` writes them anew. Pure.
+ * `npm run reference` writes them anew. Pure.
  */
 import { stringify } from "yaml";
 import type { Key, Section } from "./keys.js";
@@ -57,12 +57,12 @@ export function renderDefaultYaml(root: Section): string {
   const head = [
     "# Every key of glance-size-proxy with its default. Copy only the keys you want to change; all others keep their defaults.",
     "# A size is a number of bytes or has a unit: 64KiB, 10MiB, 5GiB, 1TiB. A time has a unit: 500ms, 30s, 5m, 6h, 1d; or is 0.",
-    "# Rendered from src/config/schema.ts: change it there, then run `npx vitest run test/unit/config -u`.",
+    "# Rendered from src/config/schema.ts: change it there, then run `npm run reference`.",
   ];
   return [...head, ...yamlLines(root, "")].join("\n") + "\n";
 }
 
-const INTRODUCTION = `<!-- Rendered from src/config/schema.ts and src/config/reference.ts: change them, then run \`npx vitest run test/unit/config -u\`. -->
+const INTRODUCTION = `<!-- Rendered from src/config/schema.ts and src/config/reference.ts: change them, then run \`npm run reference\`. -->
 
 # Configuration
 

@@ -42,7 +42,7 @@ const SIZE_SOURCES: Meanings<SizeSource> = {
   header: "`x-openstack-image-size`",
   hint: "A header of `size.hints`.",
   content_length: "`Content-Length`",
-  spooled: "The proxy kept the whole body and counted it.",
+  spooled: "The proxy stored the whole body and counted it.",
   unknown: "The client declared no size.",
 };
 
@@ -56,22 +56,22 @@ const CLIENTS: Meanings<ClientKind> = {
 };
 
 const ROLLBACK_RESULTS: Meanings<RollbackResult> = {
-  queued: "Glance has put the image back.",
+  queued: "Glance has rolled the image back.",
   timeout: "The image was still `saving` or `uploading` after `rollback.timeout`.",
-  active: "Glance shows the image as `active`: its data may be wrong.",
-  unknown: "The proxy could not see the image, or Glance was not seen to begin the upload.",
+  active: "Glance reports the image as `active`: its data may be wrong.",
+  unknown: "The proxy could not check the image, or did not see Glance start the upload.",
 };
 
 const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
-  success: "The image has the bytes that were sent. The client was told so.",
-  queued: "Glance has put the image back. The client got 502.",
-  unknown: "Neither is certain. The client got 504.",
+  success: "The image has all bytes that were sent. The client got the success answer.",
+  queued: "Glance has rolled the image back. The client got 502.",
+  unknown: "The proxy could not find out. The client got 504.",
 };
 
 const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
-  disk: "The file system of `spool.dir` took no more.",
+  disk: "The file system of `spool.dir` is full or not writable.",
 };
 
 const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
@@ -79,28 +79,28 @@ const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
   connect_timeout: "The connection was not open within `upstream.connectTimeout`.",
   timeout: "Glance neither read nor answered for `upstream.responseTimeout`.",
   reset: "The connection ended before the answer.",
-  protocol: "The answer is not HTTP.",
-  early_success: "Glance answered an upload with success before its body had ended.",
+  protocol: "The answer is not valid HTTP.",
+  early_success: "Glance answered an upload with success before its body ended.",
   truncated: "The connection ended in the middle of the answer.",
-  framing: "The request would have carried bytes that its head does not announce. The connection was closed.",
+  framing: "The request contains bytes that its headers do not announce. The connection was closed.",
 };
 
 const GLANCE_STATES: Meanings<GlanceState> = {
   answers: "Glance answered within 1 s.",
   slow: "Glance answered after more than 1 s.",
   busy: "Glance has not answered within 2 s, and has been idle for less than `readiness.silence`.",
-  silent: "Glance was asked, and has neither read nor answered anything for `readiness.silence`.",
+  silent: "Glance has neither read nor answered anything for `readiness.silence`, although the proxy asked.",
   unreachable: "Connections to Glance fail.",
 };
 
 const RELAYS: Meanings<Parameters<Metrics["relayChosen"]>[0]> = {
-  raw: "From the socket, into one reused buffer.",
+  raw: "Directly from the socket, into one reused buffer.",
   stream: "Through Node's streams.",
 };
 
 const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
-  listen: "The certificate shown to clients.",
-  upstream: "The certificate shown to Glance.",
+  listen: "The certificate presented to clients.",
+  upstream: "The certificate presented to Glance.",
 };
 
 /** By label, or by metric and label if the label has other values elsewhere. A text instead of values: they cannot be listed. */
@@ -115,7 +115,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   "imports_total.method":
     "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
   method: "The HTTP method: `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS` or `other`.",
-  status: "The status of the answer, such as `204`; `499` if the client left before there was an answer.",
+  status: "The status of the answer, such as `204`; `499` if the client disconnected before the answer.",
   kind: ERROR_KINDS,
   state: GLANCE_STATES,
   version: "The version of the proxy, such as `0.1.0`.",
@@ -221,13 +221,13 @@ const INTRODUCTION = `<!-- Rendered from src/observe/metrics.ts and src/observe/
 
 # Metrics
 
-\`GET /metrics\` on the admin address shows them in Prometheus's text format. As middleware, \`proxy.registry\` holds them
+\`GET /metrics\` on the admin address returns the metrics in Prometheus's text format. As middleware, use \`proxy.registry\`
 ([docs/api.md](api.md)). [docs/operations.md](operations.md#monitoring) has the scrape configuration, the dashboard and the alerts.
 
-- All names begin with \`${PREFIX}\`, which the tables leave out.
-- Labels come from closed sets. No label holds an id, a project, an address or a path.
-- A counter by a label is 0 from the start for each value of the label, so \`increase()\` sees the first event. \`requests_total\` is the exception.
-- With several workers each value is of all of them. The column _workers_ says how their values are put together.
+- All names have the prefix \`${PREFIX}\`; the tables omit it.
+- Label values come from closed sets. No label has an id, a project, an address or a path.
+- A counter with a label starts at 0 for each value of the label, so \`increase()\` includes the first event. The exception is \`requests_total\`.
+- With several workers, each value is for all workers. The column _workers_ shows how their values are combined.
 - A histogram has the samples \`_bucket\`, \`_sum\` and \`_count\`.
 - \`spool_limit_bytes\` is absent if \`spool.maxTotal\` is 0. A side without a certificate is absent from
   \`tls_certificate_expiry_timestamp_seconds\`.
@@ -277,7 +277,7 @@ export function renderMetricsReference(): string {
   const histograms = own.filter(({ buckets }) => buckets !== undefined);
   return [
     INTRODUCTION,
-    "## Of the proxy\n",
+    "## Metrics of the proxy\n",
     metricsTable(own),
     "## Labels\n",
     ...[...keys].map(labelText),
@@ -286,7 +286,7 @@ export function renderMetricsReference(): string {
       ["name", "upper bounds"],
       histograms.map(({ name, buckets = [] }) => [`\`${name}\``, buckets.join(", ")]),
     ),
-    "## Of the process\n",
+    "## Metrics of the process\n",
     "prom-client measures these. [Its documentation](https://github.com/siimon/prom-client#default-metrics) explains them.\n",
     metricsTable(metrics.filter(({ isOfProcess }) => isOfProcess)),
   ].join("\n");

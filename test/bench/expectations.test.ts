@@ -34,8 +34,8 @@ function verdicts(...rounds: Round[]): (boolean | undefined)[] {
   return judge(new Map(results)).map(({ holds }) => holds);
 }
 
-describe("judge", () => {
-  it("finds that everything holds, up to the bound", () => {
+describe("the judgement of a benchmark", () => {
+  it("accepts every value up to its limit", () => {
     expect(verdicts(small, large)).toEqual([true, true, true, true]);
   });
 
@@ -52,7 +52,7 @@ describe("judge", () => {
     expect(verdicts(small, changed)).toEqual(found);
   });
 
-  it("does not judge a growth by one size, nor nginx where there is none", () => {
+  it("judges no growth with one size, and no nginx if it is not installed", () => {
     const withoutNginx = new Map([...large].filter(([cell]) => cell !== NGINX));
     expect(verdicts(withoutNginx)).toEqual([true, true, undefined, undefined]);
   });

@@ -131,7 +131,7 @@ describeWith(requirements, "Clients that log in", () => {
       expect(await show(id, await keystone.login())).toMatchObject({ status: "queued" });
     }
 
-    it("are told, after the whole wait, that the image could not be seen, if they send too much", async () => {
+    it("learn after the whole wait that the image could not be checked, if they send too much", async () => {
       const upload = uploads[TOO_MUCH]!;
       upload.peer.sendChunk("hello!").endChunks();
       const answer = await upload.peer.response();
@@ -141,7 +141,7 @@ describeWith(requirements, "Clients that log in", () => {
       await expectWaited(upload, "size_exceeded");
     });
 
-    it("are waited for as long, and the log says that the image could not be seen, if they leave", async () => {
+    it("cause the same wait, and a log line that the image could not be checked, if they disconnect", async () => {
       const upload = uploads[LEAVES]!;
       upload.peer.destroy();
       await expectWaited(upload, "client_aborted");

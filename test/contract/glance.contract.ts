@@ -126,7 +126,7 @@ export function describeGlanceContract(
         }
       });
 
-      it("takes a minor version in the path", async () => {
+      it("accepts a minor version in the path", async () => {
         const id = await createImage(port);
         expect((await request(port, "GET", `/v2.5/images/${id}`)).status).toBe(200);
       });
@@ -141,7 +141,7 @@ export function describeGlanceContract(
     });
 
     describe("uploads", () => {
-      it.each(FRAMINGS)("takes a body with %s, and gives it back byte for byte", async (framing) => {
+      it.each(FRAMINGS)("accepts a body with %s, and returns it byte for byte", async (framing) => {
         const id = await createImage(port);
         const body = randomBytes(3 * 1024 * 1024 + 17);
         const peer = await connect(port);
@@ -216,7 +216,7 @@ export function describeGlanceContract(
         expect(await showImage(port, id)).toMatchObject({ size: 11 });
       });
 
-      it("takes a Content-Length body as whole with its last byte, not before, and waits for no end", async () => {
+      it("completes a Content-Length body with its last byte, not before", async () => {
         const id = await createImage(port);
         const peer = await beginUpload(id, "file", "Content-Length");
         peer.send("worl");
@@ -312,7 +312,7 @@ export function describeGlanceContract(
         },
       );
 
-      it("looks at the Content-Type before it looks for the image", async () => {
+      it("checks the Content-Type before it looks for the image", async () => {
         const [status] = await upload("nope", "file", { "Content-Type": "text/plain" });
         expect(status).toBe(415);
       });
@@ -346,7 +346,7 @@ export function describeGlanceContract(
       });
     });
 
-    describe("uploads that break off", () => {
+    describe("truncated uploads", () => {
       const endings = {
         FIN: (peer: Peer) => peer.end(),
         close: (peer: Peer) => {
@@ -390,22 +390,25 @@ export function describeGlanceContract(
         await expectRolledBack(id);
       });
 
-      it.each(["0", "0\r\n", "0\r\n\r"])("with %j after the chunks", async (tail) => {
-        const id = await createImage(port);
-        const peer = await beginUpload(id, "file", "chunked");
-        peer.send(tail);
-        await peer.flushed();
-        peer.end();
-        if (traits.takenForLastChunk.includes(tail)) {
-          expect(await untilStatus(port, id, "active", "queued")).toMatchObject({
-            status: "active",
-            size: 5,
-          });
-        } else {
-          await expectRolledBack(id);
-        }
-        peer.destroy();
-      });
+      it.each(["0", "0\r\n", "0\r\n\r"])(
+        "with %j after the chunks end as measured on this server",
+        async (tail) => {
+          const id = await createImage(port);
+          const peer = await beginUpload(id, "file", "chunked");
+          peer.send(tail);
+          await peer.flushed();
+          peer.end();
+          if (traits.takenForLastChunk.includes(tail)) {
+            expect(await untilStatus(port, id, "active", "queued")).toMatchObject({
+              status: "active",
+              size: 5,
+            });
+          } else {
+            await expectRolledBack(id);
+          }
+          peer.destroy();
+        },
+      );
     });
 
     describe("Expect: 100-continue", () => {
@@ -435,7 +438,7 @@ export function describeGlanceContract(
       );
 
       if (traits.says100 === "server") {
-        it("is answered with a 100 whatever Glance says, and the connection goes on", async () => {
+        it("is answered with 100 even if Glance refuses, and the connection stays open", async () => {
           const peer = await connect(port);
           const headers = { ...OCTET_STREAM, "Content-Length": 5, Expect: "100-continue" };
           peer.sendHead("PUT", "/v2/images/nope/file", headers);
@@ -446,7 +449,7 @@ export function describeGlanceContract(
           peer.destroy();
         });
       } else {
-        it("is not answered with a 100 when the upload is refused, and the connection ends in order", async () => {
+        it("is not answered with 100 if the upload is refused, and the connection closes cleanly", async () => {
           const peer = await connect(port);
           const headers = { ...OCTET_STREAM, "Content-Length": 5, Expect: "100-continue" };
           peer.sendHead("PUT", "/v2/images/nope/file", headers);
@@ -486,7 +489,7 @@ export function describeGlanceContract(
         expect((await importDirect("nope")).status).toBe(404);
       });
 
-      it("accepts an import while the staging still goes on, and makes a truncated image of it", async () => {
+      it("accepts an import while staging is in progress, and makes a truncated image", async () => {
         const id = await createImage(port);
         const peer = await beginUpload(id, "stage", "Content-Length");
         expect(await showImage(port, id)).toMatchObject({ status: "uploading", size: null });

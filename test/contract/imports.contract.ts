@@ -18,7 +18,7 @@ export function describeImports(glanceOf: () => Glance): void {
     const importStaged = (id: string): Promise<RawResponse> =>
       postJson(proxy.port, `/v2/images/${id}/import`, { method: { name: "glance-direct" } });
 
-    it("is refused while the staging goes on, which stays whole; then it is done", async () => {
+    it("is refused while staging is in progress, and succeeds after it", async () => {
       const id = await createImage(glance.port);
       const peer = await connect(proxy.port);
       try {
@@ -38,7 +38,7 @@ export function describeImports(glanceOf: () => Glance): void {
       }
     });
 
-    it("is answered by Glance where nothing is staged, and where there is no image", async () => {
+    it("is answered by Glance if nothing is staged, and if there is no image", async () => {
       const queued = await importStaged(await createImage(glance.port));
       expect(queued.text).toContain("Image needs to be staged before 'glance-direct' method can be used");
       expect(queued.status).toBe(409);

@@ -143,7 +143,7 @@ function describeSizes(glanceOf: () => Glance, traits: GlanceTraits, unknown: Un
       });
     });
 
-    it("takes a size header given twice for none", async () => {
+    it("refuses a size header that is sent twice", async () => {
       const id = await createImage(glance.port);
       const answer = await putImageData(proxy.port, id, "hello", {
         operation,

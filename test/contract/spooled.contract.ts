@@ -125,7 +125,7 @@ export function describeSpooledBodies(glanceOf: () => Glance, traits: GlanceTrai
         });
       });
 
-      it("is not kept, and answered by Glance, where the image has its data", async () => {
+      it("is not spooled, and Glance answers, if the image has its data", async () => {
         const id = await createImage(glance.port);
         expect((await putImageData(glance.port, id, "first", { operation })).status).toBe(204);
         const peer = await begin(id, operation, expectation);
@@ -142,7 +142,7 @@ export function describeSpooledBodies(glanceOf: () => Glance, traits: GlanceTrai
         expect(await showImage(glance.port, id)).toMatchObject({ size: 5 });
       });
 
-      it("is not kept, and answered by Glance, where there is no image", async () => {
+      it("is not spooled, and Glance answers, if there is no image", async () => {
         const peer = await begin("00000000-0000-4000-8000-000000000000", operation, expectation);
         try {
           if (!traits.refusesEarly) await sendRest(peer, expectation);
@@ -152,7 +152,7 @@ export function describeSpooledBodies(glanceOf: () => Glance, traits: GlanceTrai
         }
       });
 
-      it("does not become the image when another was faster", async () => {
+      it("does not become the image if another upload was faster", async () => {
         const id = await createImage(glance.port);
         const peer = await begin(id, operation, expectation);
         try {
@@ -172,7 +172,7 @@ export function describeSpooledBodies(glanceOf: () => Glance, traits: GlanceTrai
       });
     });
 
-    it("leaves no place taken in the end", async () => {
+    it("frees all spool space in the end", async () => {
       await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
       expect(await proxy.metric("spool_uploads")).toBe(0);
     });

@@ -17,7 +17,7 @@ import { startStandIn } from "../support/stand-in.js";
 
 const dockerfile = readFileSync("Dockerfile", "utf8");
 
-test("the linter has nothing to say about the Dockerfile", () => {
+test("the linter finds nothing wrong with the Dockerfile", () => {
   expect(validate(dockerfile)).toEqual([]);
   expect(validate(dockerfile.replace("WORKDIR /app", "WORKDIR app"))).toHaveLength(1);
 });
@@ -52,7 +52,7 @@ describeWith(["buildah"], "the image", () => {
     await glance?.stop();
   });
 
-  test("holds the program and what it needs to run, and neither sources nor tools", () => {
+  test("contains the program and its run-time dependencies, but no sources and tools", () => {
     const app = join(image.root, "app");
     expect(readdirSync(app).sort()).toEqual(["config", "dist", "node_modules", "package.json"]);
     const packages = readdirSync(join(app, "node_modules"));
@@ -60,7 +60,7 @@ describeWith(["buildah"], "the image", () => {
     for (const tool of ["typescript", "vitest", "eslint"]) expect(packages).not.toContain(tool);
   });
 
-  test("is not run as root, ends by SIGTERM to the program itself, and is asked for its health without a shell", () => {
+  test("does not run as root, passes SIGTERM to the program, and has a health check without a shell", () => {
     const { config, healthcheck } = image;
     expect(config).toMatchObject({
       User: "1000:1000",
@@ -80,7 +80,7 @@ describeWith(["buildah"], "the image", () => {
     return code === 0;
   }
 
-  test("serves with nothing to write to, is healthy, and on SIGTERM finishes what has begun", async () => {
+  test("serves on a read-only file system, is healthy, and finishes uploads on SIGTERM", async () => {
     const adminPort = await freePort();
     expect(await healthy(adminPort)).toBe(false);
     const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", `127.0.0.1:${adminPort}`];

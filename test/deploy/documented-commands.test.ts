@@ -54,7 +54,7 @@ describeWith(["helm", "systemd", "haproxy"], "the commands of the documentation"
     block.replace(/0\.0\.0\.0:\d+/, "127.0.0.1:0").replace(/http:\/\/127\.0\.0\.1:\d{2,}/, glance.url);
   const serving = blocks.filter((block) => /--listen |run demo/.test(block));
 
-  test("are there", () => {
+  test("are found in the documents", () => {
     expect(blocks.length - serving.length).toBeGreaterThanOrEqual(6);
     expect(serving.length).toBeGreaterThanOrEqual(3);
   });
@@ -65,7 +65,7 @@ describeWith(["helm", "systemd", "haproxy"], "the commands of the documentation"
     expect(stdout).not.toBe("");
   });
 
-  test.each(serving)("goes on: %s", async (block) => {
+  test.each(serving)("%s keeps serving", async (block) => {
     const child = spawn("/bin/sh", ["-euc", here(block)], {
       env,
       stdio: ["ignore", "pipe", "inherit"],

@@ -69,12 +69,12 @@ describeWith(["haproxy"], "HAProxy", () => {
     return (answer.json() as { inFlight: UploadView[] }).inFlight;
   }
 
-  test("has nothing to say about the configuration", async () => {
+  test("finds nothing wrong with the configuration", async () => {
     const result = await run(HAPROXY, ["-c", "-V", "-dW", "-f", CONFIG]);
     expect(result).toMatchObject({ code: 0, stdout: "Configuration file is valid\n", stderr: "" });
   });
 
-  test("carries an upload of the size announced", async () => {
+  test("forwards an upload of the declared size", async () => {
     const id = await createImage(port);
     expect((await putImageData(port, id, "hello", { headers: { "x-openstack-image-size": 5 } })).status).toBe(
       204,
@@ -82,7 +82,7 @@ describeWith(["haproxy"], "HAProxy", () => {
     expect(await showImage(port, id)).toMatchObject({ status: "active", size: 5 });
   });
 
-  test("lets a client that is still sending read why it is refused, and the image is queued by then", async () => {
+  test("lets a client that is still sending read the refusal, and the image is queued by then", async () => {
     const id = await createImage(port);
     const peer = await connect(port);
     peer.sendHead("PUT", `/v2/images/${id}/file`, {
@@ -98,7 +98,7 @@ describeWith(["haproxy"], "HAProxy", () => {
     peer.destroy();
   });
 
-  test("loses no upload while a replica drains: what has begun there ends there, what comes goes elsewhere", async () => {
+  test("loses no upload while a replica drains: old uploads finish there, new ones go elsewhere", async () => {
     // Two in each, as a rule; then the one that is going to drain is the less busy, which HAProxy prefers.
     const uploads = new Map<string, Peer>();
     for (let count = 1; count <= 4; count += 1) {

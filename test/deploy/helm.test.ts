@@ -96,7 +96,7 @@ describeWith(["helm"], "the Helm chart", () => {
     test.each([
       ["as it comes", UPSTREAM],
       ["with everything set", EVERYTHING],
-    ])("%s has nothing to be linted", async (_, values) => {
+    ])("lint finds nothing wrong with %s", async (_, values) => {
       const { code, stdout } = await helm(program, ["lint", "--strict"], values);
       expect([code, stdout]).toEqual([0, expect.stringContaining("1 chart(s) linted, 0 chart(s) failed")]);
     });
@@ -107,13 +107,13 @@ describeWith(["helm"], "the Helm chart", () => {
       ["a key that there is not", { ...UPSTREAM, replica: 3 }, "replica"],
       ["a number that is none", { ...UPSTREAM, replicas: "three" }, "replicas"],
       ["a size in other units", { ...UPSTREAM, spool: { size: "20GB" } }, "spool[./]size"],
-    ])("%s is told", async (_, values, words) => {
+    ])("%s is reported", async (_, values, words) => {
       const { code, stderr } = await helm(program, ["template", "image"], values);
       expect([code, stderr]).toEqual([1, expect.stringMatching(new RegExp(words))]);
     });
   });
 
-  test("both render the same, and Kubernetes' schemas have nothing to say of it", async () => {
+  test("both Helm versions render the same, and it matches Kubernetes' schemas", async () => {
     const rendered: Manifest[] = [];
     for (const values of [UPSTREAM, EVERYTHING]) {
       const manifests = await render(values, "helm4");
@@ -131,7 +131,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await complaintsAbout(rendered)).toEqual([]);
   });
 
-  test("those schemas would find a field that there is not, and one of the wrong type", async () => {
+  test("the schemas detect an unknown field and a wrong type", async () => {
     const text = JSON.stringify(await render(UPSTREAM))
       .replace('"targetPort"', '"tragetPort"')
       .replace('"containerPort":9292', '"containerPort":"image"');
@@ -153,7 +153,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await render(UPSTREAM)).toHaveLength(6);
   });
 
-  test("the proxy takes the configuration, and it agrees with the pod", async () => {
+  test("the proxy accepts the configuration, and it agrees with the pod", async () => {
     for (const values of [UPSTREAM, EVERYTHING]) {
       const manifests = await render(values);
       const pod = podOf(manifests);
@@ -191,7 +191,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await complaintsAbout(manifests)).toEqual([]);
   });
 
-  test("bodies are spooled to a volume that is a little larger than the proxy may use", async () => {
+  test("bodies are spooled to a volume that is slightly larger than spool.maxTotal", async () => {
     expect(podOf(await render(UPSTREAM)).volumes.map(({ name }) => name)).toEqual(["config"]);
     const spooling = { ...UPSTREAM, config: { size: { unknown: "spool" } } };
     const onNode = await render(spooling);
@@ -202,7 +202,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(JSON.stringify(podOf(await render(EVERYTHING)).volumes.at(-1))).toMatch(/ephemeral.*fast.*40Gi/);
   });
 
-  test("a changed configuration is a new pod", async () => {
+  test("a changed configuration causes new pods", async () => {
     const checksum = async (values: object) =>
       /"checksum\/config":"(\w+)"/.exec(JSON.stringify(await render(values)))?.[1] ?? "none";
     const before = await checksum(UPSTREAM);

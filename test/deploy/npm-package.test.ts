@@ -62,7 +62,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("holds what it is made of, and nothing else", () => {
+test("the npm package contains the built files and documents, and nothing else", () => {
   for (const path of ["dist/cli.js", "dist/index.d.ts", "config/default.yaml", "LICENSE", "README.md"]) {
     expect(contents).toContain(path);
   }
@@ -73,15 +73,15 @@ test("holds what it is made of, and nothing else", () => {
   }
 });
 
-describe("the command", () => {
-  test("tells its version", async () => {
+describe("the command of the npm package", () => {
+  test("prints its version", async () => {
     expect(await inConsumer("npx", "glance-size-proxy", "--version")).toMatchObject({
       code: 0,
       stdout: `${version}\n`,
     });
   });
 
-  test("shows the demonstration", async () => {
+  test("runs the demo", async () => {
     const { code, stdout } = await inConsumer("npx", "glance-size-proxy", "demo", "--once");
     expect(code).toBe(0);
     expect(stdout).toContain("Size exceeds");
@@ -115,7 +115,7 @@ test.each([
   expect(await inConsumer("node", "middleware.mjs")).toEqual({ code: 0, stdout: `${status}\n`, stderr: "" });
 });
 
-describe("the types, none of their files skipped,", () => {
+describe("the types of the npm package, without skipLibCheck,", () => {
   const onNodesServer = `
     import { createServer } from "node:http";
     import { ConfigError, createGlanceSizeProxy, version, type ConfigInput } from "glance-size-proxy";
@@ -140,7 +140,7 @@ describe("the types, none of their files skipped,", () => {
     express().use(createGlanceSizeProxy({ upstream: { url: "http://127.0.0.1" } }));
     express().use("/image", createGlanceSizeProxy({ upstream: { url: "http://127.0.0.1" } }));`;
 
-  test("need no types but Node's", async () => {
+  test("need only Node's types", async () => {
     writeFileSync(join(consumer, "on-nodes-server.ts"), onNodesServer);
     writeFileSync(join(consumer, "as-server.ts"), asServer);
     const { code, stdout } = await compile("on-nodes-server.ts", "as-server.ts");
@@ -148,7 +148,7 @@ describe("the types, none of their files skipped,", () => {
     expect(stdout.match(/@types\/(?!node\/).*/g)).toBe(null);
   });
 
-  test("fit Express's own", async () => {
+  test("match Express's types", async () => {
     writeFileSync(join(consumer, "on-express.ts"), onExpress);
     const { code, stdout } = await compile("on-express.ts");
     expect([code, stdout]).toEqual([0, expect.stringContaining("@types/express/index.d.ts")]);

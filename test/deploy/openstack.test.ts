@@ -188,7 +188,7 @@ ${moreContainers}
     expect([code, stderr]).toEqual([1, expect.stringContaining(`glance-size-proxy: ${words}\n`)]);
   });
 
-  test("Helm 4 takes the post-renderer as a plugin", async () => {
+  test("Helm 4 accepts the post-renderer as a plugin", async () => {
     // A home of its own: Helm 3 complains of plugins that are for Helm 4.
     const env = { HOME: join(folder, "helm4"), PATH: "/usr/local/bin:/usr/bin:/bin" };
     const helm4 = (...args: string[]) => run("/usr/local/bin/helm4", args, { env });
@@ -204,7 +204,7 @@ ${moreContainers}
     );
   });
 
-  test("the proxy takes the port that the service goes to, and goes to where Glance has moved", () => {
+  test("the proxy listens on the port of the service, and connects to Glance's new address", () => {
     const values = readYaml<{
       conf: {
         glance_api_uwsgi: { uwsgi: Record<string, string | number> };
@@ -454,7 +454,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
       }),
     ],
   ])("for %s", (_, prepare) => {
-    test.each(["127.0.0.1", "0.0.0.0"])("stops if Glance still holds the port on %s", async (holder) => {
+    test.each(["127.0.0.1", "0.0.0.0"])("stops if Glance still uses the port on %s", async (holder) => {
       const { playbook, inventory, variables } = prepare();
       const { port, release } = await holdPort(holder);
       try {
@@ -564,7 +564,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
 });
 
 describe("the script for DevStack", () => {
-  test("steps in between Apache and Glance, also where stack.sh is run again", async () => {
+  test("puts the proxy between Apache and Glance, even if stack.sh runs again", async () => {
     // Programs of the machine that the script is not to change: they say what they were asked. A unit is there once.
     const bin = join(folder, "bin");
     mkdirSync(bin);
@@ -595,7 +595,7 @@ describe("the script for DevStack", () => {
 });
 
 describeWith(["shellcheck"], "shellcheck", () => {
-  test("has nothing to say about our scripts", () => {
+  test("finds nothing wrong with our scripts", () => {
     const scripts = execFileSync("git", ["ls-files", "*.sh", ".ci/run"], { encoding: "utf8" })
       .trim()
       .split("\n");

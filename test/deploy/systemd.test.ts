@@ -29,7 +29,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("the unit reloads, drains as long as it takes and does not restart what cannot start", () => {
+test("the unit reloads, drains without a limit, and does not restart on exit code 2", () => {
   // Of the main process alone systemd heeds RestartPreventExitStatus.
   expect(values("ExecStartPre")).toEqual([]);
   expect(values("ExecReload")).toEqual(["/bin/kill -HUP $MAINPID"]);
@@ -37,7 +37,7 @@ test("the unit reloads, drains as long as it takes and does not restart what can
   expect(values("RestartPreventExitStatus")).toEqual(["2"]);
 });
 
-test("the example configuration and environment are taken", () => {
+test("the example configuration and environment are valid", () => {
   const environment = readFileSync("deploy/systemd/environment", "utf8").matchAll(/^(\w+)=(.*)$/gm);
   const config = loadConfig({
     flags: { config: "deploy/systemd/config.yaml" },
@@ -50,7 +50,7 @@ test("the example configuration and environment are taken", () => {
 });
 
 describeWith(["systemd"], "systemd-analyze", () => {
-  test("has nothing to say about the unit", async () => {
+  test("finds nothing wrong with the unit", async () => {
     // The command is looked for on this machine; here it stands in for one that is installed.
     const command = join(folder, "glance-size-proxy");
     writeFileSync(command, "#!/bin/sh\n", { mode: 0o755 });
@@ -60,7 +60,7 @@ describeWith(["systemd"], "systemd-analyze", () => {
     expect(result).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  test("finds it little exposed", async () => {
+  test("rates the exposure of the unit as low", async () => {
     const args = ["security", "--offline=true", "--threshold=12", UNIT]; // tenths of its scale of 10
     const { code, stdout } = await run("/usr/bin/systemd-analyze", args);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/Overall exposure level.*: 1\.[012] OK/)]);
@@ -82,8 +82,8 @@ async function systemCalls(filter: string): Promise<Set<string>> {
   return names;
 }
 
-describeWith(["systemd", "strace"], "the filters of the unit", () => {
-  test("let everything through that the proxy does", async () => {
+describeWith(["systemd", "strace"], "the system call filters of the unit", () => {
+  test("allow every system call that the proxy makes", async () => {
     const [allow = "", deny = ""] = values("SystemCallFilter");
     expect(deny).toMatch(/^~/);
     const allowed = await systemCalls(allow);

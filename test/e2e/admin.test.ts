@@ -61,18 +61,18 @@ describe("/metrics", () => {
 });
 
 describe("/livez and /readyz", () => {
-  test("say that all is well", async () => {
+  test("answer 200 if Glance answers", async () => {
     expect((await admin("/livez")).status).toBe(200);
     expect(await admin("/readyz")).toMatchObject({ status: 200 });
     expect((await admin("/readyz")).json()).toEqual({ status: "ready", glance: "answers" });
   });
 
-  test("any answer of Glance will do", async () => {
+  test("count any answer of Glance as ready", async () => {
     scene.upstream.onOther = (_incoming, response) => void response.writeHead(503).end();
     expect((await admin("/readyz")).status).toBe(200);
   });
 
-  test("an unreachable Glance is not ready, but alive", async () => {
+  test("say not ready but alive if Glance is unreachable", async () => {
     const alone = await scene.startAnother({}, "http://127.0.0.1:1");
     const ready = await request(alone.adminPort, "GET", "/readyz");
     expect(ready.status).toBe(503);
@@ -82,7 +82,7 @@ describe("/livez and /readyz", () => {
     expect((await request(alone.adminPort, "GET", "/livez")).status).toBe(200);
   });
 
-  test("draining is not ready, while the upload in flight is finished and nobody else is let in", async () => {
+  test("say not ready while draining: the upload in flight finishes, and no new connection is accepted", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     const idle = await scene.connect();
     idle.sendHead("GET", "/v2/images");
@@ -105,7 +105,7 @@ describe("/livez and /readyz", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
   });
 
-  test("while draining, a head that never ends holds nothing up", async () => {
+  test("let a drain end in spite of a request head that never ends", async () => {
     const slow = await scene.connect();
     slow.send("GET /v2/images HTTP/1.1\r\nHost: a\r\n");
     await scene.roundTrip();
@@ -113,7 +113,7 @@ describe("/livez and /readyz", () => {
     await slow.closed();
   });
 
-  test("what is not over when the time to drain is, is cut", async () => {
+  test("cut an upload that is not over after shutdown.drainTimeout", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
     const upload = await scene.uploadUpstream();
@@ -152,7 +152,7 @@ describe("/uploads", () => {
     ]);
   });
 
-  test("does not make a size up where nobody told one", async () => {
+  test("has no declaredBytes if the client declared no size", async () => {
     await scene.startUpload();
     await scene.uploadUpstream();
     const [inFlight] = (await scene.proxy.uploads()).inFlight;
@@ -172,7 +172,7 @@ describe("/uploads", () => {
 });
 
 describe("the log", () => {
-  test("has one line an upload, with all that is to be known of it", async () => {
+  test("has one line for each upload, with all its fields", async () => {
     const headers = { "X-Openstack-Request-Id": "req-01234567-89ab-cdef-0123-456789abcdef" };
     const peer = await scene.startUpload({ ...headers, [SIZE]: 5, "User-Agent": "curl/8.1" });
     peer.sendChunk("hello").endChunks();
@@ -201,7 +201,7 @@ describe("the log", () => {
     ]);
   });
 
-  test("has one line for a refused one as well, with the reason", async () => {
+  test("has one line for a refused upload, too, with the reason", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello!");
     const answer = await peer.response();
@@ -218,8 +218,8 @@ describe("the log", () => {
   });
 });
 
-describe("/", () => {
-  test("is the live page, asked for again each time", async () => {
+describe("the live page at /", () => {
+  test("is served without caching", async () => {
     const page = await admin("/");
     expect(page.headers).toMatchObject({
       "content-type": "text/html; charset=utf-8",
@@ -228,7 +228,7 @@ describe("/", () => {
     expect(page.text).toContain("<title>glance-size-proxy</title>");
   });
 
-  test("has assets of its own alone, which never change under their name", async () => {
+  test("loads only its own assets, which are cached forever", async () => {
     const links = [...(await admin("/")).text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
       ([, link]) => link ?? "",
     );
@@ -242,7 +242,7 @@ describe("/", () => {
     }
   });
 
-  test("names the licences of what it is made with", async () => {
+  test("links to the licences of its libraries", async () => {
     const { text } = await admin("/licences.txt");
     for (const library of ["preact", "uplot"]) expect(text).toContain(library);
   });
@@ -269,7 +269,7 @@ describe("/", () => {
   );
 });
 
-test("clients find nothing of it on theirs", async () => {
+test("the client address does not serve the admin paths", async () => {
   for (const path of ["/", "/events", "/metrics", "/livez", "/readyz", "/uploads"]) {
     expect((await request(scene.proxy.port, "GET", path)).text).toBe(`GET ${path}`);
   }

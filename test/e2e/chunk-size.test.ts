@@ -95,7 +95,7 @@ describe.each(ways)("%s", (_, config) => {
   );
 });
 
-test("what has waited for 5 s goes as it is, before uWSGI gives up on a client that trickles", async () => {
+test("a partial chunk is sent after 5 s, before uWSGI gives up on a slow client", async () => {
   const peer = await begin();
   peer.sendChunk("hello");
   await expect.poll(() => chunks, { timeout: 9_000 }).toEqual([5]);
@@ -106,7 +106,7 @@ test("what has waited for 5 s goes as it is, before uWSGI gives up on a client t
   expect(body).toBe("helloagain");
 });
 
-test("an empty body has no chunk but the last", async () => {
+test("an empty body has only the last chunk", async () => {
   const peer = await begin();
   peer.endChunks();
   expect((await peer.response()).status).toBe(204);

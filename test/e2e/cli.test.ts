@@ -62,7 +62,7 @@ describe("the command", () => {
     }
   });
 
-  test("--check-config prints what would hold: flag before environment before file before default", () => {
+  test("--check-config prints the effective values: flag before environment before file before default", () => {
     const path = file(
       "upstream: { url: http://of-the-file }\nlimits: { maxImageSize: 1GiB }\nsize: { unknown: reject }\n",
     );
@@ -78,7 +78,7 @@ describe("the command", () => {
   });
 });
 
-describe("what cannot be started ends with code 2 and a line for each fault:", () => {
+describe("the command exits with code 2 and one line for each fault:", () => {
   test("no upstream", () => {
     const { status, stderr, stdout } = run([]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
@@ -159,7 +159,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
   const messages = ({ lines }: RunningCommand) =>
     lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
 
-  test("says where it listens, in one JSON line, and serves there by then", async () => {
+  test("logs its addresses in one JSON line, and serves them by then", async () => {
     const command = await start();
     expect(command.lines).toHaveLength(1);
     expect(JSON.parse(command.lines[0] ?? "")).toMatchObject({
@@ -171,7 +171,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect((await fetch(`http://127.0.0.1:${command.adminPort}/readyz`)).status).toBe(200);
   });
 
-  test("says so even where nothing else is logged", async () => {
+  test("logs its addresses even if log.level is silent", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_LOG__LEVEL: "silent" });
     await fetch(`http://127.0.0.1:${command.port}${FILE}`, { method: "PUT", body: "hello" });
     expect(messages(command)).toEqual(["listening"]);
@@ -218,7 +218,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect(upload.complete).toBe(false);
   });
 
-  test("ends when the time to drain is over, and cuts what is in flight", async () => {
+  test("exits after shutdown.drainTimeout, and cuts the uploads in flight", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "200ms" });
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
     peer.sendChunk("hell");
@@ -230,7 +230,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect(upload.complete).toBe(false);
   });
 
-  test("with nothing in flight ends at once", async () => {
+  test("exits at once on SIGTERM if nothing is in flight", async () => {
     const command = await start();
     const exit = ended(command.child);
     command.child.kill("SIGTERM");
@@ -269,7 +269,7 @@ describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  test("without a security fix, says once what to install, behind the line that others wait for", async () => {
+  test("without a security fix, logs once which Node to install, after the listening line", async () => {
     const [listening, advice, ...others] = await logOn("v24.18.0");
     expect(listening?.["msg"]).toBe("listening");
     expect(advice).toMatchObject({
@@ -282,12 +282,12 @@ describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
     expect(others.map(({ msg }) => msg)).toEqual(["draining", "drained"]);
   });
 
-  test("with all of them, says nothing of it", async () => {
+  test("with all security fixes, logs no such line", async () => {
     expect((await logOn("v99.0.0")).map(({ msg }) => msg)).toEqual(["listening", "draining", "drained"]);
   });
 });
 
-test("needs no terminal and no standard input", async () => {
+test("the command needs no terminal and no standard input", async () => {
   const child = spawn(process.execPath, ["dist/cli.js", "--version"], {
     cwd: ROOT,
     stdio: ["ignore", "ignore", "ignore"],

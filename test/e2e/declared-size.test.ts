@@ -9,7 +9,7 @@ const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", 
 
 const scene = useScene();
 
-describe("a size told by", () => {
+describe("a size declared by", () => {
   test.each([
     ...[SIZE, ...HINTS].map(
       (name) => [name, { ...CHUNKED, [name]: 5 }, name === SIZE ? "header" : "hint"] as const,
@@ -39,7 +39,7 @@ describe("a size told by", () => {
     expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
   });
 
-  test("nobody goes on chunked, without a header", async () => {
+  test("no header is forwarded chunked, without a size header", async () => {
     const peer = await scene.startUpload({ "User-Agent": "curl/8.0" });
     peer.sendChunk(Buffer.alloc(1024 * 1024)).endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -51,7 +51,7 @@ describe("a size told by", () => {
     expect(await scene.proxy.metric('undeclared_uploads_total{client="curl"}')).toBe(1);
   });
 
-  test("nobody goes on in chunks of at most 64 KiB, however large the client's are", async () => {
+  test("no header is forwarded in chunks of at most 64 KiB, however large the client's are", async () => {
     const glance = createServer((socket) => {
       let text = "";
       socket.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -82,14 +82,14 @@ describe("a size told by", () => {
     }
   });
 
-  test("Connection cannot take the proxy's own header out again", async () => {
+  test("any header reaches Glance even if Connection names it", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5, Connection: `close, ${SIZE}, content-length` });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
     expect(scene.upstream.uploads[0]?.headers).toMatchObject({ [SIZE]: "5", "content-length": "5" });
   });
 
-  test("a header with underscores is not told at all, and dropped", async () => {
+  test("a header with underscores is ignored, and the header is dropped", async () => {
     const peer = await scene.startUpload({ X_OpenStack_Image_Size: 3, Content_Length: 3 });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -126,13 +126,13 @@ describe("a size that is not a plain number", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("is refused with surrounding blanks taken off: those are no part of a value", async () => {
+  test("is checked without surrounding blanks, which are not part of a value", async () => {
     const peer = await scene.startUpload({ [SIZE]: "  5 \t" });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
   });
 
-  test("a client that told it wrongly is not counted as one that does not tell it", async () => {
+  test("is not counted as an undeclared upload", async () => {
     const peer = await scene.startUpload({ [SIZE]: "abc" });
     await peer.response();
     expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
@@ -203,7 +203,7 @@ describe("an empty image", () => {
   test.each([
     ["without any framing", {}],
     ["with Content-Length: 0", { "Content-Length": 0 }],
-  ])("%s goes on as one of 0 bytes", async (_, headers) => {
+  ])("%s is forwarded with a size of 0 bytes", async (_, headers) => {
     expect((await request(scene.proxy.port, "PUT", FILE, { headers })).status).toBe(204);
     expect(scene.upstream.uploads).toMatchObject([
       { bytes: 0, complete: true, headers: { "content-length": "0", [SIZE]: "0" } },

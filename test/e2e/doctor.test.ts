@@ -103,7 +103,7 @@ describe.concurrent("of each kind,", () => {
       pauses: "unknown",
     });
 
-    test("whose path is wrong is found", async () => {
+    test("is found if upstream.url has a wrong path", async () => {
       const glance = await startRealGlance({ server: "eventlet" });
       cleanUp.push(() => glance.stop());
       for (const path of ["/image", "/v2"]) {
@@ -238,7 +238,7 @@ async function url(faults: Faults): Promise<string> {
   return (await start(faults)).url;
 }
 
-describe.concurrent("it says", () => {
+describe.concurrent("the doctor reports", () => {
   test("that a Glance knows the header", async () => {
     const { code, finding } = await examine(await url({ honoursHeader: true }), WITH_TOKEN);
     expect(finding("size header")?.detail).toMatch(/^honoured: Glance 2025\.2 or later/);
@@ -322,7 +322,7 @@ describe.concurrent("it says", () => {
     expect(code).toBe(0);
   });
 
-  test("what to mind with its stores", async () => {
+  test("the known problems of the stores", async () => {
     const stores = [
       { id: "fast", type: "rbd" },
       { id: "cheap", type: "s3" },
@@ -349,7 +349,7 @@ describe.concurrent("it says", () => {
     expect(elsewhere.checks.map(({ check }) => check)).not.toContain("store fast");
   });
 
-  test("that nobody is there", async () => {
+  test("that Glance refuses connections", async () => {
     const { code, checks } = await examine("http://127.0.0.1:1");
     expect(checks).toEqual([
       {
@@ -371,7 +371,7 @@ describe.concurrent("it says", () => {
     });
   });
 
-  test("that there is no way", async () => {
+  test("that a connection to Glance does not open in time", async () => {
     const listener = await startHangingListener();
     cleanUp.push(() => listener.stop());
     const env = { GLANCE_SIZE_PROXY_UPSTREAM__CONNECT_TIMEOUT: "500ms" };
@@ -379,7 +379,7 @@ describe.concurrent("it says", () => {
     expect(finding("reachable")).toMatchObject({ facts: { found: "no_way" } });
   });
 
-  test("that it is the proxy itself", async () => {
+  test("that upstream.url is the proxy itself", async () => {
     const glance = await startStandIn();
     cleanUp.push(() => glance.stop());
     const proxy = await startProxy(glance.url);
@@ -389,7 +389,7 @@ describe.concurrent("it says", () => {
     expect(code).toBe(1);
   });
 
-  test("all of it in a table of one line each", async () => {
+  test("each check as one line of a table", async () => {
     const args = ["dist/cli.js", "doctor", "--upstream", "http://127.0.0.1:1"];
     const { stdout } = await run(process.execPath, args);
     expect(stdout).toBe(
@@ -398,10 +398,10 @@ describe.concurrent("it says", () => {
   });
 });
 
-describe.concurrent("no image is made", () => {
+describe.concurrent("the doctor creates no image", () => {
   const WRITES = /^(POST|PUT|PATCH|DELETE)/;
 
-  test("without a token, even if Glance wants none", async () => {
+  test("without a token, even if Glance does not require one", async () => {
     const glance = await start({});
     const { code, finding } = await examine(glance.url);
     for (const check of ["size header", "Content-Length", "100 Continue", "roll-back", "pauses"]) {
@@ -416,7 +416,7 @@ describe.concurrent("no image is made", () => {
     expect(code).toBe(0);
   });
 
-  test("with --read-only, but Glance is asked for its stores", async () => {
+  test("with --read-only, but reads the list of stores", async () => {
     const glance = await start({ wantsToken: true, stores: [{ id: "s3", type: "s3" }] });
     const { finding } = await examine(glance.url, [...WITH_TOKEN, "--read-only"]);
     expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "run without --read-only" });
@@ -426,7 +426,7 @@ describe.concurrent("no image is made", () => {
   });
 });
 
-describe.concurrent("what is no Glance is named, and gets no token:", () => {
+describe.concurrent("a server that is not Glance is named and gets no token:", () => {
   const json = (status: number, value: unknown): RequestListener => {
     return (_incoming, response) => {
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
@@ -673,7 +673,7 @@ describe.concurrent("what is no Glance is named, and gets no token:", () => {
 });
 
 describe.concurrent("of a port for TLS,", () => {
-  describeWith(["openssl"], "behind TLS it says", () => {
+  describeWith(["openssl"], "the doctor reports behind TLS", () => {
     let authority: Authority;
     beforeAll(async () => {
       authority = await createAuthority();
@@ -740,7 +740,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(asked).toEqual([]);
     });
 
-    test("that a client certificate is wanted", async () => {
+    test("that Glance requires a client certificate", async () => {
       const { url } = await secure("127.0.0.1", 30, {
         requestCert: true,
         ca: (await authority.pem()).cert,
@@ -800,8 +800,11 @@ describe.concurrent("of a port for TLS,", () => {
   });
 });
 
-test.concurrent("without an upstream it says how to give one, and ends with 2", async () => {
-  const { code, stderr } = await run(process.execPath, ["dist/cli.js", "doctor"]);
-  expect(stderr).toMatch(/^upstream\.url: .*--upstream/);
-  expect(code).toBe(2);
-});
+test.concurrent(
+  "the doctor exits with code 2 and explains how to set upstream.url if it is missing",
+  async () => {
+    const { code, stderr } = await run(process.execPath, ["dist/cli.js", "doctor"]);
+    expect(stderr).toMatch(/^upstream\.url: .*--upstream/);
+    expect(code).toBe(2);
+  },
+);

@@ -28,7 +28,7 @@ function endless() {
   return state;
 }
 
-test("an image arrives whole", async () => {
+test("a downloaded image arrives whole", async () => {
   const size = 40 * PIECE.length;
   scene.upstream.onOther = (_incoming, response) => {
     response.writeHead(200, { "content-length": size });
@@ -120,7 +120,7 @@ describe("an answer that Glance cuts short", () => {
     await expect.poll(() => scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(1);
   });
 
-  test("by falling silent is not waited for without end", async () => {
+  test("by sending nothing more ends after upstream.responseTimeout", async () => {
     const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
     scene.upstream.onOther = (_incoming, response) => {
       response.writeHead(200, { "content-length": "1000" }).write("only this much");

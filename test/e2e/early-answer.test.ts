@@ -6,7 +6,7 @@ import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 const scene = useScene();
 const MIB = Buffer.alloc(1024 * 1024, "x");
 
-describe("a refusal", () => {
+describe("a refusal by Glance", () => {
   describe.each([401, 403, 404, 409, 413, 415, 500, 503])("%i", (status) => {
     test.each([
       ["chunked", CHUNKED],
@@ -56,7 +56,7 @@ describe("a refusal", () => {
     expect(await peer.closed()).toBe("fin");
   });
 
-  test("without a body reaches it too", async () => {
+  test("without a body reaches a client that is still sending", async () => {
     scene.upstream.onUpload = answerEarly(401, "");
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
@@ -65,7 +65,7 @@ describe("a refusal", () => {
     expect(answer.body).toHaveLength(0);
   });
 
-  test("or a redirection is no success, and reaches it too", async () => {
+  test("such as a redirect reaches a client that is still sending, and is no success", async () => {
     scene.upstream.onUpload = answerEarly(300, "choices");
     const peer = await scene.startUpload({ [SIZE]: 5 }, "/images/one/file");
     peer.sendChunk("hell");
@@ -95,14 +95,14 @@ describe("a refusal", () => {
     expect(answer.headers).not.toHaveProperty("x-secret");
   });
 
-  test("to a client that waits for 100 Continue comes instead of it", async () => {
+  test("reaches a client that waits for 100 Continue instead of the 100", async () => {
     scene.upstream.onUpload = answerEarly(409, "no");
     const peer = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" });
     expect((await peer.response()).status).toBe(409);
     expect(peer.interims).toEqual([]);
   });
 
-  test("without a body of its own, such as 304, is passed on at once as well", async () => {
+  test("such as 304, which has no body, is passed on at once", async () => {
     scene.upstream.onUpload = (_incoming, response) => {
       response.writeHead(304).end();
     };
@@ -110,7 +110,7 @@ describe("a refusal", () => {
     expect((await peer.response()).status).toBe(304);
   });
 
-  test("that switches protocols is none", async () => {
+  test("with status 101 is not passed on", async () => {
     scene.upstream.onUpload = (incoming) => {
       incoming.socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
     };
@@ -118,7 +118,7 @@ describe("a refusal", () => {
     expect((await peer.response()).status).toBe(502);
   });
 
-  test("that is cut short is not passed on as whole", async () => {
+  test("that is truncated is not passed on as complete", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeHead(409, { "content-length": 100 }).write("only this much", () => {
         incoming.socket.destroy();
@@ -133,7 +133,7 @@ describe("a refusal", () => {
   });
 });
 
-describe("a success", () => {
+describe("an early success by Glance", () => {
   test.each([200, 204])("(%i) becomes 502, and the upload is destroyed", async (status) => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
@@ -151,7 +151,7 @@ describe("a success", () => {
     expect(await scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
   });
 
-  test("that comes before any of the body becomes 502 as well", async () => {
+  test("before the first body byte becomes 502, too", async () => {
     scene.upstream.onUpload = (_incoming, response) => void response.writeHead(204).end();
     const peer = await scene.startUpload();
     peer.sendChunk("hello");

@@ -57,7 +57,7 @@ describe("the proxy", () => {
   const scene = useScene();
   const probes = (): number => scene.upstream.requests.filter(({ target }) => target === "/versions").length;
 
-  test("tells at once, and then each second, what goes on", async () => {
+  test("sends an event at once, and then each second", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5, "User-Agent": "curl/8.1" });
     peer.sendChunk("hel");
     const upload = await scene.uploadUpstream();
@@ -87,7 +87,7 @@ describe("the proxy", () => {
     expect(Date.parse(event?.now ?? "") - Date.parse(first?.now ?? "")).toBeGreaterThan(900);
   });
 
-  test("sends the uploads that ended only where they are news", async () => {
+  test("sends the finished uploads only if they changed", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     const stream = await watch(scene.proxy.adminPort);
     const [first, second] = await stream.has(2);
@@ -101,7 +101,7 @@ describe("the proxy", () => {
     expect((await stream.has(after + 1)).at(-1)?.finished).toHaveLength(2);
   });
 
-  test("bothers Glance every few seconds, however many watch, and not at all where nobody does", async () => {
+  test("asks Glance every few seconds, however many pages are open, and never without one", async () => {
     await request(scene.proxy.port, "GET", "/v2/images");
     expect(probes()).toBe(0);
     const streams = [await watch(scene.proxy.adminPort), await watch(scene.proxy.adminPort)];
@@ -124,7 +124,7 @@ describe("the proxy", () => {
     await expect.poll(state, { timeout: 20_000 }).toBe("ready");
   });
 
-  test("says that it is draining, and ends the stream when that is over", async () => {
+  test("reports draining, and ends the stream after the drain", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     await scene.uploadUpstream();
     const stream = await watch(scene.proxy.adminPort);
@@ -137,7 +137,7 @@ describe("the proxy", () => {
     await expect.poll(() => stream.response.destroyed).toBe(true);
   });
 
-  test("shows no more of an image's id than an image's id has", async () => {
+  test("cuts an image id that is longer than a UUID can be", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, `/v2/images/${"x".repeat(2000)}/file`);
     await scene.uploadUpstream();
     const [first] = await (await watch(scene.proxy.adminPort)).has(1);
@@ -146,7 +146,7 @@ describe("the proxy", () => {
   });
 });
 
-describe("the stream", () => {
+describe("the stream at /events", () => {
   /** A server that has nothing but the stream, of what `tell` makes up. */
   async function serve(tell: () => Overview) {
     const served = { port: 0, told: 0, logged: [] as string[] };
@@ -165,7 +165,7 @@ describe("the stream", () => {
     return Object.assign(served, { port: (server.address() as AddressInfo).port });
   }
 
-  test("costs one overview a second for all who watch, and none for nobody", async () => {
+  test("costs one overview per second for all pages, and none without a page", async () => {
     const served = await serve(() => overviewAt(0));
     const streams = await Promise.all([1, 2, 3].map(() => watch(served.port)));
     for (const stream of streams) await stream.has(3);
@@ -197,7 +197,7 @@ describe("the stream", () => {
     expect(times.some((time, index) => index > 0 && time > (times[index - 1] ?? 0) + 1)).toBe(true);
   });
 
-  test("has room for 100", async () => {
+  test("accepts 100 pages and refuses more", async () => {
     const served = await serve(() => overviewAt(0));
     const streams = await Promise.all(Array.from({ length: 100 }, () => watch(served.port)));
     expect(streams.map(({ response }) => response.statusCode)).toEqual(streams.map(() => 200));
@@ -206,7 +206,7 @@ describe("the stream", () => {
     await expect.poll(async () => (await watch(served.port)).response.statusCode).toBe(200);
   });
 
-  test("ends where there is nothing to tell, and says so in the log", async () => {
+  test("ends if the data cannot be collected, and logs the reason", async () => {
     const served = await serve(() => {
       throw new Error("a worker does not answer");
     });

@@ -6,10 +6,10 @@ import { FILE, neverContinue, SIZE, useScene } from "./scene.js";
 
 const EXPECT = { Expect: "100-continue" };
 
-describe("towards the client", () => {
+describe("Expect: 100-continue of a client:", () => {
   const scene = useScene();
 
-  test("100 comes once, and the upload goes its way", async () => {
+  test("100 is sent once, and the upload continues", async () => {
     const peer = await scene.startUpload({ ...EXPECT, [SIZE]: 5 });
     expect((await peer.interim()).status).toBe(100);
     peer.sendChunk("hello").endChunks();
@@ -18,7 +18,7 @@ describe("towards the client", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
   });
 
-  test("100 does not come before Glance wants the body", async () => {
+  test("100 is not sent before Glance wants the body", async () => {
     let wantBody = (): void => undefined;
     const asked = new Promise<void>((resolve) => {
       scene.upstream.onUpload = (incoming, response) => {
@@ -49,12 +49,12 @@ describe("towards the client", () => {
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("100 is asked for in any case of letters", async () => {
+  test("100-continue is recognized in upper and lower case", async () => {
     const peer = await scene.startUpload({ Expect: "100-Continue", [SIZE]: 5 });
     expect((await peer.interim()).status).toBe(100);
   });
 
-  test("other requests have it from the proxy, and Glance is not asked", async () => {
+  test("other requests get 100 from the proxy, without asking Glance", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { ...EXPECT, "Content-Length": 2 });
     expect((await peer.interim()).status).toBe(100);
@@ -74,13 +74,13 @@ describe("towards the client", () => {
   });
 });
 
-describe("towards Glance", () => {
+describe("Expect: 100-continue to Glance:", () => {
   const scene = useScene();
 
   test.each([
     ["known", { [SIZE]: 5 }],
     ["unknown", {}],
-  ])("an upload of %s size asks, whether or not the client did", async (_, headers) => {
+  ])("an upload of %s size sends it, whether or not the client did", async (_, headers) => {
     const peer = await scene.startUpload(headers);
     await scene.uploadUpstream();
     peer.sendChunk("hello").endChunks();
@@ -88,7 +88,7 @@ describe("towards Glance", () => {
     expect(scene.upstream.uploads[0]?.headers["expect"]).toBe("100-continue");
   });
 
-  test("an empty one has nothing to ask for", async () => {
+  test("an empty upload does not send it", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "" });
     expect(scene.upstream.uploads[0]?.headers).not.toHaveProperty("expect");
   });

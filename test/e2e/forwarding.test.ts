@@ -34,7 +34,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     });
   });
 
-  test("has Glance's own Host where it came without, as HTTP/1.0 may", async () => {
+  test("gets Glance's own Host if it has none, as in HTTP/1.0", async () => {
     const body = method === "PUT" ? "hello" : "";
     const peer = await scene.connect();
     peer.send(`${method} ${target} HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
@@ -45,13 +45,13 @@ describe.each(requests)("%s %s", (method, target, options) => {
     expect(seen?.rawHeaders.filter((name) => name.toLowerCase() === "host")).toHaveLength(1);
   });
 
-  test("has Via added on both ways", async () => {
+  test("gets Via in both directions", async () => {
     const answer = await request(scene.proxy.port, method, target, options);
     expect(scene.upstream.requests[0]?.headers["via"]).toMatch(INSTANCE);
     expect(answer.headers["via"]).toBe(scene.upstream.requests[0]?.headers["via"]);
   });
 
-  test("is not believed where it says it comes from", async () => {
+  test("has its forwarding headers replaced if its peer is not trusted", async () => {
     await request(scene.proxy.port, method, target, { ...options, headers: CLAIMED });
     const headers = scene.upstream.requests[0]?.headers;
     expect(headers).toMatchObject({
@@ -62,7 +62,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     expect(headers).not.toHaveProperty("forwarded");
   });
 
-  test("is believed where its peer is trusted", async () => {
+  test("keeps its forwarding headers if its peer is trusted", async () => {
     const trusting = await scene.startAnother({ forwarded: { trust: ["127.0.0.0/8"] } });
     await request(trusting.port, method, target, { ...options, headers: CLAIMED });
     expect(scene.upstream.requests[0]?.headers).toMatchObject({
@@ -93,7 +93,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     }
   });
 
-  test("that has been here before gets 508", async () => {
+  test("gets 508 if it has passed through this proxy before", async () => {
     const [looped, first] = await Promise.all([
       scene.startAnother({}),
       request(scene.proxy.port, method, target, options),
@@ -119,7 +119,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
 describe("an upload", () => {
   const scene = useScene();
 
-  test("goes on at once, however short its last piece", async () => {
+  test("is forwarded at once, however short its last piece is", async () => {
     const setNoDelay = vi.spyOn(Socket.prototype, "setNoDelay");
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     expect(setNoDelay).toHaveBeenCalled();
@@ -129,7 +129,7 @@ describe("an upload", () => {
 describe("a name with an underscore", () => {
   const scene = useScene();
 
-  test("is reported once, however often it comes", async () => {
+  test("is logged once, however often it comes", async () => {
     for (let time = 0; time < 3; time += 1) {
       await request(scene.proxy.port, "GET", "/v2/images", { headers: { Content_Length: 5, X_Other: "1" } });
     }
@@ -203,7 +203,7 @@ describe("the proxy's own answers", () => {
 describe("listen.pathPrefix", () => {
   const scene = useScene({ listen: { pathPrefix: "/image" } });
 
-  test("is taken off", async () => {
+  test("is removed from the path", async () => {
     await request(scene.proxy.port, "GET", "/image/v2/images?a=/image");
     await request(scene.proxy.port, "PUT", `/image${FILE}`, { body: "hello" });
     expect(scene.upstream.requests.map(({ target }) => target)).toEqual(["/v2/images?a=/image", FILE]);

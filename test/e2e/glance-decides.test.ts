@@ -78,7 +78,7 @@ describe.each(refusals)("a body that is %s", (_, send) => {
 });
 
 describe.each(refusals)("a body that is %s, with a Glance that says nothing at all", (_, send, status) => {
-  test("and an image that was active before: refused without an alarm", async () => {
+  test("and an image that was active before, is refused without an error in the log", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "active", size: 5 });
     const impatient = await scene.startAnother(IMPATIENT);
@@ -90,7 +90,7 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
     expect(await rollbacks(impatient)).toEqual(NONE);
   });
 
-  test("and an image that stays queued: not called queued, and the client is told", async () => {
+  test("and an image that stays queued, is reported as unknown to the client", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "queued" });
     const impatient = await scene.startAnother(IMPATIENT);
@@ -104,7 +104,7 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
     expect(await rollbacks(impatient)).toEqual({ ...NONE, unknown: 1 });
   });
 
-  test("and an image that shows that it has begun: put back", async () => {
+  test("and an image that shows the start, is rolled back", async () => {
     let cut = false;
     scene.upstream.onUpload = (incoming, response) => {
       incoming.resume();
@@ -141,7 +141,7 @@ test("a Glance that begins late is waited for, and then for as long again to put
 });
 
 describe("a token that ends during the upload", () => {
-  test("neither shortens the wait nor hides it", async () => {
+  test("does not shorten the wait, and is reported", async () => {
     let looks = 0;
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();

@@ -9,14 +9,14 @@ import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
 const scene = useScene();
 
-test("a GET is answered, and the connection then closes", async () => {
+test("a GET of a half-closed client is answered, and the connection then closes", async () => {
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images").end();
   expect((await peer.response()).text).toBe("GET /v2/images");
   expect(await peer.closed()).toBe("fin");
 });
 
-test("pipelined requests are all answered", async () => {
+test("all pipelined requests of a half-closed client are answered", async () => {
   const peer = await scene.connect();
   for (const name of ["one", "two", "three"]) peer.sendHead("GET", `/${name}`);
   peer.end();
@@ -29,14 +29,14 @@ test.each([
   ["chunked with its size", { ...CHUNKED, [SIZE]: 5 }, "5\r\nhello\r\n0\r\n\r\n"],
   ["chunked, undeclared", CHUNKED, "5\r\nhello\r\n0\r\n\r\n"],
   ["chunked, too long", { ...CHUNKED, [SIZE]: 4 }, "5\r\nhello\r\n0\r\n\r\n"],
-])("an upload is answered (%s)", async (name, headers, body) => {
+])("an upload of a half-closed client is answered (%s)", async (name, headers, body) => {
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, headers).send(body).end();
   expect((await peer.response()).status).toBe(name.includes("too long") ? 400 : 204);
   expect(await peer.closed()).toBe("fin");
 });
 
-test("an upload is answered also if Glance is slow", async () => {
+test("an upload of a half-closed client is answered even if Glance is slow", async () => {
   scene.upstream.onUpload = (incoming, response) => {
     response.writeContinue();
     incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 200));
@@ -46,7 +46,7 @@ test("an upload is answered also if Glance is slow", async () => {
   expect((await peer.response()).status).toBe(204);
 });
 
-test("an upload that is not whole is cut, and nothing becomes of it", async () => {
+test("an incomplete upload of a half-closed client is aborted", async () => {
   const peer = await scene.startUpload({ [SIZE]: 5 });
   peer.sendChunk("hell");
   const upload = await scene.uploadUpstream();
@@ -57,7 +57,7 @@ test("an upload that is not whole is cut, and nothing becomes of it", async () =
   await expect.poll(() => scene.proxy.metric(`uploads_total{${label}}`)).toBe(1);
 });
 
-test("an idle connection is closed at once", async () => {
+test("an idle half-closed connection is closed at once", async () => {
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images");
   await peer.response();
@@ -87,7 +87,7 @@ test.each(["PUT /v2/images/one/file", "POST /v2/images"])(
   },
 );
 
-describeWith(["openssl"], "over TLS", () => {
+describeWith(["openssl"], "a half-closed client over TLS:", () => {
   test.each([
     ["GET /v2/images", "", 200],
     ["PUT /v2/images/one/file", "Content-Length: 5\r\n\r\nhello", 204],

@@ -44,14 +44,17 @@ describe.each([
   });
 });
 
-test.each([{}, { "Content-Length": 0 }])("one without a body arrives without one (%j)", async (headers) => {
-  const peer = await scene.connect();
-  peer.sendHead("POST", IMPORT, headers);
-  expect((await peer.response()).status).toBe(200);
-  expect(importsUpstream()).toMatchObject([{ bytes: 0, complete: true }]);
-});
+test.each([{}, { "Content-Length": 0 }])(
+  "an import without a body arrives without a body (%j)",
+  async (headers) => {
+    const peer = await scene.connect();
+    peer.sendHead("POST", IMPORT, headers);
+    expect((await peer.response()).status).toBe(200);
+    expect(importsUpstream()).toMatchObject([{ bytes: 0, complete: true }]);
+  },
+);
 
-describe("by glance-direct", () => {
+describe("an import by glance-direct", () => {
   test("of an image that is uploading and has no size gets 409, and Glance hears nothing of it", async () => {
     scene.upstream.imageStatus = "uploading";
     const answer = await request(scene.proxy.port, "POST", IMPORT, {
@@ -86,14 +89,14 @@ describe("by glance-direct", () => {
     expect(answer.status).toBe(200);
   });
 
-  test("is passed on where the look-up fails", async () => {
+  test("is passed on if the look-up fails", async () => {
     scene.upstream.imageStatus = "uploading";
     scene.upstream.onLookUp = (incoming) => incoming.socket.destroy();
     const answer = await request(scene.proxy.port, "POST", IMPORT, { body: DIRECT });
     expect(answer.status).toBe(200);
   });
 
-  test("is passed on without a look-up where import.verifyStaged is false", async () => {
+  test("is passed on without a look-up if import.verifyStaged is false", async () => {
     scene.upstream.imageStatus = "uploading";
     const proxy = await scene.startAnother({ import: { verifyStaged: false } });
     expect((await request(proxy.port, "POST", IMPORT, { body: DIRECT })).status).toBe(200);
@@ -101,13 +104,13 @@ describe("by glance-direct", () => {
   });
 });
 
-test("by another method no image is looked up", async () => {
+test("an import by another method looks no image up", async () => {
   await request(scene.proxy.port, "POST", IMPORT, { body: '{"method":{"name":"copy-image"}}' });
   expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["POST"]);
 });
 
-describe("a client that", () => {
-  test("waits for 100 gets it", async () => {
+describe("an import by a client that", () => {
+  test("waits for 100 Continue gets it", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length, Expect: "100-continue" });
     expect((await peer.interim()).status).toBe(100);

@@ -56,7 +56,7 @@ describe("limits.maxImageSize", () => {
 describe("limits.maxConcurrentUploads", () => {
   const scene = useScene({ limits: { maxConcurrentUploads: 1 } });
 
-  test("one more gets 429 with Retry-After, until a place is free", async () => {
+  test("an upload above the limit gets 429 with Retry-After until another finishes", async () => {
     const first = await scene.startUpload({ [SIZE]: 5 });
     const upload = await scene.uploadUpstream();
 
@@ -75,7 +75,7 @@ describe("limits.maxConcurrentUploads", () => {
     ).toBe(1);
   });
 
-  test("other requests are served all the same", async () => {
+  test("requests other than uploads are served at the limit", async () => {
     await scene.startUpload({ [SIZE]: 5 });
     await scene.uploadUpstream();
     expect((await request(scene.proxy.port, "GET", "/v2/schemas/image")).status).toBe(200);
@@ -103,7 +103,7 @@ describe("size.unknown: reject", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("a declared one is accepted", async () => {
+  test("an upload with a declared size is accepted", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -151,7 +151,7 @@ describe("limits.idleTimeout", () => {
     expect((await peer.response()).status).toBe(204);
   });
 
-  test("time in which Glance does not read is not the client's", async () => {
+  test("time in which Glance does not read does not count", async () => {
     const size = 32 * 1024 * 1024;
     let readOn = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
@@ -187,7 +187,7 @@ describe("limits.idleTimeout", () => {
     expect(upload).toMatchObject({ bytes: size, complete: true });
   });
 
-  test("time in which Glance thinks about its answer is not the client's", async () => {
+  test("time in which Glance prepares its answer does not count", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
       incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 2 * IDLE_MS));
@@ -215,7 +215,7 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
     },
   );
 
-  test("a client that reads nothing of a download is let go, and so is Glance", async () => {
+  test("a client that does not read its download is disconnected, and so is Glance", async () => {
     let left = false;
     const piece = Buffer.alloc(1024 * 1024);
     scene.upstream.onOther = (_incoming, response) => {
@@ -265,7 +265,7 @@ describe("limits.maxHeaderSize", () => {
     expect(answer.headers["via"]).toBeDefined();
   });
 
-  test("the limit is the one configured", async () => {
+  test("the configured limit applies", async () => {
     const small = await scene.startAnother({ limits: { maxHeaderSize: "2KiB" } });
     const headers = { "X-Auth-Token": "t".repeat(3000) };
     expect((await request(small.port, "GET", "/v2/images", { headers })).status).toBe(431);

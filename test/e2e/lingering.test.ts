@@ -6,7 +6,7 @@ const scene = useScene({ limits: { maxImageSize: "1GiB" } });
 const MIB = Buffer.alloc(1024 * 1024, "x");
 
 describe("a refused client that goes on sending", () => {
-  test("has its answer at once, and sees FIN only after its own end", async () => {
+  test("gets its answer at once, and FIN only after it has sent everything", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello!");
     const answer = await peer.response();
@@ -24,7 +24,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("with a Content-Length is read to its end as well", async () => {
+  test("with a Content-Length is read to its end, too", async () => {
     const peer = await scene.connect();
     peer.sendHead("PUT", FILE, { "Content-Length": 2 * MIB.length, [SIZE]: 5 }).send(MIB);
     const answer = await peer.response();
@@ -35,7 +35,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("and reads nothing before it has sent everything, as python-requests, has its answer", async () => {
+  test("gets its answer even if it reads only after sending everything, as python-requests does", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.pause();
     for (let sent = 0; sent < 16; sent += 1) peer.sendChunk(MIB);

@@ -123,7 +123,7 @@ describe.each([
     expect(await exited).toEqual([0, null]);
   });
 
-  test("its reader is gone: the proxy goes on, and counts", async () => {
+  test("its reader is gone: the proxy continues and counts the dropped lines", async () => {
     const command = await start();
     command.leave();
     await sendUploads(command.port, 20);
@@ -181,7 +181,7 @@ describe("standard output is a file", () => {
     expect(await exited).toEqual([0, null]);
   }
 
-  test("every line is in it, in order", async () => {
+  test("the file has every line, in order", async () => {
     const path = join(directory, "log");
     const { child, port } = await start(path);
     await sendUploads(port, 20);
@@ -193,7 +193,7 @@ describe("standard output is a file", () => {
     ]);
   });
 
-  test("on a full disk: the proxy goes on, and counts", async () => {
+  test("on a full disk: the proxy continues and counts the dropped lines", async () => {
     const { child, port, adminPort } = await start("/dev/full");
     await sendUploads(port, 20);
     const admin = readAdmin(adminPort);
@@ -203,7 +203,7 @@ describe("standard output is a file", () => {
 });
 
 describeWith(["script"], "standard output is a terminal", () => {
-  test("that shows nothing: the process goes on", async () => {
+  test("that is stopped: the process continues", async () => {
     // `script` copies what the terminal is sent into its own output, and does not read on while that is full.
     const directory = mkdtempSync(join(tmpdir(), "log-output-"));
     const marker = join(directory, "dropped");

@@ -67,7 +67,7 @@ describe("the command", () => {
       for (const { bytes } of scene.upstream.requests) expect([0, INNER.length]).toContain(bytes);
     });
 
-    test("a size behind the lines counts", async () => {
+    test("a declared size after the lines is enforced", async () => {
       const peer = await scene.connect();
       peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${lines}${SIZE}: 4\r\nContent-Length: 5\r\n\r\nhello`);
       const { status, text } = await peer.response();
@@ -75,7 +75,7 @@ describe("the command", () => {
       expect(scene.upstream.uploads).toEqual([]);
     });
 
-    test("an honest upload behind the lines is one", async () => {
+    test("a correct upload after the lines is accepted", async () => {
       const peer = await scene.connect();
       peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${lines}${SIZE}: 5\r\nContent-Length: 5\r\n\r\nhello`);
       expect((await peer.response()).status).toBe(204);
@@ -176,7 +176,7 @@ describe("as middleware, where the server is somebody else's", () => {
     },
   );
 
-  test("a server that shows every line (maxHeadersCount = 0) is believed", async () => {
+  test("a server with maxHeadersCount = 0 shows every line, so no head is refused", async () => {
     server.maxHeadersCount = 0;
     expect(await statusesOf(smuggling("GET", LINES[0]?.[1] ?? ""))).toEqual([200, 200]);
     expect(upstream.uploads).toEqual([]);
@@ -217,7 +217,7 @@ describe("as middleware, where the server is somebody else's", () => {
       expect(wire.map((text) => text.split("\r\n\r\n").slice(1).join(""))).toEqual(wire.map(() => ""));
     });
 
-    test("it is counted, and the client's connection ends", async () => {
+    test("the failure is counted, and the client's connection closes", async () => {
       expect(await statusesOf(smuggling("GET", LINES[0]?.[1] ?? ""))).toEqual([502]);
       const metrics = await proxy.registry.metrics();
       expect(metrics).toContain('upstream_errors_total{kind="framing"} 1');

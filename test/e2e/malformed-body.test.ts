@@ -28,14 +28,14 @@ for (const target of [FILE, STAGE]) {
   }
 }
 
-test("it is answered also if it comes with the head", async () => {
+test("a malformed body that comes with the head is answered 400", async () => {
   const peer = await scene.connect();
   peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n`);
   expect((await peer.response()).status).toBe(400);
   expect(scene.upstream.uploads.every(({ complete }) => !complete)).toBe(true);
 });
 
-test("a client that goes on sending can read it", async () => {
+test("a client that continues to send after a malformed chunk can read the 400", async () => {
   const peer = await scene.startUpload({ [SIZE]: 100 });
   peer.sendChunk("first");
   await scene.uploadUpstream();
@@ -48,7 +48,7 @@ test("a client that goes on sending can read it", async () => {
   expect(peer.wasReset).toBe(false);
 });
 
-test("a spooled upload is answered 400, and Glance hears nothing", async () => {
+test("a malformed spooled upload is answered 400, and Glance gets no request", async () => {
   const { port } = await scene.startAnother({ size: { unknown: "spool" } });
   const peer = await scene.startUpload({}, FILE, port);
   peer.sendChunk("first").send("zz\r\n");

@@ -47,7 +47,7 @@ describe.each([
   ["at the root", "/", ""],
   ["at a path", "/image", "/image"],
 ])("mounted %s", (_, mount, prefix) => {
-  test("it enforces the size of uploads, and passes the rest on", async () => {
+  test("the proxy enforces the size of uploads, and passes other requests on", async () => {
     const app = express()
       .get("/of-my-own", (_request, response) => void response.send("mine"))
       .use(mount, middleware());
@@ -73,7 +73,7 @@ describe.each([
     expect((await request(port, "GET", "/of-my-own")).text).toBe("mine");
   });
 
-  test("it refuses before 100 Continue, and says it otherwise", async () => {
+  test("the proxy refuses a bad upload before 100 Continue, and sends 100 for others", async () => {
     const port = await listen(express().use(mount, middleware()));
     const bad = await scene.startUpload({ [SIZE]: "x", Expect: "100-continue" }, prefix + FILE, port);
     expect((await bad.response()).status).toBe(400);
@@ -82,7 +82,7 @@ describe.each([
     expect((await good.interim()).status).toBe(100);
   });
 
-  test("other spellings of an upload do not pass it by", async () => {
+  test("another spelling of an upload does not bypass the proxy", async () => {
     const port = await listen(express().use(mount, middleware()));
     for (const target of [
       `${prefix}//v2//images/one//%66ile`,
@@ -115,7 +115,7 @@ describe.each([
   });
 });
 
-test("two proxies in one process keep to themselves", async () => {
+test("two proxies in one process do not affect each other", async () => {
   const other = await startRecordingUpstream();
   try {
     const one = middleware({ limits: { maxImageSize: 4 } });
@@ -139,7 +139,7 @@ test("two proxies in one process keep to themselves", async () => {
   }
 });
 
-test("metrics go where they are told to", async () => {
+test("the middleware registers its metrics in the given registry", async () => {
   const registry = new Registry();
   const proxy = middleware({}, registry);
   expect(proxy.registry).toBe(registry);
@@ -150,7 +150,7 @@ test("metrics go where they are told to", async () => {
   );
 });
 
-test("uploads in flight can be listed", async () => {
+test("the middleware lists its uploads in flight", async () => {
   const proxy = middleware();
   const port = await listen(express().use(proxy));
   const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
@@ -163,7 +163,7 @@ test("uploads in flight can be listed", async () => {
   expect(proxy.uploads()).toMatchObject({ inFlight: [], finished: [{ outcome: "completed" }] });
 });
 
-test("a body parser in front of it is found out, and no empty image comes of it", async () => {
+test("a body parser in front of the middleware is detected, and creates no empty image", async () => {
   const app = express().use(express.raw({ type: () => true }), middleware());
   const port = await listen(app);
   const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
@@ -172,7 +172,7 @@ test("a body parser in front of it is found out, and no empty image comes of it"
   expect(scene.upstream.uploads).toEqual([]);
 });
 
-test("a wrong configuration is refused with every fault", () => {
+test("the middleware refuses an invalid configuration with every fault", () => {
   let error: unknown;
   try {
     createGlanceSizeProxy({

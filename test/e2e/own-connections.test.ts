@@ -47,7 +47,7 @@ describe("a connection to Glance", () => {
     );
   });
 
-  test("that Glance resets is not opened again: the client is told", async () => {
+  test("is not retried after a reset by Glance: the client gets 502", async () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.resetAndDestroy();
     expect((await request(scene.proxy.port, "GET", PATH)).status).toBe(502);
     expect(scene.upstream.requests).toHaveLength(1);

@@ -6,14 +6,17 @@ import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
 
-describe("a request", () => {
-  test.each(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD"])("%s arrives as such", async (method) => {
-    const answer = await request(scene.proxy.port, method, "/v2/images/one/members/two");
-    expect(answer.status).toBe(200);
-    if (method === "HEAD") expect(answer.body).toHaveLength(0);
-    else expect(answer.text).toBe(`${method} /v2/images/one/members/two`);
-    expect(scene.upstream.requests).toMatchObject([{ method, bytes: 0, complete: true }]);
-  });
+describe("a request that is not an upload:", () => {
+  test.each(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD"])(
+    "%s arrives with its method",
+    async (method) => {
+      const answer = await request(scene.proxy.port, method, "/v2/images/one/members/two");
+      expect(answer.status).toBe(200);
+      if (method === "HEAD") expect(answer.body).toHaveLength(0);
+      else expect(answer.text).toBe(`${method} /v2/images/one/members/two`);
+      expect(scene.upstream.requests).toMatchObject([{ method, bytes: 0, complete: true }]);
+    },
+  );
 
   test.each([
     "/v2/images?limit=2&marker=a//b&sort=name:asc,size:desc",
@@ -26,12 +29,12 @@ describe("a request", () => {
     "/v2/tasks/a@b:80/c%20d;e=f",
     "/v2/images/http:/x",
     "/",
-  ])("%s arrives to the letter", async (target) => {
+  ])("%s arrives unchanged", async (target) => {
     expect((await request(scene.proxy.port, "GET", target)).status).toBe(200);
     expect(scene.upstream.requests[0]?.target).toBe(target);
   });
 
-  test("below the path of upstream.url arrives there, to the letter", async () => {
+  test("a target is appended to the path of upstream.url unchanged", async () => {
     const below = await scene.startAnother({}, `${scene.upstream.url}/image/`);
     await request(below.port, "GET", "/v2/images?marker=a//b");
     await request(below.port, "PUT", "/v2/images/one/file", { body: "hello" });
@@ -65,7 +68,7 @@ describe("a request", () => {
     },
   );
 
-  test("PUT that is no upload arrives with its body, and no word of a size", async () => {
+  test("PUT arrives with its body, without a size header", async () => {
     await request(scene.proxy.port, "PUT", "/v2/images/one/members/two", { body: "{}" });
     expect(scene.upstream.requests).toMatchObject([{ method: "PUT", bytes: 2, complete: true }]);
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("x-openstack-image-size");
@@ -92,12 +95,12 @@ describe("a request", () => {
     expect(scene.upstream.requests[0]?.headers["accept"]).toBe(seen);
   });
 
-  test("without Accept has none", async () => {
+  test("a missing Accept stays missing", async () => {
     await request(scene.proxy.port, "GET", "/v2/images");
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("accept");
   });
 
-  test.each(["GET", "PUT"])("keeps a header of any name, %s", async (method) => {
+  test.each(["GET", "PUT"])("a header of any name is kept, %s", async (method) => {
     const target = method === "PUT" ? FILE : "/v2/images";
     await request(scene.proxy.port, method, target, { headers: { Constructor: "1", ToString: "2" } });
     const lines = scene.upstream.requests[0]?.rawHeaders ?? [];
@@ -106,13 +109,13 @@ describe("a request", () => {
     expect(valuesOf("tostring")).toEqual(["2"]);
   });
 
-  test("keeps its repeated headers", async () => {
+  test("repeated headers are kept", async () => {
     await request(scene.proxy.port, "GET", "/v2/images", { headers: { "X-Image-Meta-A": ["1", "2"] } });
     const raw = scene.upstream.requests[0]?.rawHeaders ?? [];
     expect(raw.filter((_, index) => raw[index - 1]?.toLowerCase() === "x-image-meta-a")).toEqual(["1", "2"]);
   });
 
-  test("with a Trailer header is served: it is dropped, as are the trailers", async () => {
+  test("a Trailer header and the trailers are dropped, and the request is served", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { "Transfer-Encoding": "chunked", Trailer: "X-Sum" });
     peer.sendChunk("{}").send("0\r\nX-Sum: 1\r\n\r\n");
@@ -121,7 +124,7 @@ describe("a request", () => {
     expect((await request(scene.proxy.port, "GET", "/v2/images")).status).toBe(200);
   });
 
-  test("that Glance refuses early, while its body still comes, has its answer read", async () => {
+  test("an early refusal by Glance reaches a client that still sends its body", async () => {
     scene.upstream.onOther = (incoming, response) => {
       incoming.resume();
       response.writeHead(401, { "content-length": 12 }).write("who are you?");
@@ -136,7 +139,7 @@ describe("a request", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("follows another on the same connection", async () => {
+  test("a second request on the same connection is served", async () => {
     const peer = await scene.connect();
     for (const target of ["/v2/images", "/versions", "/v2/schemas/image"]) {
       peer.sendHead("GET", target);
@@ -150,7 +153,7 @@ describe("a request", () => {
   });
 });
 
-describe("an answer", () => {
+describe("an answer to a request that is not an upload", () => {
   const answer = (status: number, headers: string[], body = "", phrase?: string): void => {
     scene.upstream.onOther = (incoming, response) => {
       incoming.resume();
@@ -172,21 +175,21 @@ describe("an answer", () => {
     expect((await peer.response()).status).toBe(status);
   });
 
-  test("without a body reaches a client that is still sending", async () => {
+  test("reaches a client that is still sending, even without a body", async () => {
     scene.upstream.onOther = (_incoming, response) => response.writeHead(401, { "content-length": 0 }).end();
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { "Content-Length": 100 }).send("{");
     expect((await peer.response({ deadlineMs: 3_000 })).status).toBe(401);
   });
 
-  test("to HEAD keeps its Content-Length", async () => {
+  test("keeps its Content-Length if it is to HEAD", async () => {
     answer(200, ["Content-Length", "123456"]);
     const head = await request(scene.proxy.port, "HEAD", "/v2/images/one/file");
     expect(head.headers["content-length"]).toBe("123456");
     expect(head.body).toHaveLength(0);
   });
 
-  test("to a range request goes through with its range", async () => {
+  test("keeps its range", async () => {
     answer(206, ["Content-Range", "bytes 2-4/10", "Content-Length", "3"], "abc");
     const part = await request(scene.proxy.port, "GET", "/v2/images/one/file", {
       headers: { Range: "bytes=2-4" },
@@ -210,7 +213,7 @@ describe("an answer", () => {
     expect(kept).toMatchObject({ status: 200, statusText: phrase, text: "ok" });
   });
 
-  test("that is compressed is not touched", async () => {
+  test("stays compressed", async () => {
     const bytes = Buffer.from([0x1f, 0x8b, 0, 1, 2, 255]);
     scene.upstream.onOther = (_incoming, response) => {
       response.writeHead(200, { "content-encoding": "gzip" }).end(bytes);
@@ -223,7 +226,7 @@ describe("an answer", () => {
     expect(zipped.body).toEqual(bytes);
   });
 
-  test.each([300, 301, 400, 403, 404, 409, 500, 503])("%i goes through, body and all", async (status) => {
+  test.each([300, 301, 400, 403, 404, 409, 500, 503])("%i is passed on with its body", async (status) => {
     answer(status, ["Location", "http://glance.test/v2/", "Content-Type", "x/y"], "Glance's words");
     const passed = await request(scene.proxy.port, "GET", "/v2/images");
     expect(passed).toMatchObject({ status, text: "Glance's words" });

@@ -67,7 +67,7 @@ test("a request behind one that is refused for its framing is not read", async (
   expect(scene.upstream.requests.filter(({ method }) => method === "DELETE")).toEqual([]);
 });
 
-test("a client that never waits for answers is cut", async () => {
+test("a client that pipelines too many requests is disconnected", async () => {
   scene.upstream.onOther = () => undefined;
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images");

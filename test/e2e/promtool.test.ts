@@ -8,7 +8,7 @@ import { FILE, SIZE, useScene } from "./scene.js";
 describeWith(["promtool"], "promtool check metrics", () => {
   const scene = useScene();
 
-  test("has nothing to say", async () => {
+  test("finds nothing wrong with the metrics", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     await request(scene.proxy.port, "PUT", FILE, { body: "hello", headers: { [SIZE]: 4 } });
     await request(scene.proxy.port, "GET", "/v2/images");

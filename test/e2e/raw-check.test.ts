@@ -21,18 +21,18 @@ async function nativeStream(): Promise<{ useUserBuffer: () => void }> {
   return owner as { useUserBuffer: () => void };
 }
 
-test("bodies can be taken over on this Node", async () => {
+test("the self-test passes on this Node", async () => {
   expect(await checkRawBodies()).toBeUndefined();
 });
 
-test("a Node that lacks what it takes is told, and does not end the process", async () => {
+test("the self-test reports a Node without the needed internals, and the process continues", async () => {
   vi.spyOn(await nativeStream(), "useUserBuffer").mockImplementation(() => {
     throw new TypeError("not a function");
   });
   expect(await checkRawBodies()).toBe("not a function");
 });
 
-test("so is one that reads on in spite of a pause", async () => {
+test("the self-test reports a Node that reads in spite of a pause", async () => {
   vi.spyOn(Socket.prototype, "pause").mockReturnThis();
   expect(await checkRawBodies()).toMatch(/./);
 });

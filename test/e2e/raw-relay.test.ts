@@ -33,7 +33,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     });
   });
 
-  test("a trickle of pieces too small for Glance's connection to push back", async () => {
+  test("many pieces that are too small to cause back-pressure", async () => {
     const seen = readSlowly(scene.upstream);
     let read = (): void => undefined;
     const readWhenAsked = scene.upstream.onUpload;
@@ -58,7 +58,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect(seen.digest()).toBe(sha256(whole));
   });
 
-  test("in chunks that it is also sent on in", async () => {
+  test("sent to Glance in chunks, too", async () => {
     const asTheyCome = await scene.startAnother({ size: { reframe: false }, upload: { relay: "auto" } });
     const seen = readSlowly(scene.upstream);
     const peer = await scene.startUpload({ [SIZE]: body.length }, FILE, asTheyCome.port);
@@ -68,7 +68,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
   });
 });
 
-test("what is on its way to a Glance that refuses is not overwritten by what still comes", async () => {
+test("data queued for a Glance that refuses is not overwritten by later data", async () => {
   let refuse = (): void => undefined;
   let endAnswer = (): void => undefined;
   let readOn = (): unknown => undefined;
@@ -104,7 +104,7 @@ test("what is on its way to a Glance that refuses is not overwritten by what sti
   expect(await peer.response()).toMatchObject({ status: 413, text: "no!!" });
 });
 
-test("it is used for uploads that are large, or may be, and says so", async () => {
+test("the raw relay is used for uploads that are large or may be, and the metrics show it", async () => {
   expect(await scene.proxy.metric('relay_info{relay="raw"}')).toBe(1);
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send("hello");
@@ -116,7 +116,7 @@ test("it is used for uploads that are large, or may be, and says so", async () =
   expect((await undeclared.response()).headers["connection"]).toBe("close");
 });
 
-test("upload.relay: stream turns it off", async () => {
+test("upload.relay: stream turns the raw relay off", async () => {
   const other = await scene.startAnother({ upload: { relay: "stream" } });
   expect(await other.metric('relay_info{relay="stream"}')).toBe(1);
   const peer = await scene.connect(other.port);

@@ -67,7 +67,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
   test.each([
     ["file", FILE, "active"],
     ["stage", STAGE, "uploading"],
-  ])("is a success if the image has all of it (%s)", async (_operation, target, status) => {
+  ])("becomes a success if the image has all bytes (%s)", async (_operation, target, status) => {
     afterWhole(script);
     const begun = { status: status === "active" ? "saving" : "uploading", size: null };
     for (const [count, headers] of [{}, CHUNKED, { ...CHUNKED, [SIZE]: 5 }].entries()) {
@@ -82,7 +82,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
     );
   });
 
-  test("is a failure if Glance has put the image back", async () => {
+  test("becomes 502 if Glance has rolled the image back", async () => {
     afterWhole(script);
     showing(scene, { status: "saving", size: null }, { status: "queued", size: null });
     const { status } = await upload();
@@ -90,7 +90,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
     expect(await recovered("queued")).toBe(1);
   });
 
-  test("is no success if neither is seen, and the client is told what was", async () => {
+  test("becomes 504 with the state of the image if neither is certain", async () => {
     afterWhole(script);
     showing(scene, { status: "saving", size: null });
     const { status, text } = await upload();
@@ -132,7 +132,7 @@ describe("it is not certain that this upload made the image active", () => {
     expect((await upload()).status).toBe(504);
   });
 
-  test("if another upload of the same image is going on, even if it was seen to be saving", async () => {
+  test("if another upload of the same image is in progress, even if the image was saving", async () => {
     showing(scene, { status: "saving", size: null }, { status: "saving", size: null }, active());
     let release = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
@@ -146,7 +146,7 @@ describe("it is not certain that this upload made the image active", () => {
     expect((await first).status).toBe(204);
   });
 
-  test("if the body was not whole: nothing is recovered", async () => {
+  test("if the body was incomplete: nothing is recovered", async () => {
     scene.upstream.onUpload = (incoming) => {
       incoming.once("data", () => incoming.socket.resetAndDestroy());
     };
@@ -158,14 +158,14 @@ describe("it is not certain that this upload made the image active", () => {
   });
 });
 
-test("it is certain if the image has changed since the upload began", async () => {
+test("a lost answer is recovered if the image has changed since the upload began", async () => {
   afterWhole(reset);
   showing(scene, { status: "active", size: 5, updated_at: ago(0) });
   expect((await upload()).status).toBe(204);
   expect(await recovered("success")).toBe(1);
 });
 
-test("rollback.verify: false means that nobody looks", async () => {
+test("rollback.verify: false turns answer recovery off", async () => {
   const { port } = await scene.startAnother({ rollback: { verify: false } });
   afterWhole(reset);
   showing(scene, { status: "active", size: 5, updated_at: ago(0) });
@@ -173,7 +173,7 @@ test("rollback.verify: false means that nobody looks", async () => {
   expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT"]);
 });
 
-test("a client that has left does not change what is counted", async () => {
+test("a lost answer is recovered and counted even if the client has disconnected", async () => {
   afterWhole(reset);
   showing(scene, { status: "saving", size: null }, { status: "active", size: 5 });
   const peer = await scene.startUpload({ [SIZE]: 5 });

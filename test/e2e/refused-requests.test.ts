@@ -73,7 +73,7 @@ describe("another spelling of an upload", () => {
     `/v2/images/one/%66ile`,
     `/%762/images/%6fne/file`,
     "/v2/%69mages/one/%66%69%6c%65",
-  ])("%s is enforced, and sent on in the one that Glance reads alike", async (target) => {
+  ])("%s is enforced, and forwarded in the canonical spelling", async (target) => {
     const peer = await scene.connect();
     peer.sendHead("PUT", target, { "Transfer-Encoding": "chunked", "x-openstack-image-size": 5 });
     peer.sendChunk("hello!");
@@ -83,7 +83,7 @@ describe("another spelling of an upload", () => {
     expect(upload).toMatchObject({ target: FILE, complete: false });
   });
 
-  test("without a version is enforced: Glance takes it by its Accept", async () => {
+  test("without a version is enforced, because Glance finds the version in Accept", async () => {
     const peer = await scene.connect();
     peer.sendHead("PUT", "/images/one/file", {
       Accept: "application/vnd.openstack.images-v2.5",
@@ -99,7 +99,7 @@ describe("another spelling of an upload", () => {
   });
 });
 
-test("what follows a Content-Length body is another request, not more of it", async () => {
+test("bytes after a Content-Length body are the next request", async () => {
   const peer = await scene.connect();
   peer.send(put("Content-Length: 5") + "hello" + head("GET /versions HTTP/1.1", "Host: a"));
   expect((await peer.response()).status).toBe(204);

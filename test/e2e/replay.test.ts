@@ -96,14 +96,14 @@ describe.each(failures)("after %s", (_, script, status) => {
     expect(await scene.proxy.metric("replays_refused_total")).toBe(0);
   });
 
-  test("it is forgotten after a success", async () => {
+  test("a success clears the memory", async () => {
     expect((await put("hello")).status).toBe(status);
     expect((await put("hello")).status).toBe(204);
     expect((await put("")).status).toBe(204);
   });
 });
 
-test("a body of unknown size that was longer than the next is not taken for declared", async () => {
+test("a retry shorter than a body of unknown size is accepted", async () => {
   failOnce(readThenAnswer(401));
   expect((await put("hello", CHUNKED)).status).toBe(401);
   expect((await put("lo", CHUNKED)).status).toBe(204);
@@ -118,7 +118,7 @@ test("a client that leaves in the middle of its body is remembered", async () =>
   expect((await put("o")).status).toBe(400);
 });
 
-test("what is read of a body only to be discarded counts as read", async () => {
+test("discarded body bytes count as read for the replay guard", async () => {
   failOnce(answerEarly(401, "who are you"));
   const peer = await scene.startUpload({ ...AGENT, Expect: "100-continue" });
   expect((await peer.response()).status).toBe(401);
@@ -127,7 +127,7 @@ test("what is read of a body only to be discarded counts as read", async () => {
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
-test("what comes while the image is looked at counts as read, whoever is answered later", async () => {
+test("body bytes that arrive during the look-up count as read for the replay guard", async () => {
   scene.upstream.onUpload = (incoming) => void incoming.socket.resetAndDestroy();
   scene.upstream.answerLookUp = (response) => {
     setTimeout(() => response.end(JSON.stringify({ status: "queued", size: null })), 300);
@@ -139,7 +139,7 @@ test("what comes while the image is looked at counts as read, whoever is answere
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
-test("what comes while Glance's answer is read counts as read", async () => {
+test("body bytes that arrive during Glance's answer count as read for the replay guard", async () => {
   failOnce((_incoming, response) => {
     response.writeHead(401, { "content-length": 3 }).flushHeaders();
     setTimeout(() => response.end("who"), 100);
@@ -186,14 +186,14 @@ test("a spooled body that turns out empty is refused, and Glance hears nothing",
 test.each([
   ["replay.guard: false", { replay: { guard: false } }],
   ["replay.window: 0", { replay: { window: 0 } }],
-] as const)("%s turns it off", async (_, config) => {
+] as const)("%s turns the replay guard off", async (_, config) => {
   const { port } = await scene.startAnother(config);
   failOnce(readThenAnswer(401));
   expect((await put("hello", {}, FILE, port)).status).toBe(401);
   expect((await put("", {}, FILE, port)).status).toBe(204);
 });
 
-test("all workers remember", async () => {
+test("all workers share the memory of failed uploads", async () => {
   const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
   try {
     for (let image = 0; image < 10; image += 1) {

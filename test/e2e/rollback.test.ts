@@ -89,7 +89,7 @@ describe("the image is looked up", () => {
     expect(lookUps(scene)).toHaveLength(1);
   });
 
-  test("after the client has left, though nobody is there to be told", async () => {
+  test("after the client has disconnected", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
     const upload = await scene.uploadUpstream();
@@ -98,20 +98,20 @@ describe("the image is looked up", () => {
     await expect.poll(() => scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
   });
 
-  test("not for an upload that Glance never heard of", async () => {
+  test("not for an upload that was never sent to Glance", async () => {
     const peer = await scene.startUpload({ [SIZE]: "x" });
     expect((await peer.response()).status).toBe(400);
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("not after Glance's own refusal", async () => {
+  test("not after a refusal by Glance", async () => {
     scene.upstream.onUpload = (_incoming, response) => void response.writeHead(409).end("no");
     const peer = await scene.startUpload({ [SIZE]: 5 });
     expect((await peer.response()).status).toBe(409);
     expect(lookUps(scene)).toEqual([]);
   });
 
-  test("by an id that is written in another way, as that image", async () => {
+  test("by its canonical id, however the client has written it", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, "//v2/images/%6fne/%66ile");
     peer.sendChunk("hello!");
     expect((await peer.response()).status).toBe(400);
@@ -149,7 +149,7 @@ describe("the client is told", () => {
     expect(scene.upstream.requests.filter(({ method }) => !["GET", "PUT"].includes(method))).toEqual([]);
   });
 
-  test("nothing more where the image is not to be seen", async () => {
+  test("nothing more if the image cannot be looked up", async () => {
     const hidden = await scene.startAnother({ rollback: ROLLBACK, listen: {} }, scene.upstream.url);
     scene.upstream.imageStatus = "";
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, hidden.port);
@@ -161,7 +161,7 @@ describe("the client is told", () => {
 describe("rollback.verify: false", () => {
   const scene = useScene({ rollback: { verify: false } });
 
-  test("answers at once, and does not look", async () => {
+  test("answers at once without a look-up", async () => {
     scene.upstream.imageStatus = "saving";
     const peer = await abort(scene);
     expect((await peer.response()).status).toBe(400);
@@ -172,7 +172,7 @@ describe("rollback.verify: false", () => {
 describe("a Glance that cannot be reached", () => {
   const scene = useScene();
 
-  test("has begun nothing that could be rolled back", async () => {
+  test("causes no look-up", async () => {
     const alone = await scene.startAnother({}, "http://127.0.0.1:1");
     const peer = await scene.connect(alone.port);
     peer.sendHead("PUT", FILE, CHUNKED).sendChunk("hello");
@@ -211,7 +211,7 @@ describe("the log line of an upload that was cut", () => {
   test.each([
     [101, true],
     [1, false],
-  ])("of %i MiB says what S3 may have left behind: %s", async (mib, says) => {
+  ])("of %i MiB mentions parts that S3 may keep: %s", async (mib, says) => {
     const peer = await scene.startUpload({ [SIZE]: mib * 1024 * 1024 });
     const piece = Buffer.alloc(1024 * 1024);
     for (let sent = 0; sent < mib; sent += 1) {

@@ -113,19 +113,19 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test("a directory that is not there is named at start", async () => {
+test("a missing spool.dir is reported at start-up", async () => {
   const start = scene.startAnother({ size: { unknown: "spool" }, spool: { dir: "/nowhere" } });
   await expect(start).rejects.toThrow(/^spool\.dir: "\/nowhere": cannot be written to \(ENOENT\)/);
 });
 
-test("a declared size is not kept", async () => {
+test("a body with a declared size is not spooled", async () => {
   const peer = await scene.startUpload({ [SIZE]: 10 });
   peer.sendChunk("hello");
   await expect.poll(() => scene.upstream.uploads[0]?.bytes).toBe(5);
   expect(await scene.proxy.metric("spool_uploads")).toBe(0);
 });
 
-describe("a client that", () => {
+describe("a client of a spooled upload that", () => {
   test("goes away leaves nothing, and Glance hears nothing", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk(Buffer.alloc(400 * KIB));
@@ -148,7 +148,7 @@ describe("a client that", () => {
     await expect.poll(() => openSpoolFiles()).toEqual([]);
   });
 
-  test("sends a byte at a time loses none", async () => {
+  test("sends single bytes loses none", async () => {
     const peer = await scene.startUpload();
     for (let count = 0; count < 1000; count += 1) peer.sendChunk(String(count % 10));
     peer.endChunks();
@@ -285,7 +285,7 @@ describe("spool.maxPerUpload", () => {
 });
 
 describe("spool.maxTotal", () => {
-  test("is never overrun by 50 uploads at once, and 507 tells who finds no place", async () => {
+  test("is never exceeded by 50 simultaneous uploads, and those without space get 507", async () => {
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
       spool: { ...spool, maxTotal: "1MiB", onFull: "reject" },
@@ -313,7 +313,7 @@ describe("spool.maxTotal", () => {
 });
 
 describe("a disk that fails", () => {
-  test("loses nothing, and the log says why", async () => {
+  test("loses no data, and the log has the reason", async () => {
     const gone = await mkdtemp(join(tmpdir(), "spool-"));
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
@@ -350,10 +350,10 @@ describe("a disk that fails", () => {
   );
 });
 
-describe.runIf(process.platform === "linux")("the process", () => {
+describe.runIf(process.platform === "linux")("a spooling process", () => {
   beforeAll(() => expect(readFile("dist/cli.js")).resolves.toBeDefined());
 
-  test("killed in the middle leaves no file", async () => {
+  test("leaves no file if it is killed during an upload", async () => {
     const command = await startCommand(scene.upstream.url, {
       GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
       GLANCE_SIZE_PROXY_SPOOL__DIR: dir,

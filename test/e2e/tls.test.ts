@@ -81,7 +81,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     peer.sendChunk("hello").endChunks();
   }
 
-  it("serves HTTPS, and tells Glance so", async () => {
+  it("serves HTTPS, and forwards https as the protocol", async () => {
     const upstream = await startUpstream();
     const { certFile, keyFile } = await authority.issue("proxy.test");
     const proxy = await start(upstream, { listen: { tls: { certFile, keyFile } } });
@@ -158,7 +158,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
       /listen\.tls\.certFile: "\/nowhere\.pem".*ENOENT/,
     ],
     ["keyFile", { certFile: "/nowhere.pem" }, /listen\.tls\.keyFile.*must be set together/],
-  ])("names %s where it cannot be used", async (_, tls, message) => {
+  ])("names %s in the fault if it cannot be used", async (_, tls, message) => {
     await expect(startProxy("http://127.0.0.1:1", { listen: { tls } })).rejects.toThrow(message);
   });
 
@@ -238,7 +238,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     },
   );
 
-  it("takes no key of another certificate, at the start or later", async () => {
+  it("refuses the key of another certificate, at the start and on reload", async () => {
     const [own, other] = [await authority.issue("proxy.test"), await authority.issue("proxy.test")];
     const paths = await installAll(own);
     const { certFile, keyFile } = paths;
@@ -296,7 +296,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     },
   );
 
-  it("speaks HTTPS to Glance, with a client certificate, whatever Host the client names", async () => {
+  it("uses HTTPS with a client certificate to Glance, whatever Host the client sends", async () => {
     const pem = await (await authority.issue("127.0.0.1")).pem();
     const ca = (await authority.pem()).cert;
     const upstream = await startUpstream(
@@ -335,7 +335,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     peer.destroy();
   });
 
-  it("shows Glance a new certificate after a reload, also where a connection could have been shared", async () => {
+  it("presents a new certificate to Glance after a reload, even if a connection could be reused", async () => {
     const pem = await (await authority.issue("127.0.0.1")).pem();
     const server = createHttpsServer({
       ...pem,

@@ -55,7 +55,7 @@ function logged(command: RunningCommand, message: string): Record<string, unknow
     .filter(({ msg }) => msg === message);
 }
 
-test("what each carries is counted and shown once, in one sum", async () => {
+test("the uploads of all workers are counted and shown once, in one sum", async () => {
   const command = await start();
   const peers = await begin(command, 6, { [SIZE]: 5 });
   for (const peer of peers) peer.sendChunk("hel");
@@ -125,7 +125,7 @@ describe("spool.maxTotal", () => {
     await expect.poll(() => command.metric("spool_bytes")).toBe(0);
   });
 
-  test("is asked for while a body comes, of which not a byte is lost", async () => {
+  test("is reserved while a body arrives, and no byte is lost", async () => {
     const command = await start({ ...env, GLANCE_SIZE_PROXY_SPOOL__MAX_TOTAL: "64MiB" });
     const seen = readSlowly(scene.upstream);
     const body = randomBytes(12 * KIB * KIB + 1);
@@ -136,7 +136,7 @@ describe("spool.maxTotal", () => {
     expect(seen.digest()).toBe(sha256(body));
   });
 
-  test("what a worker had reserved when it died is to be had again", async () => {
+  test("gets back what a dead worker had reserved", async () => {
     const command = await start(env);
     const [victim = 0] = await workersOf(command);
     const peers = await beginInTurn(command, 2);
@@ -200,7 +200,7 @@ describe("a worker that dies", () => {
     expect(await command.metric(`uploads_total{${LABELS}}`)).toBe(11);
   });
 
-  test("gives its places back", async () => {
+  test("frees its places in limits.maxConcurrentUploads", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "4" });
     await beginInTurn(command, 4, { [SIZE]: 5 });
     process.kill((await workersOf(command))[0] ?? 0, "SIGKILL");
@@ -214,7 +214,7 @@ describe("a worker that dies", () => {
 });
 
 describe("a worker that cannot be replaced", () => {
-  test("because of what it lacks is tried again until it can, and without any the proxy is not ready", async () => {
+  test("because of a missing file is retried, and without a worker the proxy is not ready", async () => {
     const dir = await mkdtemp(join(tmpdir(), "workers-"));
     const command = await start({
       GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
@@ -237,8 +237,8 @@ describe("a worker that cannot be replaced", () => {
     }
   });
 
-  describeWith(["prlimit"], "for want of descriptors", () => {
-    test("takes nothing else with it, and is replaced later", async () => {
+  describeWith(["prlimit"], "because descriptors run out", () => {
+    test("affects nothing else, and is replaced later", async () => {
       const command = await start();
       const [victim = 0, other = 0] = await workersOf(command);
       const open = (await readdir(`/proc/${command.pid}/fd`)).length;
@@ -267,7 +267,7 @@ describe("a worker that cannot be replaced", () => {
   });
 });
 
-test("a worker that hangs does not keep a proxy from ending whose time to drain is over", async () => {
+test("a hanging worker does not keep the proxy from exiting after shutdown.drainTimeout", async () => {
   const command = await start({
     GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "100ms",
     GLANCE_SIZE_PROXY_ROLLBACK__TIMEOUT: "100ms",
@@ -290,7 +290,7 @@ test("the workers end with the process above them, and what they carried is neve
   await expect.poll(() => workers.filter(isRunning)).toEqual([]);
 });
 
-test("an upload that comes back to any of them is a loop", async () => {
+test("an upload that returns to any worker is a loop", async () => {
   const command = await start();
   const get = (headers: Record<string, string>) => request(command.port, "GET", "/v2/images", { headers });
   await get({});
@@ -313,7 +313,7 @@ test("a port in use ends the command with 2 and one line", async () => {
 });
 
 describeWith(["openssl"], "SIGHUP", () => {
-  test("has all of them read the certificate again", async () => {
+  test("makes all workers read the certificate again", async () => {
     const authority = await createAuthority();
     const directory = await mkdtemp(join(tmpdir(), "workers-"));
     try {

@@ -36,7 +36,7 @@ function mounted(service: Service, path: string): string {
   throw new Error(`nothing is mounted at ${path}`);
 }
 
-test("every path that is mounted is there, and every volume is declared", () => {
+test("every mounted path exists, and every volume is declared", () => {
   expect(mounts.length).toBeGreaterThanOrEqual(6);
   for (const [from = "", , mode] of mounts) {
     if (from.startsWith("."))
@@ -45,13 +45,13 @@ test("every path that is mounted is there, and every volume is declared", () => 
   }
 });
 
-describe("the proxy", () => {
+describe("the proxy in compose.yaml", () => {
   test("is built from this repository, under the name that the README gives it", () => {
     expect(existsSync(join(FOLDER, proxy.build ?? "", "Dockerfile"))).toBe(true);
     expect(readFileSync("README.md", "utf8")).toContain(`docker build -t ${proxy.image} .`);
   });
 
-  test("takes its environment", () => {
+  test("accepts its environment", () => {
     const env = Object.fromEntries(
       Object.entries(proxy.environment ?? {}).map(([name, value]) => [
         name,
@@ -75,7 +75,7 @@ describeWith(["promtool"], "Prometheus", () => {
   const [flag = ""] = prometheus.command ?? [];
   const file = mounted(prometheus, flag.replace("--config.file=", ""));
 
-  test("has a configuration that promtool takes, with the alert rules", async () => {
+  test("has a configuration with the alert rules that promtool accepts", async () => {
     const { code, stdout, stderr } = await run("/usr/bin/promtool", ["check", "config", file]);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/\d+ rules found/);

@@ -66,7 +66,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     peer.destroy();
   });
 
-  test("another spelling of an upload does not pass the proxy by", async () => {
+  test("another spelling of an upload does not bypass the proxy", async () => {
     for (const target of ["//v2//images/one//%66ile", "/v2/images/x/../one/file"]) {
       beginEachUpload();
       const answer = await request(port, "PUT", target, { headers: { ...CHUNKED, [SIZE]: 4 }, body: HELLO });
@@ -84,7 +84,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     expect(upstream.requests.at(-1)).toMatchObject({ method: "PATCH", bytes: 2, complete: true });
   });
 
-  test.runIf(name !== "http")("its own route shows the metrics", async () => {
+  test.runIf(name !== "http")("the app's own route shows the metrics", async () => {
     await upload(5);
     const answer = await request(port, "GET", "/metrics");
     expect(answer.headers["content-type"]).toMatch(/^text\/plain; version=0\.0\.4/);

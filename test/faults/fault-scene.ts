@@ -155,7 +155,7 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
       }),
     nothingLeft: (deadlineMs) => watch.expectNothingLeft(deadlineMs),
     expectNothingLeft() {
-      test("nothing is left of all that: no socket, no timer, no error that nobody caught", async () => {
+      test("after all these faults no socket, timer or uncaught error is left", async () => {
         await watch.expectNothingLeft();
       });
     },

@@ -134,7 +134,7 @@ describe("a download", () => {
     }),
   );
 
-  test.concurrent("when nobody listens", () =>
+  test.concurrent("when Glance refuses the connection", () =>
     runRequest(async (scene) => {
       await scene.glance.refuse();
       const download = await begin(scene);
@@ -218,7 +218,7 @@ test.each(["GET", "POST"])(
     }),
 );
 
-test("a download of which the client reads nothing is not held for it", () =>
+test("a download that the client does not read ends after limits.idleTimeout", () =>
   runRequest(async (scene) => {
     scene.glance.play({
       at: "whole",

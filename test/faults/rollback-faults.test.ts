@@ -118,7 +118,7 @@ describe("the look-ups of an aborted upload's image", () => {
     }),
   );
 
-  test.concurrent("find nobody who listens", () =>
+  test.concurrent("cannot connect to Glance", () =>
     scenes.runUpload(async (scene) => {
       const settled = await abort(scene, "file", { result: "unknown" }, () => scene.glance.refuse());
       await scene.glance.listen();

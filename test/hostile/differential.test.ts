@@ -139,18 +139,20 @@ describe.each([...TOPOLOGIES, ...MIDDLEWARE])("In front of $name,", (topology) =
       }),
     );
 
-    it.each(uploads)("$padding, $framing: an honest upload is taken whole, or refused for its head", (row) =>
-      repeatedly(async () => {
-        const id = await witness.image();
-        const { status } = await upload(row, id, 5, 3_000);
-        expect([204, 431]).toContain(status);
-        if (status === 204) witness.holds(id, "hello");
-      }),
+    it.each(uploads)(
+      "$padding, $framing: a correct upload is accepted completely, or refused for its head",
+      (row) =>
+        repeatedly(async () => {
+          const id = await witness.image();
+          const { status } = await upload(row, id, 5, 3_000);
+          expect([204, 431]).toContain(status);
+          if (status === 204) witness.holds(id, "hello");
+        }),
     );
 
     if (!topology.middleware) itTakesMadeUpHeads(topology, () => witness, RUNS);
 
-    it("nothing was executed in the end but what the proxy has counted, and each image has what was declared, or nothing", async () => {
+    it("Glance executed only requests that the proxy counted, and each image has the declared bytes or none", async () => {
       expect(await witness.verdict()).toEqual([]);
     });
   });

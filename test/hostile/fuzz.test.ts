@@ -198,7 +198,7 @@ describeWith(["h11", "openssl"], "What goes to Glance", () => {
     [false, true].flatMap((secure) => [1, 2].map((workers) => ({ relay, secure, workers }))),
   );
 
-  it.each(ways)("is what was decided: %j", { timeout: 60_000 + COUNT * 50 }, async (way) => {
+  it.each(ways)("matches the proxy's decision: %j", { timeout: 60_000 + COUNT * 50 }, async (way) => {
     seen = [];
     const command = await startCommand(upstreamUrl, {
       GLANCE_SIZE_PROXY_UPLOAD__RELAY: way.relay,

@@ -448,7 +448,7 @@ const OTHERS: readonly {
 const ID = "71c675ab-d94f-49cd-a114-e12490b328d9";
 const FILE = `/v2/images/${ID}/file`;
 
-describe("Glance is sent the one request or nothing:", () => {
+describe("Glance gets exactly one request or none:", () => {
   let upstream: RecordingUpstream;
   let proxy: TestProxy;
   beforeAll(async () => {
@@ -595,7 +595,7 @@ describe.each(SERVERS)("Glance under %s has the image whole or not at all:", (se
       },
     );
 
-    it("and each is answered, also one whose body is broken or cut", async () => {
+    it("any of these heads is answered, even if its body is broken or cut", async () => {
       const { glance, answers } = inquiry;
       await Promise.allSettled(answers);
       expect(cutOff.get(glance) ?? []).toEqual([]);

@@ -465,7 +465,7 @@ function describeHostility(
       }
     }
 
-    it("an image has the bytes that were declared, or none", async () => {
+    it("an image has the declared bytes or none", async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(attempt, { minLength: together, maxLength: together }),
@@ -478,7 +478,7 @@ function describeHostility(
       );
     });
 
-    it("and what was cut off has come to nothing in the end", async () => {
+    it("an aborted upload leaves no image data", async () => {
       for (const id of cutOff) expect(await untilUntouched(glance, id)).toEqual(UNTOUCHED);
     });
   });

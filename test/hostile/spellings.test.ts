@@ -328,7 +328,7 @@ describe.each(SERVERS)("One byte longer than declared, to Glance under %s,", (se
 
     it.each(
       askedOf().map((asked, index) => [nameOf(asked.spelling, asked.operation), asked, index] as const),
-    )("%s, it is not taken", async (_, { spelling }, index) => {
+    )("%s, an upload is not accepted", async (_, { spelling }, index) => {
       const result = await inquiry.answers[index];
       if (!result) throw new Error("not asked");
       const { proxied, afterProxied, direct, taken } = result;

@@ -104,7 +104,7 @@ async function descriptors(pid: number): Promise<number> {
 }
 
 describe.runIf(process.platform === "linux")("load", () => {
-  it("carries 500 uploads at once, exact, long, short and vanishing, and everything adds up", async () => {
+  it("handles 500 simultaneous uploads (exact, long, short, aborted), and all totals are right", async () => {
     const glance = await startStandIn();
     cleanUp.push(() => glance.stop());
     const proxy = await start(glance.url);
@@ -199,7 +199,7 @@ describe.runIf(process.platform === "linux")("load", () => {
 });
 
 describeWith(["glance-api"], "load on a real Glance", () => {
-  it("carries 50 uploads at once, exact, long, short and vanishing, and everything adds up", async () => {
+  it("handles 50 simultaneous uploads (exact, long, short, aborted), and all totals are right", async () => {
     const glance = await startRealGlance({ server: "eventlet" });
     cleanUp.push(() => glance.stop());
     const proxy = await start(glance.url);

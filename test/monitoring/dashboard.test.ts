@@ -13,7 +13,7 @@ describe("the dashboard", () => {
     for (const { datasource } of [...others, ...panels]) expect(datasource).toEqual(DATA_SOURCE);
   });
 
-  it("gives no id to two panels, and no place", () => {
+  it("gives each panel its own id and place", () => {
     const ids = dashboard.panels.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     const taken = new Map<string, string>();

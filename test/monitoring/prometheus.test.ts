@@ -191,11 +191,11 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     },
   );
 
-  test("raises GlanceSizeProxySpoolNearlyFull where a body found no place", async () => {
+  test("raises GlanceSizeProxySpoolNearlyFull if the spool had no space for a body", async () => {
     await raised("GlanceSizeProxySpoolNearlyFull", { instance: instanceOf(busy) });
   });
 
-  test("raises GlanceSizeProxyCertificateExpiring for a certificate that ends tomorrow", async () => {
+  test("raises GlanceSizeProxyCertificateExpiring for a certificate that expires tomorrow", async () => {
     await raised("GlanceSizeProxyCertificateExpiring", { instance: instanceOf(secure), side: "listen" });
   });
 
@@ -225,7 +225,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     await raised("GlanceSizeProxyDown", { instance: instanceOf(other) });
   });
 
-  test("was shown a load in which each upload ended as it should", async () => {
+  test("scraped a load in which each upload had the expected outcome", async () => {
     sending = false;
     await load;
   });

@@ -21,11 +21,11 @@ describeWith(["promtool"], "promtool", () => {
 });
 
 describe("each alert", () => {
-  it("has a paragraph in the operations guide, and there is none without an alert", () => {
+  it("has a section in the operations guide, and each section has an alert", () => {
     expect(headings.map(([, name]) => name).sort()).toEqual(names);
   });
 
-  it.each(alerts)("$alert says how bad it is, what it is, and where to read on", ({ alert, ...rule }) => {
+  it.each(alerts)("$alert has a severity, a description and a link to the guide", ({ alert, ...rule }) => {
     expect(["critical", "warning"]).toContain(rule.labels["severity"]);
     expect(rule.annotations).toEqual({
       summary: expect.stringMatching(/\w/) as string,
@@ -34,7 +34,7 @@ describe("each alert", () => {
     });
   });
 
-  it("is tested both ways: when it is raised, and when it is not", () => {
+  it("has a test in which it fires, and one in which it does not", () => {
     const { tests } = parse(readFileSync(RULES_TEST_FILE, "utf8")) as {
       tests: { alert_rule_test: { alertname: string; exp_alerts?: unknown[] }[] }[];
     };

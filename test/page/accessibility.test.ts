@@ -30,7 +30,7 @@ async function makeBusy(scene: Scene): Promise<void> {
   }
 }
 
-describeWith(["chromium"], "the live page, to everybody", () => {
+describeWith(["chromium"], "the live page is accessible:", () => {
   const scene = useScene();
   const browser = useBrowser();
 
@@ -72,7 +72,7 @@ describeWith(["chromium"], "the live page, to everybody", () => {
     expect(right).toBeLessThanOrEqual(width);
   });
 
-  test("is a table of named columns to a screen reader, also where rows are cards", async () => {
+  test("uploads are a table with named columns for a screen reader, even if rows are cards", async () => {
     await makeBusy(scene);
     const { page } = await browser.open(scene.proxy.adminPort, { viewport: PHONE });
     await rows(page).toBe(6);

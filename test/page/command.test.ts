@@ -14,7 +14,7 @@ describeWith(["chromium"], "the live page", () => {
   const scene = useScene();
   const browser = useBrowser();
 
-  test("of several workers shows what all of them carry, and that one died", async () => {
+  test("shows the uploads of all workers, and that a worker died", async () => {
     const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
     try {
       const { page, expectLoss } = await browser.open(command.adminPort);
@@ -46,7 +46,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("of the demonstration stays up at the address that it prints, with the outcomes", async () => {
+  test("of the demo stays available at the printed address, with the outcomes", async () => {
     const demo = spawn(process.execPath, ["dist/cli.js", "demo"], { stdio: ["ignore", "pipe", "inherit"] });
     try {
       let port = "";

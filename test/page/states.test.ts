@@ -14,7 +14,7 @@ describeWith(["chromium"], "the live page", () => {
   const state = (page: Page) => expect.poll(() => page.getByRole("status").innerText(), SOON);
   const notice = (page: Page) => expect.poll(() => page.locator(".notice").allInnerTexts(), SOON);
 
-  test("says that nothing is going on", async () => {
+  test("says that no upload is in flight", async () => {
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
@@ -34,7 +34,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([]);
   });
 
-  test("tells a Glance that is slow, busy or silent from one that is down", async () => {
+  test("distinguishes a slow, busy, silent and unreachable Glance", async () => {
     const proxy = await scene.startAnother({ readiness: { silence: "6s" } });
     scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end(), 1_200);
     const { page } = await browser.open(proxy.adminPort);
@@ -50,7 +50,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([]);
   });
 
-  test("says that the proxy is draining, and shows what it waits for", async () => {
+  test("says that the proxy is draining, and shows the uploads in flight", async () => {
     const { page, expectLoss } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     const peer = await scene.startUpload({ [SIZE]: 5 });
@@ -65,7 +65,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([expect.stringContaining("The proxy was draining")]);
   });
 
-  test("says that the stream is lost, keeps what it knows, and goes on when the proxy is back", async () => {
+  test("reports a lost connection, keeps its data, and reconnects when the proxy is back", async () => {
     const { adminPort } = scene.proxy;
     const { page, expectLoss } = await browser.open(adminPort);
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
@@ -84,7 +84,7 @@ describeWith(["chromium"], "the live page", () => {
     await outcomes().toEqual([]); // it knows nothing of those before
   });
 
-  test("takes a silent stream for a lost one, and goes on when it is heard again", async () => {
+  test("reports a silent stream as lost, and recovers when it sends again", async () => {
     const command = await startCommand(scene.upstream.url);
     try {
       const { page, expectLoss } = await browser.open(command.adminPort);
@@ -99,7 +99,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("announces its state, and nothing else", async () => {
+  test("announces only its state to screen readers", async () => {
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     expect(await page.locator("[aria-live], [role=status], [role=alert], [role=log], output").count()).toBe(

@@ -50,7 +50,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("shows the bytes so far where the size is unknown, and no time left", async () => {
+  test("shows the bytes so far, but no time left, if the size is unknown", async () => {
     const peer = await scene.startUpload({}, STAGE);
     peer.sendChunk(Buffer.alloc(10 * KIB));
     const page = await open();
@@ -61,7 +61,7 @@ describeWith(["chromium"], "the live page", () => {
     expect([await bar.count(), await bar.getAttribute("value")]).toEqual([1, null]);
   });
 
-  test("says which stand still, and which only wait for Glance", async () => {
+  test("marks uploads that are stalled, and uploads that wait for Glance", async () => {
     scene.upstream.onUpload = () => undefined;
     const still = await scene.startUpload({ [SIZE]: 100 }, "/v2/images/still/file");
     still.sendChunk("x");
@@ -73,7 +73,7 @@ describeWith(["chromium"], "the live page", () => {
     await soon(row("still")).toMatch(/1 %.*0 B\/s\s+stalled$/s);
   });
 
-  test("has a word for every outcome, and sums of them", async () => {
+  test("shows every outcome as words, and their totals", async () => {
     const page = await open();
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     await request(scene.proxy.port, "PUT", FILE, { body: "hello", headers: { [SIZE]: 4 } });
@@ -96,7 +96,7 @@ describeWith(["chromium"], "the live page", () => {
     await soon(totals.nth(5)).toMatch(/^Failed\s+1\s+1 client aborted$/);
   });
 
-  test("draws the throughput, and tells it in words", async () => {
+  test("draws the throughput, and describes it in text", async () => {
     const page = await open();
     const plot = page.getByRole("img", {
       name: /^Throughput plot\. Now: 0 B\/s from clients, 0 B\/s to Glance$/,
@@ -131,7 +131,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("takes what clients make up for text", async () => {
+  test("shows markup from clients as text", async () => {
     const page = await open();
     const peer = await scene.startUpload(
       { [SIZE]: 5 },

@@ -46,7 +46,7 @@ function faultsOf(file: string, text: string): string[] {
 }
 
 describe.each(workflows)("$file", ({ file, text, jobs, steps }) => {
-  it("is taken by GitHub's parser", () => {
+  it("is valid for GitHub's parser", () => {
     expect(faultsOf(file, text)).toEqual([]);
     expect(faultsOf(file, text.replace("runs-on:", "run-on:"))).not.toEqual([]);
   });

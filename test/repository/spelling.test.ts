@@ -22,6 +22,6 @@ test.each(Object.entries({ words, ignoreWords }))(
   },
 );
 
-test("each of the words is in use", () => {
+test("each word of cspell.config.yaml is in use", () => {
   expect([...words, ...ignoreWords].filter((word) => !text.includes(word.toLowerCase()))).toEqual([]);
 });

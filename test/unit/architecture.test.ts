@@ -85,7 +85,7 @@ it("ends the process in one file alone", () => {
   expect(filesWith(/process\.exit\(/)).toEqual(["cli.ts"]);
 });
 
-it("keeps what calls itself pure away from Express, http-proxy and sockets", () => {
+it("imports neither Express, http-proxy nor sockets in files that are called pure", () => {
   const pure = filesWith(/^\/\*\*[^/]*\bPure\b/);
   expect(pure.length).toBeGreaterThan(10);
   for (const file of pure) {

@@ -43,7 +43,7 @@ async function timeToEnd(peer: Peer): Promise<number> {
 }
 
 describe("a client that was refused while it was sending", () => {
-  it("is read until its end, then the connection ends in order", async () => {
+  it("is read until it has sent everything, then the connection closes cleanly", async () => {
     const { port, discarded } = await refuseAll({});
     const peer = await refused(port);
     const piece = Buffer.alloc(1024 * 1024);
@@ -55,14 +55,14 @@ describe("a client that was refused while it was sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  it("is let go when it sends nothing for too long", async () => {
+  it("is disconnected if it sends nothing for too long", async () => {
     const { port } = await refuseAll({ idleMs: 150 });
     const tookMs = await timeToEnd(await refused(port));
     expect(tookMs).toBeGreaterThan(100);
     expect(tookMs).toBeLessThan(1_500);
   });
 
-  it("is let go after a time in all, however busily it sends", async () => {
+  it("is disconnected after the total time, even if it keeps sending", async () => {
     const { port } = await refuseAll({ totalMs: 300 });
     const peer = await refused(port);
     const startedAt = performance.now();
@@ -75,7 +75,7 @@ describe("a client that was refused while it was sending", () => {
     expect(performance.now() - startedAt).toBeLessThan(1_500);
   });
 
-  it("is let go sooner where too many linger already, and the others are not", async () => {
+  it("is disconnected sooner if too many clients linger already, without effect on those", async () => {
     const { port } = await refuseAll({ capacity: 1 });
     const first = await refused(port);
     const second = await refused(port);
@@ -90,7 +90,7 @@ describe("a client that was refused while it was sending", () => {
     third.destroy();
   });
 
-  it("and leaves by itself gives its place back once", async () => {
+  it("frees its place exactly once if it disconnects by itself", async () => {
     const { port } = await refuseAll({ capacity: 1 });
     for (let time = 0; time < 3; time += 1) {
       const peer = await refused(port);
@@ -104,6 +104,6 @@ describe("a client that was refused while it was sending", () => {
   });
 });
 
-it("has the bounds that were measured to let every client read its answer", () => {
+it("lingers for the times that let every measured client read its answer", () => {
   expect(LINGER).toMatchObject({ totalMs: 30_000, idleMs: 5_000, crowdedMs: 1_000 });
 });

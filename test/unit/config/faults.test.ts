@@ -415,7 +415,7 @@ describe("a caller's own object", () => {
     expect(faultsOf(() => parseConfig(input as ConfigInput))).toEqual([line]);
   });
 
-  it("is told all faults in the message of the error", () => {
+  it("gets all faults in the message of the error", () => {
     const input = { size: { reframe: 1 } } as unknown as ConfigInput;
     expect(() => parseConfig(input)).toThrow(
       /upstream\.url: missing.*\nsize\.reframe: 1: must be true or false/,

@@ -8,7 +8,7 @@ import { configSchema } from "../../../src/config/schema.js";
 import { sizeBytes } from "../../../src/config/values.js";
 import { faultsOf } from "./sources.js";
 
-describe("the schema", () => {
+describe("the configuration schema", () => {
   const keys = allKeys(readKeys(configSchema));
 
   it.each(keys.map((key) => [key.name, key] as const))("says what %s means and takes", (_, key) => {
@@ -18,7 +18,7 @@ describe("the schema", () => {
     expect(key.takes).not.toBe("text");
   });
 
-  it("demands the upstream alone", () => {
+  it("requires only upstream.url", () => {
     expect(keys.filter((key) => key.required).map((key) => key.name)).toEqual(["upstream.url"]);
   });
 
@@ -58,7 +58,7 @@ const shapes = z.strictObject({
   strict: z.boolean().nullable().optional(),
 });
 
-describe("other shapes of schema", () => {
+describe("schemas with three levels, unions and optional keys", () => {
   const root = readKeys(shapes);
 
   function resolveFrom(env: Record<string, string>, input: unknown = {}): z.output<typeof shapes> {
@@ -155,7 +155,7 @@ describe("other shapes of schema", () => {
       'listen.tls.certFile: "lonely" (GLANCE_SIZE_PROXY_LISTEN__TLS__CERT_FILE): needs listen.tls.keyFile',
     ],
     [{ GLANCE_SIZE_PROXY_LISTEN__TLS__MIN_VERSION: "1.3" }, "listen.tls.certFile: needed for minVersion"],
-  ])("have their faults named: %j", (env, line) => {
+  ])("give one line per fault: %j", (env, line) => {
     expect(faultsOf(() => resolveFrom(env))).toEqual([line]);
   });
 

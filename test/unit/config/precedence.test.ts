@@ -3,7 +3,7 @@ import { load, type Sources } from "./sources.js";
 
 const DEFAULT: Sources = { flags: { upstream: "http://glance" } };
 
-describe("which value wins", () => {
+describe("the precedence of values", () => {
   /** One way to give a value each, weakest first; each value is different, so the winner can be told. */
   const ways: { key: string; read: (sources: Sources) => unknown; steps: Sources[]; values: unknown[] }[] = [
     {
@@ -65,12 +65,12 @@ describe("which value wins", () => {
   }
 
   describe.each(ways)("$key", ({ read, steps, values }) => {
-    it.each(steps.map((_, index) => index))("step %d wins over all below it", (index) => {
+    it.each(steps.map((_, index) => index))("source %d overrides all below it", (index) => {
       const sources = steps.slice(0, index + 1).reduce(over);
       expect(read(sources)).toEqual(values[index]);
     });
 
-    it("does not depend on those in between", () => {
+    it("does not depend on the sources in between", () => {
       const [first, last] = [steps[0] ?? {}, steps.at(-1) ?? {}];
       expect(read(over(first, last))).toEqual(values.at(-1));
     });
@@ -90,7 +90,7 @@ describe("which value wins", () => {
     });
   });
 
-  it("does not ask a bad value that another one covers", () => {
+  it("ignores a bad value that is overridden", () => {
     const file = "upstream: { url: 5 }";
     expect(load({ file, flags: { upstream: "http://flag" } }).upstream.url.hostname).toBe("flag");
   });
@@ -174,7 +174,7 @@ describe("environment variables", () => {
   });
 });
 
-describe("the file", () => {
+describe("the configuration file", () => {
   it.each(["", "# nothing\n", "---\n", "size:\n", "size: {}\n", "\uFEFFsize: {}\n"])(
     "may be empty, or have empty sections: %j",
     (file) => {

@@ -38,13 +38,13 @@ const everything: ConfigInput = {
   log: { level: "silent" },
 };
 
-it("is tried with every key", () => {
+it("has a sample value for every key of the configuration", () => {
   const { faults, values } = layerFromObject(root, everything, undefined);
   expect(faults).toEqual([]);
   expect([...values.keys()]).toEqual(allKeys(root).map((key) => key.name));
 });
 
-it("prints what one would write", () => {
+it("prints sizes and times as one would write them in a file", () => {
   expect(parse(printConfig(parseConfig(everything)))).toEqual({
     ...everything,
     size: { ...everything.size, hints: ["x-size"] },
@@ -94,7 +94,7 @@ it("prints any size, time and address so that it loads back", () => {
   );
 });
 
-it("hides user info in a URL, should a configuration ever hold it", () => {
+it("hides user info in a URL", () => {
   const config = parseConfig({ upstream: { url: "http://glance:9292/a" } });
   config.upstream.url.username = "user";
   config.upstream.url.password = "hunter2";

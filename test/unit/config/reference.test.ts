@@ -14,22 +14,22 @@ describe("config/default.yaml", () => {
   /** With the keys that have no default switched on, by taking away the `# ` before them. */
   const complete = text.replace(/^( *)# (\w+:)/gm, "$1$2");
 
-  it("is what the schema says (write it anew with `npx vitest run test/unit/config -u`)", async () => {
+  it("is what the schema says (write it anew with `npm run reference`)", async () => {
     await expect(text).toMatchFileSnapshot("../../../config/default.yaml");
   });
 
-  it("lacks the upstream alone", () => {
+  it("is complete except for upstream.url", () => {
     expect(faultsOf(() => load({ file: text }))).toEqual([
       expect.stringMatching(/^upstream\.url: missing: set /),
     ]);
   });
 
-  it("changes nothing", () => {
+  it("has the same effect as no file", () => {
     const flags = { upstream: "http://glance" };
     expect(load({ file: text, flags })).toEqual(load({ flags }));
   });
 
-  it("loads with its examples switched on", () => {
+  it("loads if its examples are uncommented", () => {
     expect(load({ file: complete }).upstream.url.href).toBe("http://127.0.0.1:9292/");
   });
 
@@ -47,7 +47,7 @@ describe("config/default.yaml", () => {
 describe("docs/configuration.md", () => {
   const text = renderReference(root);
 
-  it("is what the schema says (write it anew with `npx vitest run test/unit/config -u`)", async () => {
+  it("is what the schema says (write it anew with `npm run reference`)", async () => {
     await expect(text).toMatchFileSnapshot("../../../docs/configuration.md");
   });
 

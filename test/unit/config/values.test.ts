@@ -10,7 +10,7 @@ import {
   upstreamUrl,
 } from "../../../src/config/values.js";
 
-describe("sizes", () => {
+describe("a size in the configuration", () => {
   it.each([
     [0, 0],
     ["0", 0],
@@ -73,7 +73,7 @@ describe("sizes", () => {
   });
 });
 
-describe("times", () => {
+describe("a time in the configuration", () => {
   it.each([
     [0, 0],
     ["0", 0],
@@ -117,7 +117,7 @@ describe("times", () => {
   });
 });
 
-describe("addresses to listen on", () => {
+describe("an address to listen on", () => {
   it.each([
     ["0.0.0.0:9292", "0.0.0.0", 9292],
     ["[::1]:0", "::1", 0],
@@ -183,7 +183,7 @@ describe("the URL of Glance", () => {
   });
 });
 
-describe("networks and origins", () => {
+describe("a network or origin", () => {
   it.each(["192.0.2.7", "10.0.0.0/8", "::1", "2001:db8::/32"])("takes the network %j", (written) => {
     expect(network.parse(written)).toBe(written);
   });

@@ -184,7 +184,7 @@ describe("below a path prefix", () => {
   });
 });
 
-describe("whatever the spelling", () => {
+describe("in every spelling", () => {
   /** One of the many ways to write each character of a path. */
   const spelled = (text: string): fc.Arbitrary<string> =>
     fc.array(fc.nat(3), { minLength: text.length, maxLength: text.length }).map((ways) =>
@@ -198,7 +198,7 @@ describe("whatever the spelling", () => {
         .join(""),
     );
 
-  it("an upload is found, and the same canonical path comes of it", () => {
+  it("an upload is recognized and gets the same canonical path", () => {
     fc.assert(
       fc.property(spelled(`/v2.3/images/${ID}/file`), (target) => {
         expect(readTarget("PUT", target, "")).toMatchObject({
@@ -209,7 +209,7 @@ describe("whatever the spelling", () => {
     );
   });
 
-  it("nothing that reads as an upload after one decoding is passed on as something else", () => {
+  it("a path that decodes to an upload is never passed on as another request", () => {
     const piece = fc.constantFrom(..."/%2fF6iIlLeEvVmMaAgGsS.;?_=\\0125x");
     const target = fc
       .tuple(

@@ -24,7 +24,7 @@ describe("a head announces", () => {
     },
   );
 
-  it("nothing that all servers read alike, with two Content-Length lines", () => {
+  it("an invalid body, with two Content-Length lines", () => {
     expect(read("Content-Length", "5", "content-length", "5")).toEqual({ kind: "invalid", value: "5, 5" });
   });
 

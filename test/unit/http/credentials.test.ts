@@ -47,7 +47,7 @@ describeWith(["openssl"], "TLS files", () => {
     return [];
   }
 
-  it("that are good are handed on as they are", async () => {
+  it("are returned unchanged if they are valid", async () => {
     expect(readCredentials("listen.tls", files())).toEqual({
       cert: await readFile(own.certFile),
       key: await readFile(own.keyFile),
@@ -77,7 +77,7 @@ describeWith(["openssl"], "TLS files", () => {
     expect(faultsOf(() => readCredentials("listen.tls", files()))).toEqual(expected);
   });
 
-  it("gives every fault, one for each file", async () => {
+  it("give one fault for each bad file", async () => {
     await writeFile(paths.certFile, "");
     await rm(paths.keyFile);
     await writeFile(paths.caFile, "rubbish");
@@ -88,7 +88,7 @@ describeWith(["openssl"], "TLS files", () => {
     ]);
   });
 
-  it("may hold a chain, text between certificates, and a certificate beside its key", async () => {
+  it("may contain a chain, text between certificates, and a certificate in the file of its key", async () => {
     const [cert, key, ca] = await Promise.all(
       [own.certFile, own.keyFile, authority.certFile].map((path) => readFile(path, "utf8")),
     );
@@ -99,7 +99,7 @@ describeWith(["openssl"], "TLS files", () => {
     expect(faultsOf(() => readCredentials("listen.tls", files()))).toEqual([]);
   });
 
-  it("names the section where OpenSSL itself will not have them", async () => {
+  it("name the section in the fault if OpenSSL refuses them", async () => {
     const weak = join(directory, "weak");
     await run("/usr/bin/openssl", [
       ...["req", "-newkey", "rsa:512", "-nodes", "-x509", "-subj", "/CN=weak"],

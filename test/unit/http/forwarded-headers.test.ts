@@ -34,8 +34,8 @@ const CLAIMED = [
   ...["Forwarded", "for=203.0.113.1;proto=https"],
 ];
 
-describe("a request goes on with", () => {
-  it("its own Host, and where it came from", () => {
+describe("a forwarded request has", () => {
+  it("its own Host, and the address that it came from", () => {
     expect(forward(["Host", "glance.test:9292", "X-Auth-Token", "t"])).toEqual({
       host: "glance.test:9292",
       "x-auth-token": "t",
@@ -46,7 +46,7 @@ describe("a request goes on with", () => {
     });
   });
 
-  it("https as its protocol where it came over TLS", () => {
+  it("https as its protocol if it came over TLS", () => {
     expect(forward([], { encrypted: true })["x-forwarded-proto"]).toBe("https");
   });
 
@@ -78,7 +78,7 @@ describe("a request goes on with", () => {
     expect(onDropped.mock.calls).toEqual([["content_length"], ["x_a-b"]]);
   });
 
-  it("an address that is not known said to be so", () => {
+  it("an unknown address marked as unknown", () => {
     expect(forward([], { address: undefined })["x-forwarded-for"]).toBe("unknown");
   });
 });
@@ -152,7 +152,7 @@ describe("Via", () => {
     );
   });
 
-  it("is looked at for loops even where Connection names it", () => {
+  it("is checked for loops even if Connection names it", () => {
     expect(() => forward(["Connection", "via", "Via", `1.1 ${INSTANCE}`])).toThrow(
       expect.objectContaining({ code: "loop" }),
     );
@@ -166,20 +166,20 @@ describe("Via", () => {
   );
 });
 
-describe("an answer goes to the client", () => {
+describe("a forwarded answer", () => {
   const answer = (...rawHeaders: string[]) =>
     createHeaderForwarder(INSTANCE, [], () => undefined).forResponse(
       createRequestHead(rawHeaders).lines,
       "1.1",
     );
 
-  it("with its repeated headers, without hop-by-hop ones, and with Via", () => {
+  it("has its repeated headers and Via, but no hop-by-hop headers", () => {
     expect(
       answer("Set-Cookie", "a", "Connection", "X-A", "X-A", "1", "Set-Cookie", "b", "Keep-Alive", "x"),
     ).toEqual([...["set-cookie", "a"], ...["set-cookie", "b"], ...["via", `1.1 ${INSTANCE}`]]);
   });
 
-  it("with the Via it had, continued", () => {
+  it("keeps its own Via and adds the proxy's", () => {
     expect(answer("Via", "1.1 a")).toEqual(["via", `1.1 a, 1.1 ${INSTANCE}`]);
   });
 });

@@ -13,11 +13,11 @@ const guard = (method: string, httpVersion: string, ...rawHeaders: string[]) => 
 };
 
 describe("a request with Transfer-Encoding", () => {
-  it("that is empty is refused", () => {
+  it("is refused if the header is empty", () => {
     expect(() => guard("PUT", "1.1", "Transfer-Encoding", "")).toThrow("Transfer-Encoding: empty.");
   });
 
-  it.each(["chunked", "Chunked", "CHUNKED"])("%s goes on", (value) => {
+  it.each(["chunked", "Chunked", "CHUNKED"])("%s is accepted", (value) => {
     expect(() => guard("PUT", "1.1", "Transfer-Encoding", value)).not.toThrow();
   });
 
@@ -30,7 +30,7 @@ describe("a request with Transfer-Encoding", () => {
     },
   );
 
-  it("on two lines is not implemented", () => {
+  it("is refused with 501 if it has two such lines", () => {
     expect(() => guard("PUT", "1.1", "Transfer-Encoding", "chunked", "transfer-encoding", "chunked")).toThrow(
       expect.objectContaining({ code: "not_implemented" }),
     );
@@ -54,25 +54,25 @@ describe("a request with Transfer-Encoding", () => {
   });
 });
 
-describe("a request with Host", () => {
-  it("once goes on", () => {
+describe("a request with a Host line", () => {
+  it("is accepted if it has one Host", () => {
     expect(() => check("GET", "1.1", "Host", "a")).not.toThrow();
   });
 
-  it("twice is refused, also where both are the same", () => {
+  it("is refused if it has two Hosts, even if both are the same", () => {
     expect(() => check("GET", "1.1", "Host", "a", "host", "a")).toThrow(
       expect.objectContaining({ code: "bad_request", status: 400 }),
     );
   });
 
-  it("nowhere is refused in HTTP/1.1, and goes on in HTTP/1.0", () => {
+  it("is refused without one in HTTP/1.1, but accepted in HTTP/1.0", () => {
     expect(() => check("GET", "1.1")).toThrow(expect.objectContaining({ code: "bad_request", status: 400 }));
     expect(() => check("GET", "1.0")).not.toThrow();
   });
 });
 
 describe("a Content-Length", () => {
-  it.each(["0", "5", "9007199254740991"])("of %s goes on", (value) => {
+  it.each(["0", "5", "9007199254740991"])("of %s is accepted", (value) => {
     expect(() => guardContentLength(announced("Content-Length", value))).not.toThrow();
   });
 

@@ -19,7 +19,7 @@ describe("a request's head", () => {
   });
 });
 
-describe("across the proxy goes", () => {
+describe("the proxy forwards", () => {
   it.each([
     "Connection",
     "Keep-Alive",
@@ -63,19 +63,19 @@ describe("across the proxy goes", () => {
     ]);
   });
 
-  it("a repeated header, repeated", () => {
+  it("a repeated header as often as it came", () => {
     expect(crossing("X-A", "1", "X-A", "2")).toEqual(["x-a: 1", "x-a: 2"]);
   });
 });
 
-describe("a head as text is split into", () => {
+describe("splitting the text of a head gives", () => {
   it("the flat list that Node makes of it", () => {
     expect(splitHead("GET / HTTP/1.1\r\nHost: a\r\nX-A:1\r\nx-a:  2 \r\nEmpty:")).toEqual([
       ...["Host", "a", "X-A", "1", "x-a", "2", "Empty", ""],
     ]);
   });
 
-  it("nothing, if it has no lines", () => {
+  it("an empty list if it has no lines", () => {
     expect(splitHead("GET / HTTP/1.1")).toEqual([]);
   });
 });

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it("expires once, when its time is over", () => {
+it("a timer expires once, when its time is over", () => {
   const onExpiry = vi.fn();
   createTimer(100, onExpiry).start();
   vi.advanceTimersByTime(99);
@@ -19,7 +19,7 @@ it("expires once, when its time is over", () => {
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
-it("starts over each time it is started", () => {
+it("a timer restarts each time it is started", () => {
   const onExpiry = vi.fn();
   const timer = createTimer(100, onExpiry);
   timer.start();
@@ -32,7 +32,7 @@ it("starts over each time it is started", () => {
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
-it("does not expire once stopped, and may be started again", () => {
+it("a stopped timer does not expire, and can be started again", () => {
   const onExpiry = vi.fn();
   const timer = createTimer(100, onExpiry);
   timer.start();
@@ -44,7 +44,7 @@ it("does not expire once stopped, and may be started again", () => {
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
-it("never expires with 0", () => {
+it("a timer of 0 ms never expires", () => {
   const onExpiry = vi.fn();
   const timer = createTimer(0, onExpiry);
   timer.start();
@@ -53,11 +53,11 @@ it("never expires with 0", () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-it("does nothing when stopped before it was started", () => {
+it("stopping a timer that was not started does nothing", () => {
   expect(() => createTimer(1, () => undefined).stop()).not.toThrow();
 });
 
-it("does not expire where what it waits for has come while the process was kept from running", async () => {
+it("a timer does not expire if its event arrived while the process was suspended", async () => {
   vi.useRealTimers();
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -55,7 +55,7 @@ const noticesIn = (text: string) =>
     .filter((one) => one.includes("were dropped"))
     .map((one) => JSON.parse(one) as Record<string, unknown>);
 
-it("hands a line on at once, however many come in one turn", () => {
+it("writes each line immediately, however many are logged in one turn", () => {
   const reader = new Reader(true);
   const output = createLogOutput(reader);
   for (const letter of ["a", "b", "c"]) output.write(line(10, letter));
@@ -63,7 +63,7 @@ it("hands a line on at once, however many come in one turn", () => {
   expect(output.dropped).toBe(0);
 });
 
-it("gives the stream nothing more while it has not taken what it was given, and then whole lines of at most 4096 bytes", async () => {
+it("waits until the stream has accepted a write, then writes whole lines of at most 4096 bytes", async () => {
   const reader = new Reader(false);
   const output = createLogOutput(reader);
   for (let count = 0; count < 20; count += 1) output.write(line(KIB));
@@ -81,7 +81,7 @@ it("gives the stream nothing more while it has not taken what it was given, and 
   expect(reader.writes.length).toBeLessThan(10);
 });
 
-it("keeps 1 MiB, drops what is more, and says once how much, in its place", async () => {
+it("keeps 1 MiB of lines, drops the rest, and reports once how many were dropped", async () => {
   const reader = new Reader(false);
   const output = createLogOutput(reader);
   for (let count = 0; count < 3000; count += 1) output.write(line(KIB));
@@ -111,13 +111,13 @@ it("keeps 1 MiB, drops what is more, and says once how much, in its place", asyn
   expect(lines).toHaveLength(kept + 2);
 });
 
-it("counts bytes, not characters", () => {
+it("limits the kept lines by bytes, not by characters", () => {
   const output = createLogOutput(new Reader(false));
   for (let count = 0; count < 3000; count += 1) output.write(line(KIB, "é"));
   expect(3000 - output.dropped).toBeLessThan(1025 * 0.51);
 });
 
-it("counts what could not be written, and says so once something can", async () => {
+it("counts lines that could not be written, and reports them with the next one that can", async () => {
   const reader = new Reader(false);
   const output = createLogOutput(reader);
   const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
@@ -139,7 +139,7 @@ it("counts what could not be written, and says so once something can", async () 
   expect(output.dropped).toBe(4);
 });
 
-it("waits at its end for a reader that reads, and not for one that has stopped", async () => {
+it("waits on exit for a reader that still reads, but not for one that has stopped", async () => {
   const reader = new Reader(false);
   const output = createLogOutput(reader);
   await output.flush(1); // nothing waits
@@ -153,7 +153,7 @@ it("waits at its end for a reader that reads, and not for one that has stopped",
   expect(reader.waits).toBe(1);
 });
 
-it("writes for people where the stream is a terminal", () => {
+it("writes readable lines if the stream is a terminal", () => {
   const reader = Object.assign(new Reader(true), { isTTY: true });
   createLogOutput(reader).write('{"level":"info","time":"2026-11-02T10:15:00.123Z","a":1,"msg":"hello"}\n');
   expect(reader.text).toBe("10:15:00.123 INFO  hello  a=1\n");

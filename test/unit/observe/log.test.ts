@@ -11,7 +11,7 @@ function lines(act: (log: ReturnType<typeof createLog>) => void): string[] {
   return written;
 }
 
-it("writes one line for people, with the time, the level and each field", () => {
+it("writes a readable line with the time, the level and each field", () => {
   const [line, ...more] = lines((log) =>
     log.warn({ outcome: "completed", receivedBytes: 5, peer: undefined, userAgent: "curl/7.88.1" }, "upload"),
   );
@@ -25,7 +25,7 @@ it("writes a message without fields", () => {
   expect(lines((log) => log.info({}, "drained"))[0]).toMatch(/ INFO {2}drained\n$/);
 });
 
-it("gives a terminal nothing that a client could steer it with", () => {
+it("escapes control sequences from clients on a terminal", () => {
   const [line = ""] = lines((log) => log.info({ userAgent: "\x1b[2J\u009b0m\nforged" }, "upload"));
   expect(line.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   expect(line.match(/\n/g)).toHaveLength(1);
@@ -42,7 +42,7 @@ function logged(fields: object): Record<string, unknown> {
   return JSON.parse(written[0] ?? "") as Record<string, unknown>;
 }
 
-it("cuts each string to 256 characters, wherever it stands", () => {
+it("cuts each string to 256 characters, at any depth", () => {
   const long = "x".repeat(40_000);
   const cut = `${"x".repeat(255)}…`;
   expect(logged({ whole: "x".repeat(256), long, list: [long, 1], inner: { long } })).toMatchObject({
@@ -53,7 +53,7 @@ it("cuts each string to 256 characters, wherever it stands", () => {
   });
 });
 
-it("cuts no character in two", () => {
+it("never cuts a character in two", () => {
   expect(logged({ long: `${"x".repeat(254)}😀😀` })).toMatchObject({ long: `${"x".repeat(254)}…` });
 });
 
@@ -73,7 +73,7 @@ it.each(["\u0001", '"', "€", "\ud800"])(
   },
 );
 
-it("says so where there is too much to log", () => {
+it("marks a line that was too long to log", () => {
   expect(logged({ many: Array(5000).fill(1) })).toEqual({
     level: "info",
     time: expect.any(String) as string,
@@ -82,16 +82,16 @@ it("says so where there is too much to log", () => {
   });
 });
 
-it("makes one line of at most 4096 bytes of anything", () => {
+it("logs any value as one line of at most 4096 bytes", () => {
   fc.assert(fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (fields) => void logged(fields)));
 });
 
-it("leaves out what is below its level", () => {
+it("omits lines below the log level", () => {
   expect(lines((log) => log.debug({}, "detail"))).toEqual([]);
 });
 
-describeWith(["script"], "on a terminal", () => {
-  it("is for people; into a pipe it is JSON", async () => {
+describeWith(["script"], "the log on a terminal", () => {
+  it("is readable text; into a pipe it is JSON", async () => {
     const program =
       'import("./dist/observe/log.js").then(({ createLog }) => createLog("info").info({ a: 1 }, "hello"))';
     const command = `'${process.execPath}' -e '${program}'`;

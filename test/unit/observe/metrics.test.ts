@@ -104,7 +104,7 @@ describe("the metrics", () => {
     expect(names.every((name) => name.startsWith(PREFIX))).toBe(true);
   });
 
-  it("show uploads in flight from the start as 0", async () => {
+  it("start with 0 uploads in flight", async () => {
     const metrics = createMetrics();
     expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(0);
     expect(await sample(metrics, "uploads_in_flight", { operation: "stage" })).toBe(0);
@@ -135,7 +135,7 @@ describe("the metrics", () => {
     expect(await sample(metrics, "log_lines_dropped_total")).toBe(5);
   });
 
-  it("count sizes of completed uploads only, and who does not tell the size", async () => {
+  it("count sizes only of completed uploads, and clients that declare no size", async () => {
     const metrics = createMetrics();
     exercise(metrics);
     expect(await sample(metrics, "upload_size_bytes", { operation: "stage" })).toBeUndefined();
@@ -175,7 +175,7 @@ describe("the metrics", () => {
     expect(metric?.values).toHaveLength(2 * OUTCOMES.length * 5);
   });
 
-  it("have a limit of the spool only where there is one", async () => {
+  it("have a spool limit only if one is configured", async () => {
     const [limited, unlimited] = [createMetrics(), createMetrics()];
     limited.watchSpool(SPOOL);
     unlimited.watchSpool({ ...SPOOL, maxBytes: 0 });
@@ -224,15 +224,18 @@ describe("the metrics", () => {
   });
 });
 
-describe("labels are from closed sets", () => {
-  it.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])("%s is itself", async (method) => {
-    const metrics = createMetrics();
-    metrics.request(method, 200, 1);
-    expect(await sample(metrics, "requests_total", { method })).toBe(1);
-    expect(await sample(metrics, "request_duration_seconds", { method })).toBeDefined();
-  });
+describe("the value of a label comes from a closed set:", () => {
+  it.each(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])(
+    "the method %s keeps its name",
+    async (method) => {
+      const metrics = createMetrics();
+      metrics.request(method, 200, 1);
+      expect(await sample(metrics, "requests_total", { method })).toBe(1);
+      expect(await sample(metrics, "request_duration_seconds", { method })).toBeDefined();
+    },
+  );
 
-  it.each(["PROPFIND", "get", "x".repeat(1000)])("the method %s is another", async (method) => {
+  it.each(["PROPFIND", "get", "x".repeat(1000)])("the method %s becomes other", async (method) => {
     const metrics = createMetrics();
     metrics.request(method, 200, 1);
     expect(await sample(metrics, "requests_total", { method: "other" })).toBe(1);
@@ -247,7 +250,7 @@ describe("labels are from closed sets", () => {
     },
   );
 
-  it.each(["", "my-plugin", "__proto__"])("the import method %j is another", async (method) => {
+  it.each(["", "my-plugin", "__proto__"])("the import method %j becomes other", async (method) => {
     const metrics = createMetrics();
     metrics.importRequested(method);
     expect(await sample(metrics, "imports_total", { method: "other" })).toBe(1);
@@ -255,14 +258,14 @@ describe("labels are from closed sets", () => {
 });
 
 describe("two proxies in one process", () => {
-  it("count each for itself", async () => {
+  it("have separate counts", async () => {
     const [one, other] = [createMetrics(), createMetrics()];
     one.request("GET", 200, 1);
     expect(await sample(one, "requests_total", { method: "GET" })).toBe(1);
     expect(await sample(other, "requests_total", { method: "GET" })).toBeUndefined();
   });
 
-  it("may be put together: counts are summed, what is no count is not", async () => {
+  it("can be combined: counters are summed, gauges are not", async () => {
     const parts = [createMetrics(), createMetrics()];
     for (const [index, metrics] of parts.entries()) {
       metrics.uploadStarted("file");
@@ -292,7 +295,7 @@ describe("two proxies in one process", () => {
     });
   });
 
-  it("may register where they are told to", () => {
+  it("can register in a given registry", () => {
     const registry = new Registry();
     expect(createMetrics(registry).registry).toBe(registry);
     expect(registry.getSingleMetric(`${PREFIX}uploads_total`)).toBeDefined();

@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
 import { readLines } from "../../../src/observe/read-lines.js";
 
-it("calls back with each line, however the bytes are cut, and with what is left at the end", async () => {
+it("readLines returns each line, however the bytes are split, and the rest at the end", async () => {
   const lines: string[] = [];
   const stream = new PassThrough();
   readLines(stream, (line) => lines.push(line));

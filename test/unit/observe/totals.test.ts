@@ -8,13 +8,13 @@ function settle(metrics: Metrics, outcome: Outcome, operation: "file" | "stage")
   metrics.uploadSettled({ ...figures, operation, outcome });
 }
 
-it("begins with 0 for every outcome", () => {
+it("totals start with 0 for every outcome", () => {
   const totals = uploadTotals(createTotals());
   expect(totals).toMatchObject({ receivedBytes: 0, forwardedBytes: 0 });
   expect(Object.entries(totals.outcomes)).toEqual(OUTCOMES.map((outcome) => [outcome, 0]));
 });
 
-it("adds up operations, size sources and processes", () => {
+it("totals add up operations, size sources and processes", () => {
   const [one, other] = [createMetrics(), createMetrics()];
   one.totals.received.file = 1;
   one.totals.received.stage = 20;
@@ -31,7 +31,7 @@ it("adds up operations, size sources and processes", () => {
   });
 });
 
-it("gives Prometheus the same numbers", async () => {
+it("totals and Prometheus have the same numbers", async () => {
   const metrics = createMetrics();
   metrics.totals.uploads.stage.size_exceeded.hint = 3;
   metrics.totals.received.file = 11;

@@ -135,7 +135,7 @@ const mangled = fc
     return text + behind;
   });
 
-test("whatever is taken for a whole chunked body, Node takes for the very same one, and ends it at the same byte", async () => {
+test("a chunked body that is accepted as complete is the same body for Node, and ends at the same byte", async () => {
   await fc.assert(
     fc.asyncProperty(mangled, cuts, async (wire, where) => {
       const ours = read(new ChunkedFraming(), wire, where);
@@ -153,7 +153,7 @@ test("whatever is taken for a whole chunked body, Node takes for the very same o
   );
 });
 
-test("a body in well-formed chunks is read whole, wherever it is cut", () => {
+test("a body in well-formed chunks is read completely, however it is split", () => {
   fc.assert(
     fc.property(fc.array(fc.string({ minLength: 1, maxLength: 300 })), cuts, (texts, where) => {
       const parts = texts.map((text) => Buffer.from(text).toString("latin1"));

@@ -7,7 +7,12 @@ import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { readAnnouncedBody } from "../../../src/http/announced-body.js";
 import type { Body } from "../../../src/http/body.js";
-import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../../src/raw-io/claim-body.js";
+import {
+  createRawBodies,
+  KEEP_READ_BYTES,
+  READ_BYTES,
+  type ClaimBody,
+} from "../../../src/raw-io/claim-body.js";
 import { createRequestHead } from "../../../src/http/request-head.js";
 import { connect, type Peer } from "../../support/raw-http.js";
 
@@ -96,7 +101,7 @@ async function flow(peer: Peer, body: Body): Promise<void> {
   await came;
 }
 
-test("large memory goes from body to body, however many there are", async () => {
+test("one large buffer is reused for all bodies", async () => {
   for (let upload = 0; upload < 20; upload += 1) {
     const begun = await begin(flowing.length, claimed);
     expect(await readAll(begun)).toBe(LARGEST_BYTES);
@@ -104,7 +109,7 @@ test("large memory goes from body to body, however many there are", async () => 
   }
 });
 
-test("so does the memory of those whose client leaves", async () => {
+test("the buffer of a body whose client disconnected is reused, too", async () => {
   for (let upload = 0; upload < 20; upload += 1) {
     const { peer, found: body } = await begin(flowing.length + 1, claimed);
     const closed = once(body as never, "close");
@@ -136,7 +141,7 @@ test.each(["before", "while"])(
   },
 );
 
-test("the largest is for one at a time", async () => {
+test("only one body at a time has the largest buffer", async () => {
   const { peer, found: body } = await begin(2 * flowing.length, claimed);
   await flow(peer, body);
   expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGE_BYTES);
@@ -146,7 +151,7 @@ test("the largest is for one at a time", async () => {
 test.each([
   ["before it is wanted", () => undefined],
   ["while it is read", (body: Body) => void body.resume()],
-])("a body that is discarded keeps no memory, %s", async (_name, want) => {
+])("a discarded body keeps no buffer, %s", async (_name, want) => {
   const { peer, found } = await begin(2 * MIB, (request, response) => ({
     body: claimed(request, response),
     socket: request.socket,
@@ -189,7 +194,7 @@ async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory:
   return { body, memory: first?.memory as ArrayBufferLike };
 }
 
-test.each(["keep", "send"] as const)("memory is used again once it is released, to %s", async (purpose) => {
+test.each(["keep", "send"] as const)("a buffer is reused after it is released, to %s", async (purpose) => {
   const one = await memoryOf(purpose);
   one.body.release?.();
   one.body.release?.(); // by the spool, and once more by the relay: it is there for one, still
@@ -199,7 +204,7 @@ test.each(["keep", "send"] as const)("memory is used again once it is released, 
   expect(third.memory).not.toBe(another.memory);
 });
 
-test("what comes before it is wanted fills the memory and is one piece; the client waits with the rest", async () => {
+test("data that arrives before it is wanted fills one buffer, and the client waits with the rest", async () => {
   const { peer, found } = await begin(flowing.length, (request, response) => ({
     socket: request.socket,
     body: claimed(request, response),
@@ -215,7 +220,7 @@ test("what comes before it is wanted fills the memory and is one piece; the clie
   expect(Buffer.concat(pieces).equals(flowing)).toBe(true);
 });
 
-test("what comes behind a body does not lie over one that has its memory now", async () => {
+test("data after a body does not overwrite the next body in the same buffer", async () => {
   const { peer, found: before } = await begin(LEAST_BYTES, claimed);
   const ended = once(before as never, "end");
   before.resume();
@@ -239,7 +244,7 @@ test("what comes behind a body does not lie over one that has its memory now", a
   other.destroy();
 });
 
-test.each([-1, 0, 1])("what the socket holds already may be as much as the memory %i", async (more) => {
+test.each([-1, 0, 1])("the socket may already have the size of the buffer %i bytes", async (more) => {
   const bytes = KEEP_READ_BYTES + more;
   const roomy = createServer({ highWaterMark: 4 * MIB });
   claim = createRawBodies(roomy, LEAST_BYTES);
@@ -275,7 +280,7 @@ test.each([-1, 0, 1])("what the socket holds already may be as much as the memor
   roomy.closeAllConnections();
 });
 
-test("what is read in spite of a pause ends the connection, for it may lie over what is still needed", async () => {
+test("a read in spite of a pause closes the connection, because it may have overwritten data", async () => {
   const { peer, found: body } = await begin(10, claimed);
   const pieces: Buffer[] = [];
   body.on("data", (piece) => pieces.push(Buffer.from(piece)));
@@ -290,7 +295,7 @@ test("what is read in spite of a pause ends the connection, for it may lie over 
   expect(Buffer.concat(pieces).toString()).toBe("first");
 });
 
-test("the body of a connection that is paused is read as usual", async () => {
+test("the body of a paused connection is read as usual", async () => {
   const { peer, found: request } = await begin(5, (request, response) => {
     request.socket.pause();
     expect(claimOf(request, response, "send")).toBeUndefined();

@@ -30,48 +30,48 @@ function refusal(...rawHeaders: string[]): ProxyError {
   throw new Error("it was accepted");
 }
 
-describe("the size is learned from", () => {
+describe("the declared size comes from", () => {
   it("x-openstack-image-size, whatever its case", () => {
     expect(learn(...CHUNKED, "X-OpenStack-Image-Size", "5")).toEqual({ source: "header", bytes: 5 });
   });
 
-  it.each(HINTS)("%s where there is nothing better", (hint) => {
+  it.each(HINTS)("%s if x-openstack-image-size is missing", (hint) => {
     expect(learn(...CHUNKED, hint, "5")).toEqual({ source: "hint", bytes: 5 });
   });
 
-  it("Content-Length, where nothing else tells it", () => {
+  it("Content-Length if no other header declares it", () => {
     expect(learn("Content-Length", "5")).toEqual({ source: "content_length", bytes: 5 });
   });
 
-  it("the header first, then a hint, then Content-Length, where they agree", () => {
+  it("the header first, then a hint, then Content-Length, if they agree", () => {
     expect(learn("Content-Length", "5", "Upload-Length", "5", "x-openstack-image-size", "5").source).toBe(
       "header",
     );
     expect(learn("Content-Length", "5", "Upload-Length", "5").source).toBe("hint");
   });
 
-  it("nowhere, where a chunked body comes without a word", () => {
+  it("nowhere if a chunked body has no size header", () => {
     expect(learn(...CHUNKED)).toEqual({ source: "unknown" });
   });
 
-  it("no hint that is not configured", () => {
+  it("no header that is not in size.hints", () => {
     expect(read([...CHUNKED, "Upload-Length", "5"], [])).toEqual([]);
   });
 
-  it("a head without any framing: the body is empty", () => {
+  it("the missing framing: the body is empty, so its size is 0", () => {
     expect(learn()).toEqual({ source: "content_length", bytes: 0 });
     expect(learn("x-openstack-image-size", "0")).toEqual({ source: "header", bytes: 0 });
   });
 });
 
-describe("a value", () => {
+describe("a declared size", () => {
   it.each([
     ["0", 0],
     ["1", 1],
     ["005", 5],
     ["9007199254740991", Number.MAX_SAFE_INTEGER],
     ["0000000000000007", 7],
-  ])("%s is taken", (value, bytes) => {
+  ])("%s is accepted", (value, bytes) => {
     expect(learn(...CHUNKED, "x-openstack-image-size", value)).toEqual({ source: "header", bytes });
   });
 
@@ -97,13 +97,13 @@ describe("a value", () => {
       "00000000000000005",
       "99999999999999999999",
       "5\n",
-    ])("%j is refused in Glance's words, and told to the log", (value) => {
+    ])("%j is refused in Glance's words and logged", (value) => {
       const error = refusal(...CHUNKED, name, value);
       expect(error).toMatchObject({ code: "invalid_size", status: 400, message: INVALID });
       expect((error.cause as Error).message).toBe(`${name}: ${JSON.stringify(value)}`);
     });
 
-    it("on two header lines is refused, also where they agree", () => {
+    it("on two header lines is refused, even if they agree", () => {
       const error = refusal(...CHUNKED, name, "5", name.toUpperCase(), "5");
       expect(error).toMatchObject({ code: "invalid_size", message: INVALID });
       expect((error.cause as Error).message).toBe(`${name}: "5, 5"`);
@@ -117,11 +117,11 @@ describe("a value", () => {
     },
   );
 
-  it("in a header with underscores is nobody's: WSGI would take it for the real one", () => {
+  it("in a header with underscores is ignored: WSGI would read it as the real one", () => {
     expect(learn(...CHUNKED, "x_openstack_image_size", "5")).toEqual({ source: "unknown" });
   });
 
-  it("is taken exactly where it is up to 16 digits of a safe integer", () => {
+  it("is accepted if and only if it is a safe integer of up to 16 digits", () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[0-9+_x.-]{1,18}$/)),
@@ -136,13 +136,13 @@ describe("a value", () => {
   });
 });
 
-describe("sources that disagree", () => {
+describe("declared sizes that disagree", () => {
   it.each([
     ["header and Content-Length", ["x-openstack-image-size", "5", "Content-Length", "6"]],
     ["header and hint", [...CHUNKED, "x-openstack-image-size", "5", "Upload-Length", "6"]],
     ["two hints", [...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"]],
     ["hint and Content-Length", ["Upload-Length", "5", "Content-Length", "6"]],
-  ])("%s: more is an excess over the first", (_, headers) => {
+  ])("%s: a larger second size gives size_exceeded", (_, headers) => {
     expect(refusal(...headers)).toMatchObject({
       code: "size_exceeded",
       status: 400,
@@ -155,7 +155,7 @@ describe("sources that disagree", () => {
     ["header and no body at all", ["x-openstack-image-size", "5"]],
     ["header and hint", [...CHUNKED, "Upload-Length", "4", "x-openstack-image-size", "5"]],
     ["hint and Content-Length", ["Content-Length", "4", "Upload-Length", "5"]],
-  ])("%s: less is a mismatch with the first", (_, headers) => {
+  ])("%s: a smaller second size gives size_mismatch", (_, headers) => {
     const got = headers.includes("4") ? 4 : 0;
     expect(refusal(...headers)).toMatchObject({
       code: "size_mismatch",
@@ -164,7 +164,7 @@ describe("sources that disagree", () => {
     });
   });
 
-  it("an invalid one is invalid, whatever the others say", () => {
+  it("an invalid size is invalid, whatever the others are", () => {
     expect(refusal("x-openstack-image-size", "5", "Upload-Length", "x", "Content-Length", "5").code).toBe(
       "invalid_size",
     );

@@ -4,7 +4,7 @@ import { HoldBack } from "../../../src/upload/hold-back.js";
 
 const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1, maxLength: 20 });
 
-it("lets all but the last byte pass, whatever the pieces, and gives that one at the end", () => {
+it("hold-back passes all but the last byte, however the body is split, and that one at the end", () => {
   fc.assert(
     fc.property(pieces, (list) => {
       const body = Buffer.concat(list);
@@ -20,7 +20,7 @@ it("lets all but the last byte pass, whatever the pieces, and gives that one at 
   );
 });
 
-it("passes every piece at once and whole until the last byte has come", () => {
+it("hold-back passes each piece immediately and whole until the last byte arrives", () => {
   const holdBack = new HoldBack(10);
   const piece = Buffer.from("abcd");
   expect(holdBack.push(piece)).toBe(piece);
@@ -29,14 +29,14 @@ it("passes every piece at once and whole until the last byte has come", () => {
   expect(holdBack.release().toString()).toBe("j");
 });
 
-it("has nothing to release before the body is complete", () => {
+it("hold-back releases nothing before the body is complete", () => {
   const holdBack = new HoldBack(3);
   expect(() => holdBack.release()).toThrow();
   holdBack.push(Buffer.from("ab"));
   expect(() => holdBack.release()).toThrow();
 });
 
-it("keeps its byte even if the buffer it came in is used again", () => {
+it("hold-back keeps its byte even if the buffer is reused", () => {
   const holdBack = new HoldBack(2);
   const reused = Buffer.from("ab");
   holdBack.push(reused);

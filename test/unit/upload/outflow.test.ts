@@ -16,7 +16,7 @@ function failingConnection(): Duplex {
   });
 }
 
-it("does not say that the kernel has a body whose last write failed", async () => {
+it("the outflow does not report a body as flushed if its last write failed", async () => {
   const connection = failingConnection();
   const put = request({
     method: "PUT",

@@ -52,7 +52,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
   });
 }
 
-it("serves another when Glance's connection has taken all of it", async () => {
+it("a buffer is reused after Glance's connection has accepted all of it", async () => {
   const source = new OnePiece(body);
   const ended = once(source, "end");
   const end = relay(source, body.length);
@@ -65,14 +65,14 @@ it("serves another when Glance's connection has taken all of it", async () => {
   expect(source.release).toHaveBeenCalledOnce();
 });
 
-it("never does after an upload that failed", async () => {
+it("a buffer is never reused after a failed upload", async () => {
   const source = new OnePiece(body);
   expect(await relay(source, body.length + 1)).toMatchObject({ kind: "failed" });
   expect(source.renew).toHaveBeenCalled();
   expect(source.release).not.toHaveBeenCalled();
 });
 
-it("does not believe a success while a part of the body is still here", async () => {
+it("the relay does not accept a success while part of the body has not been sent", async () => {
   const source = new OnePiece(body);
   const ended = once(source, "end");
   upstream.onUpload = (incoming, response) => {
@@ -84,7 +84,7 @@ it("does not believe a success while a part of the body is still here", async ()
   expect(end).toMatchObject({ kind: "failed", error: { code: "upstream_early_success" }, whole: false });
 });
 
-it("sends no more to a Glance that has refused a body of which a part is still here", async () => {
+it("the relay sends nothing more after Glance has refused the body", async () => {
   const source = new OnePiece(body);
   const ended = once(source, "end");
   const received = new Promise<IncomingMessage>((resolve) => {
@@ -104,7 +104,7 @@ it("sends no more to a Glance that has refused a body of which a part is still h
   expect(incoming.complete).toBe(false);
 });
 
-it("does not call a body whole whose connection broke before the kernel had all of it", async () => {
+it("the relay does not report a body as complete if the connection broke before it was flushed", async () => {
   const source = new OnePiece(body);
   const ended = once(source, "end");
   upstream.onUpload = (incoming, response) => {

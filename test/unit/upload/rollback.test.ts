@@ -50,13 +50,16 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
     ["active", found("active")],
     ["staged by another upload", found("uploading", 5)],
     ["being staged by another upload", found("uploading")],
-  ] as [string, ImageLookUp][])("goes on while the look is %s: Glance will refuse", async (_, look) => {
-    const glance = scripted(look, look, found("saving"));
-    expect(await createRollback(FILE, glance.lookUp, BOUNDS).untilBegun(never)).toBe(true);
-    expect(glance.timeouts).toHaveLength(3);
-  });
+  ] as [string, ImageLookUp][])(
+    "continues if the look-up is %s: Glance will refuse the upload",
+    async (_, look) => {
+      const glance = scripted(look, look, found("saving"));
+      expect(await createRollback(FILE, glance.lookUp, BOUNDS).untilBegun(never)).toBe(true);
+      expect(glance.timeouts).toHaveLength(3);
+    },
+  );
 
-  it("ends when Glance has answered or closed, also in the middle of a look", async () => {
+  it("ends when Glance has answered or closed, even during a look-up", async () => {
     let end = (): void => undefined;
     const over = new Promise<void>((resolve) => {
       end = resolve;
@@ -66,7 +69,7 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
     expect(await waited).toBe(false);
   });
 
-  it("ends when the time is over, and leaves as much for what comes after", async () => {
+  it("ends after rollback.timeout, and leaves the same time for the rollback", async () => {
     const glance = scripted(found("queued"));
     const rollback = createRollback(FILE, glance.lookUp, { timeout: 200, interval: 10 });
     expect(await rollback.untilBegun(never)).toBe(false);
@@ -105,13 +108,13 @@ describe("waiting for an aborted upload to be rolled back", () => {
     expect(tookMs).toBeGreaterThanOrEqual(3 * BOUNDS.interval - 3);
   });
 
-  it("ends at once where the image is active", async () => {
+  it("ends at once if the image is active", async () => {
     const glance = scripted(found("saving"), found("active"));
     expect((await wait(glance.lookUp)).result).toBe("active");
     expect(glance.timeouts).toHaveLength(2);
   });
 
-  it("gives up when the time is over, and never looks longer than is left of it", async () => {
+  it("gives up after rollback.timeout, and no look-up takes longer than the rest of it", async () => {
     const glance = scripted(found("saving"));
     const { result, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 40 });
     expect(result).toBe("timeout");
@@ -123,30 +126,30 @@ describe("waiting for an aborted upload to be rolled back", () => {
     expect(glance.timeouts.at(-1)).toBeLessThan(120);
   });
 
-  it("ends at once where the image is gone", async () => {
+  it("ends at once if the image is gone", async () => {
     const glance = scripted({ kind: "gone" });
     expect(await wait(glance.lookUp)).toMatchObject({ result: "unknown", remark: "" });
     expect(glance.timeouts).toHaveLength(1);
   });
 
-  it("waits for all of the time where the token has ended, and says so", async () => {
+  it("waits for the whole time if the token has expired, and tells the client", async () => {
     const glance = scripted({ kind: "denied" });
     const { result, remark, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 10 });
     expect([result, remark]).toEqual(["unknown", expect.stringContaining("Glance refused access")]);
     expect(tookMs).toBeGreaterThanOrEqual(149);
   });
 
-  it("does not call an image queued that Glance was not seen to begin, and says so", async () => {
+  it("does not report an image as queued if Glance was not seen to start, and tells the client", async () => {
     const { result, remark } = await wait(scripted(found("queued")).lookUp, BOUNDS, "unseen");
     expect([result, remark]).toEqual(["unknown", expect.stringContaining("did not see Glance start")]);
   });
 
-  it("believes that it is queued where it was saving before", async () => {
+  it("reports queued if the image was saving before", async () => {
     const glance = scripted({ kind: "denied" }, found("saving"), found("queued"));
     expect(await wait(glance.lookUp)).toMatchObject({ result: "queued", remark: "" });
   });
 
-  it("does not look at all if there is no time for it", async () => {
+  it("does not check the image if rollback.timeout is 0", async () => {
     const glance = scripted(found("queued"));
     expect(await wait(glance.lookUp, { timeout: 0, interval: 10 })).toMatchObject({
       result: "unknown",
@@ -155,33 +158,33 @@ describe("waiting for an aborted upload to be rolled back", () => {
     expect(glance.timeouts).toEqual([]);
   });
 
-  it("looks again where a look failed", async () => {
+  it("repeats a look-up that failed", async () => {
     const glance = scripted({ kind: "failed" }, found("saving"), { kind: "failed" }, found("queued"));
     expect((await wait(glance.lookUp)).result).toBe("queued");
   });
 
-  it("does not know where every look failed", async () => {
+  it("reports unknown if every look-up failed", async () => {
     const glance = scripted({ kind: "failed" });
     expect((await wait(glance.lookUp, { timeout: 100, interval: 10 })).result).toBe("unknown");
     expect(glance.timeouts.length).toBeGreaterThan(1);
   });
 
-  it("has seen enough for a timeout if the image was once seen saving", async () => {
+  it("reports timeout if the image was seen saving once", async () => {
     const glance = scripted(found("saving"), { kind: "failed" });
     expect((await wait(glance.lookUp, { timeout: 100, interval: 10 })).result).toBe("timeout");
   });
 });
 
-describe("what the client is told", () => {
+describe("the remark for the client after an aborted upload", () => {
   it.each([
     ["saving", "not yet set image one back"],
     ["active", "image one is active"],
-  ])("is a remark where the image is %s", async (status, remark) => {
+  ])("says that the image is %s", async (status, remark) => {
     const bounds = { timeout: 50, interval: 10 };
     expect((await wait(scripted(found(status)).lookUp, bounds)).remark).toContain(remark);
   });
 
-  it("is nothing where it is queued", async () => {
+  it("is empty if the image is queued", async () => {
     expect((await wait(scripted(found("queued")).lookUp)).remark).toBe("");
   });
 });

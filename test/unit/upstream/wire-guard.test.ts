@@ -86,7 +86,7 @@ describe("a request head with a line that servers read in different ways", () =>
     ["two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"],
     ["two targets", "GET / /other HTTP/1.1\r\nHost: a\r\n\r\n"],
     ["another protocol", "GET / HTTP/1.0\r\nHost: a\r\n\r\n"],
-  ])("does not go out: %s", (_name, head) => {
+  ])("is not sent to Glance: %s", (_name, head) => {
     expect(isAllowed(head)).toBe(false);
     expect(isAllowed(...head)).toBe(false);
   });

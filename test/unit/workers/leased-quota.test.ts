@@ -18,7 +18,7 @@ describe("what lies unused here may be taken while more is asked for:", () => {
     expect(await Promise.all([quota.reserve(100), quota.reserve(9)])).toEqual([true, true]);
   });
 
-  test("who is refused takes nothing, and what is given back is to be had again", async () => {
+  test("a refused reservation takes nothing, and a released one can be reserved again", async () => {
     const quota = lease();
     expect(await Promise.all([quota.reserve(600), quota.reserve(600)])).toEqual([true, false]);
     expect(await quota.reserve(400)).toBe(true);

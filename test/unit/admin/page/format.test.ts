@@ -27,7 +27,7 @@ it.each([
   expect(formatBytes(bytes)).toBe(text);
 });
 
-it("rates are bytes a second", () => {
+it("formats rates in bytes per second", () => {
   expect(formatRate(2.5 * 1024 ** 2)).toBe("2.5 MiB/s");
 });
 
@@ -65,12 +65,12 @@ it.each([
   expect(formatTimeLeft(seconds)).toBe(text);
 });
 
-describe("an outcome", () => {
-  it("is told by the words of its name", () => {
+describe("the label of an outcome", () => {
+  it("is its name with spaces", () => {
     expect(words("client_aborted")).toBe("client aborted");
   });
 
-  it("is completed, refused by somebody, or failed", () => {
+  it("belongs to completed, refused or failed", () => {
     const ofKind = (kind: string) => OUTCOMES.filter((outcome) => outcomeKind(outcome) === kind);
     expect(ofKind("completed")).toEqual(["completed"]);
     expect(ofKind("failed")).toEqual(["client_aborted", "client_timeout", "upstream_error"]);

@@ -19,13 +19,13 @@ function follow(...seen: [seconds: number, upload: Partial<UploadView>][]): Movi
   ).moving[0];
 }
 
-describe("an upload", () => {
-  it("seen for the first time has its mean rate since it began", () => {
+describe("an upload on the live page", () => {
+  it("has its mean rate since it began if it is seen for the first time", () => {
     const upload = follow([10, { receivedBytes: 500, declaredBytes: 1000 }]);
     expect(upload).toMatchObject({ bytesPerSecond: 50, secondsLeft: 10, pace: "moving" });
   });
 
-  it("then has the rate of the last five seconds, by the proxy's clock", () => {
+  it("has the rate of the last five seconds by the proxy's clock from then on", () => {
     const declaredBytes = 10_000;
     const upload = follow(
       [100, { receivedBytes: 0, declaredBytes }],
@@ -36,7 +36,7 @@ describe("an upload", () => {
     expect(upload).toMatchObject({ bytesPerSecond: 100, secondsLeft: 58 });
   });
 
-  it("of unknown size has a rate and no time left", () => {
+  it("has a rate but no time left if its size is unknown", () => {
     const upload = follow([1, { receivedBytes: 100 }], [2, { receivedBytes: 200 }]);
     expect(upload).toMatchObject({ bytesPerSecond: 100, pace: "moving" });
     expect(upload).not.toHaveProperty("secondsLeft");
@@ -55,13 +55,13 @@ describe("an upload", () => {
     if (pace !== "moving") expect(upload).not.toHaveProperty("secondsLeft");
   });
 
-  it("that stands still is stalled once nothing moved for five seconds", () => {
+  it("is stalled if nothing moved for five seconds", () => {
     const still = { receivedBytes: 5, declaredBytes: 10 };
     expect(follow([1, { ...still, receivedBytes: 0 }], [5, still])?.pace).toBe("moving");
     expect(follow([1, { ...still, receivedBytes: 0 }], [5, still], [7, still])?.pace).toBe("stalled");
   });
 
-  it("that was spooled moves once more, from 0, to Glance", () => {
+  it("starts again from 0 when a spooled body is sent to Glance", () => {
     const spooled = { sizeSource: "spooled", receivedBytes: 1000, declaredBytes: 1000 } as const;
     const upload = follow(
       [1, { sizeSource: "unknown", receivedBytes: 900 }],
@@ -71,7 +71,7 @@ describe("an upload", () => {
     expect(upload).toMatchObject({ movedBytes: 300, bytesPerSecond: 200, secondsLeft: 3.5 });
   });
 
-  it("is told apart from another of the same request id", () => {
+  it("is distinguished from another upload with the same request id", () => {
     const [one, other] = [
       uploadWith({ receivedBytes: 1 }),
       uploadWith({ imageId: "two", receivedBytes: 50 }),
@@ -84,8 +84,8 @@ describe("an upload", () => {
   });
 });
 
-describe("the uploads that ended", () => {
-  it("stay until an event has others", () => {
+describe("the list of finished uploads", () => {
+  it("stays the same until an event contains a new one", () => {
     const { finished: _, ...without } = overviewAt(2);
     const finished = [uploadWith({ outcome: "completed" })];
     expect(pictureOf([overviewAt(1, { finished }), without]).overview.finished).toBe(finished);
@@ -93,17 +93,17 @@ describe("the uploads that ended", () => {
   });
 });
 
-describe("throughput", () => {
+describe("the throughput", () => {
   const at = (seconds: number, receivedBytes: number, more: object = {}) =>
     overviewAt(seconds, { totals: { ...overviewAt(0).totals, receivedBytes, forwardedBytes: 0 }, ...more });
 
-  it("is what came between two events, by the proxy's clock", () => {
+  it("is computed between two events, by the proxy's clock", () => {
     const { received, forwarded } = pictureOf([at(0, 100), at(1, 300), at(3, 500)]).throughput;
     expect(received).toEqual([200, 100]);
     expect(forwarded).toEqual([0, 0]);
   });
 
-  it("has a gap where the stream was lost", () => {
+  it("has a gap if the connection was lost", () => {
     expect(pictureOf([at(0, 0), at(1, 5), at(60, 500), at(61, 510)]).throughput.received).toEqual([
       5,
       null,
@@ -111,22 +111,22 @@ describe("throughput", () => {
     ]);
   });
 
-  it("has a gap where the proxy was started again, and goes on from there", () => {
+  it("has a gap if the proxy restarted, and continues after it", () => {
     const again = { startedAt: "2026-01-01T00:00:02Z" };
     const events = [at(0, 0), at(1, 1000), at(3, 10, again), at(4, 30, again)];
     expect(pictureOf(events).throughput.received).toEqual([1000, null, 20]);
   });
 
-  it("is never negative, even where a worker took its count with it", () => {
+  it("is never negative, even if a worker died with its counts", () => {
     expect(pictureOf([at(0, 100), at(1, 50)]).throughput.received).toEqual([0]);
   });
 
-  it("takes the same event twice for one, and starts over where the clock was put back", () => {
+  it("ignores a repeated event, and starts again if the clock was set back", () => {
     expect(pictureOf([at(5, 0), at(6, 10), at(6, 10)]).throughput.received).toEqual([10]);
     expect(pictureOf([at(5, 0), at(6, 10), at(2, 20)]).throughput.at).toEqual([]);
   });
 
-  it("goes back five minutes", () => {
+  it("covers the last five minutes", () => {
     const { at: times } = pictureOf(Array.from({ length: 400 }, (_, second) => at(second, 0))).throughput;
     expect(times).toHaveLength(301);
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBe(300);

@@ -38,7 +38,7 @@ it("says that everything fails only if Glance is unreachable or silent", () => {
   expect(failing).toEqual(states.slice(0, 2));
 });
 
-it("a lost stream says from when the figures are, and that the proxy may have ended as asked", () => {
+it("explains on a lost connection how old the data is, and that a draining proxy may have exited", () => {
   expect(stateOf("lost", undefined).explanation).not.toMatch(/the state at/);
   expect(stateOf("lost", overviewAt(0)).explanation).toMatch(/the state at \d\d:\d\d:00\.$/);
   expect(stateOf("lost", overviewAt(0, { state: "draining" })).explanation).toMatch(/draining/);

@@ -8,7 +8,7 @@ const MOST_STEPS = 30;
 const MOST_BYTES = 300 * KIB;
 const bytes = patternedBytes(MOST_STEPS * MOST_BYTES);
 
-test("bytes come out as they went in, whatever is pushed and shifted, and lie still until then", () => {
+test("a byte queue returns the bytes in order and does not move them", () => {
   const step = fc.record({
     push: fc.oneof(fc.nat({ max: MOST_BYTES }), fc.constantFrom(64 * KIB, 128 * KIB, 256 * KIB)),
     shift: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -34,7 +34,7 @@ test("bytes come out as they went in, whatever is pushed and shifted, and lie st
   );
 });
 
-test("memory is used again", () => {
+test("a byte queue reuses its memory", () => {
   const queue = new ByteQueue();
   const memories = new Set<ArrayBufferLike>();
   for (let turn = 0; turn < 100; turn += 1) {

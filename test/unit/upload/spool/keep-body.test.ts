@@ -19,7 +19,7 @@ function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
   });
 }
 
-test("it may when the spool has copied all of it", async () => {
+test("reuses the read buffer once the spool has copied the body", async () => {
   const source = new OnePiece(Buffer.from("hello"));
   let copied = (): void => undefined;
   const kept = keep(source, () => new Promise<undefined>((resolve) => (copied = () => resolve(undefined))));
@@ -30,9 +30,12 @@ test("it may when the spool has copied all of it", async () => {
   expect(source.release).toHaveBeenCalledOnce();
 });
 
-test.each([true, false])("it may not where the spool is full, the last piece kept: %s", async (isKept) => {
-  const source = new OnePiece(Buffer.from("hello"));
-  const why: NoPlace = { full: "total", kept: isKept };
-  expect(await keep(source, () => why)).toMatchObject({ kind: "full", why });
-  expect(source.release).not.toHaveBeenCalled();
-});
+test.each([true, false])(
+  "does not reuse the read buffer if the spool is full, last piece kept: %s",
+  async (isKept) => {
+    const source = new OnePiece(Buffer.from("hello"));
+    const why: NoPlace = { full: "total", kept: isKept };
+    expect(await keep(source, () => why)).toMatchObject({ kind: "full", why });
+    expect(source.release).not.toHaveBeenCalled();
+  },
+);

@@ -32,7 +32,7 @@ async function createOpenSpool(): Promise<ReturnType<typeof createSpool>> {
   return created;
 }
 
-test("gives back what it was given, in pieces of any size", async () => {
+test("the spool returns what it was given, in pieces of any size", async () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 3 * MEMORY }), { maxLength: 30 });
   await fc.assert(
     fc.asyncProperty(sizes, async (lengths) => {
@@ -51,7 +51,7 @@ test("gives back what it was given, in pieces of any size", async () => {
   );
 });
 
-test("takes more while the file is written, up to its memory, then lets wait", async () => {
+test("the spool accepts more while the file is written, up to spool.memory, then applies back-pressure", async () => {
   const { spool } = await createOpenSpool();
   expect(spool.append(patternedBytes(600, 1001))).toBeUndefined();
   expect(spool.append(patternedBytes(400, 1601))).toBeUndefined();
@@ -62,7 +62,7 @@ test("takes more while the file is written, up to its memory, then lets wait", a
   await spool.close();
 });
 
-test("a piece that was read from the file is there until the next is asked for", async () => {
+test("a piece read from the spool file is valid until the next is requested", async () => {
   const { spool } = createSpool();
   const bytes = patternedBytes(2 * 1024 * 1024);
   expect(await spool.append(bytes)).toBeUndefined();
@@ -76,14 +76,14 @@ test("a piece that was read from the file is there until the next is asked for",
   await spool.close();
 });
 
-test("is whole for whoever reads while the file is written", async () => {
+test("the spool can be read completely while the file is still written", async () => {
   const { spool } = await createOpenSpool();
   expect(spool.append(patternedBytes(900, 1001))).toBeUndefined();
   expect((await content(spool)).equals(patternedBytes(1901))).toBe(true);
   await spool.close();
 });
 
-test("says with the next piece that the file could not be written, and loses neither", async () => {
+test("the spool reports a failed write with the next piece, and loses no data", async () => {
   const { spool } = createSpool(join(dir, "gone"));
   const full = await spool.append(patternedBytes(MEMORY + 1));
   expect(full).toMatchObject({ full: "disk", kept: true, cause: { code: "ENOENT" } });
