@@ -19,7 +19,7 @@ import type { Glance } from "../support/real-glance.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
 import { describeImports } from "./imports.contract.js";
 import { describeSpooledBodies } from "./spooled.contract.js";
-import { type GlanceTraits, untilPutBack } from "./traits.js";
+import type { GlanceTraits } from "./traits.js";
 
 const FRAMINGS = ["Content-Length", "chunked"] as const;
 const COMPLETED = { file: "active", stage: "uploading" } as const;
@@ -101,7 +101,6 @@ function describeSizes(glanceOf: () => Glance, traits: GlanceTraits, unknown: Un
 
   /** Asks Glance itself, once: the proxy has waited already. */
   async function expectQueued(id: string): Promise<void> {
-    if (traits.says100 === "server") await untilPutBack(glance.port, id);
     expect(await showImage(glance.port, id)).toMatchObject({
       status: "queued",
       size: null,

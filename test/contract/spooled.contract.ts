@@ -12,7 +12,7 @@ import {
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type Peer } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
-import { type GlanceTraits, untilPutBack } from "./traits.js";
+import type { GlanceTraits } from "./traits.js";
 
 const PIECE_BYTES = 30_000;
 const SPOOL = { memory: "10KiB", maxPerUpload: "500KiB" } as const;
@@ -67,7 +67,6 @@ export function describeSpooledBodies(glanceOf: () => Glance, traits: GlanceTrai
     }
 
     async function expectQueued(id: string): Promise<void> {
-      if (traits.says100 === "server") await untilPutBack(glance.port, id);
       expect(await showImage(glance.port, id)).toMatchObject({
         status: "queued",
         size: null,

@@ -1,6 +1,4 @@
 /** What differs between the servers that Glance runs under: facts of these servers, each of them asserted by the suites. */
-import { setTimeout as delay } from "node:timers/promises";
-import { showImage, untilStatus } from "../support/glance-client.js";
 import type { GlanceServer } from "../support/glance-servers.js";
 
 export interface GlanceTraits {
@@ -44,13 +42,3 @@ export const TRAITS: Readonly<Record<Exclude<GlanceServer, "apache-proxy">, Glan
 
 /** Stricter than a real Glance in the last point: see its own description. */
 export const STAND_IN_TRAITS: GlanceTraits = { ...TRAITS.eventlet, takenForLastChunk: [] };
-
-/**
- * The proxy takes a 100 for Glance's. Where the server says it, Glance may begin an upload only after the proxy has cut it
- * and has seen the image queued; so the image is watched for a moment, and must then be put back.
- */
-export async function untilPutBack(port: number, id: string): Promise<void> {
-  for (let looks = 0; looks < 10 && (await showImage(port, id)).status === "queued"; looks += 1)
-    await delay(20);
-  await untilStatus(port, id, "queued");
-}

@@ -74,7 +74,7 @@ describe("the image is looked up", () => {
       expect(lookUp?.headers).not.toHaveProperty(name);
     }
     expect(lookUp?.bytes).toBe(0);
-    expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT", "GET"]);
+    expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT", "GET", "GET"]);
   });
 
   test.each([
@@ -86,7 +86,8 @@ describe("the image is looked up", () => {
     await scene.uploadUpstream();
     peer.sendChunk(more + more).endChunks();
     expect((await peer.response()).status).toBe(status);
-    expect(lookUps(scene)).toHaveLength(1);
+    // Whether Glance has begun, and whether it has put the image back.
+    expect(lookUps(scene)).toHaveLength(2);
   });
 
   test("after the client has disconnected", async () => {
@@ -130,7 +131,7 @@ describe("the client is told", () => {
     ["uploading", "timeout", "Glance has not yet set image one back to queued"],
     ["active", "active", "Glance reports that image one is active"],
   ])("that the image stays %s", async (status, result, remark) => {
-    scene.upstream.imageStatus = status;
+    scene.upstream.imageStatusAfterwards = status;
     const peer = await abort(scene, { Accept: "application/json", "X-Openstack-Request-Id": "nonsense" });
     const answer = await peer.response();
     expect(answer.status).toBe(400);

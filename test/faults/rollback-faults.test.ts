@@ -87,7 +87,8 @@ async function abort(
 ) {
   const imageId = `image-${(images += 1)}`;
   const before = await readSamples(scene);
-  scene.glance.play({ at: "held back", act: () => undefined, size: 16, ...(lookUp && { lookUp }) });
+  const begun = operation === "file" ? "saving" : "uploading";
+  scene.glance.play({ at: "held back", act: () => undefined, size: 16, begun, ...(lookUp && { lookUp }) });
   const upload = new ClientUpload(await scene.connect(), {
     framing: "chunked with header",
     target: `/v2/images/${imageId}/${operation}`,

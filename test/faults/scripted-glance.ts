@@ -30,6 +30,8 @@ export interface Script {
   readonly act: Act;
   /** Bytes of the image. */
   readonly size: number;
+  /** The status that the first look-up shows, if the upload has begun for Glance; that look-up is not in the script's hands. */
+  readonly begun?: string;
   /** What becomes of every later connection: the look-ups of the image. */
   readonly lookUp?: { readonly at: "accepted" | "whole"; readonly act: Act };
 }
@@ -132,7 +134,9 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
 
   function followerOf(connection: GlanceConnection): () => void {
     if (resting) return followLookUp(connection);
-    return connections.length === 0 ? followUpload(connection) : followLookUp(connection, script.lookUp);
+    if (connections.length === 0) return followUpload(connection);
+    const isFirst = connections.length === 1 && script.begun !== undefined;
+    return followLookUp(connection, isFirst ? { at: "whole", act: showImage(script.begun ?? "") } : script.lookUp);
   }
 
   function followUpload(connection: GlanceConnection): () => void {

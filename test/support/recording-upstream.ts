@@ -28,6 +28,8 @@ export interface RecordingUpstream {
   onUpload: UploadScript;
   /** What `GET /v2/images/{id}` says. Undefined: as Glance, `saving` or `uploading` while an upload is under way, else `queued`. */
   imageStatus: string | undefined;
+  /** The same, once no upload of the image is under way. */
+  imageStatusAfterwards: string;
   imageSize: number | null;
   /** Called before it says so. */
   onLookUp: (request: IncomingMessage) => void;
@@ -68,10 +70,12 @@ export async function startRecordingUpstream(server: Server = createServer()): P
     },
     onUpload: accept,
     imageStatus: undefined,
+    imageStatusAfterwards: "queued",
     imageSize: null,
     onLookUp: () => undefined,
     answerLookUp(response, request) {
-      const status = upstream.imageStatus ?? statusOf(request.url ?? "", [...underWay.values()]);
+      const isUnderWay = statusOf(request.url ?? "", [...underWay.values()]);
+      const status = upstream.imageStatus ?? isUnderWay ?? upstream.imageStatusAfterwards;
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify({ status, size: upstream.imageSize }));
     },
@@ -115,9 +119,9 @@ export async function startRecordingUpstream(server: Server = createServer()): P
 }
 
 /** Of the image at this target, with these uploads under way. */
-function statusOf(image: string, uploads: readonly string[]): string {
+function statusOf(image: string, uploads: readonly string[]): string | undefined {
   if (uploads.includes(`${image}/file`)) return "saving";
-  return uploads.includes(`${image}/stage`) ? "uploading" : "queued";
+  return uploads.includes(`${image}/stage`) ? "uploading" : undefined;
 }
 
 function record(request: IncomingMessage, requests: RecordedRequest[]): void {
