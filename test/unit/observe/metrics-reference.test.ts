@@ -6,7 +6,8 @@ import {
   LABELS,
   renderMetricsReference,
 } from "../../../src/observe/metrics-reference.js";
-import { createMetrics, PREFIX } from "../../../src/observe/metrics.js";
+import { createMetrics } from "../../../src/observe/metrics.js";
+import { PREFIX } from "../../../src/observe/metric-makers.js";
 
 const described = describeMetrics();
 const labelled = described

@@ -1,0 +1,169 @@
+/** What is measured of uploads. */
+import {
+  OPERATIONS,
+  RECOVERY_RESULTS,
+  ROLLBACK_RESULTS,
+  SIZE_SOURCES,
+  SPOOL_BOUNDS,
+  type Operation,
+  type RecoveryResult,
+  type RollbackResult,
+  type SizeSource,
+  type SpoolBound,
+} from "../vocabulary/labels.js";
+import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
+import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
+import type { MetricMakers } from "./metric-makers.js";
+import type { Totals } from "./totals.js";
+
+export interface UploadFigures {
+  readonly operation: Operation;
+  readonly outcome: Outcome;
+  readonly source: SizeSource;
+  readonly receivedBytes: number;
+  readonly durationSeconds: number;
+  readonly reframed: boolean;
+}
+
+export interface UploadMetrics {
+  uploadStarted(operation: Operation): void;
+  /** The client declared no size. */
+  uploadUndeclared(client: ClientKind): void;
+  uploadSettled(figures: UploadFigures): void;
+}
+
+export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadMetrics {
+  showTotals(make, totals);
+  const inFlight = make.gaugeBy("uploads_in_flight", "Uploads in progress", ["operation"], "sum");
+  for (const operation of OPERATIONS) inFlight.set({ operation }, 0);
+  const duration = make.histogram(
+    "upload_duration_seconds",
+    "Time from the start of an upload to its end",
+    ["operation"],
+    [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400],
+  );
+  const size = make.histogram(
+    "upload_size_bytes",
+    "Bytes of image data in completed uploads",
+    ["operation"],
+    [20, 24, 26, 28, 30, 32, 34, 36, 38, 40].map((power) => 2 ** power),
+  );
+  const reframed = make.counterBy(
+    "reframed_uploads_total",
+    "Uploads received chunked and sent to Glance with Content-Length",
+    "operation",
+    OPERATIONS,
+  );
+  const undeclared = make.counterBy(
+    "undeclared_uploads_total",
+    "Uploads without a declared size, by kind of client",
+    "client",
+    CLIENT_KINDS,
+  );
+  return {
+    uploadStarted: (operation) => inFlight.inc({ operation }),
+    uploadUndeclared: (client) => undeclared.inc({ client }),
+    uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: wasReframed }) {
+      inFlight.dec({ operation });
+      totals.uploads[operation][outcome][source] += 1;
+      duration.observe({ operation }, durationSeconds);
+      if (outcome === "completed") size.observe({ operation }, receivedBytes);
+      if (wasReframed) reframed.inc({ operation });
+    },
+  };
+}
+
+function showTotals(make: MetricMakers, { uploads, received, forwarded }: Totals): void {
+  make.countedElsewhere(
+    "uploads_total",
+    "Finished uploads, by outcome and by the source of their size",
+    ["operation", "outcome", "size_source"],
+    (counter) => {
+      for (const operation of OPERATIONS) {
+        for (const outcome of OUTCOMES) {
+          for (const size_source of SIZE_SOURCES) {
+            counter.inc({ operation, outcome, size_source }, uploads[operation][outcome][size_source]);
+          }
+        }
+      }
+    },
+  );
+  const showBytes = (name: string, help: string, bytes: Record<Operation, number>): void =>
+    make.countedElsewhere(name, help, ["operation"], (counter) => {
+      for (const operation of OPERATIONS) counter.inc({ operation }, bytes[operation]);
+    });
+  showBytes("upload_received_bytes_total", "Bytes of image data read from clients", received);
+  showBytes("upload_forwarded_bytes_total", "Bytes of image data sent to Glance", forwarded);
+}
+
+export interface SettlingMetrics {
+  rollback(result: RollbackResult, seconds: number): void;
+  /** Glance's answer to a whole upload did not come, and the image was looked at. */
+  answerRecovered(result: RecoveryResult): void;
+  /** An upload that is the rest of one that had just failed. */
+  replayRefused(): void;
+}
+
+export function createSettlingMetrics(make: MetricMakers): SettlingMetrics {
+  const rollbacks = make.counterBy(
+    "rollbacks_total",
+    "Aborted uploads, by the state of the image afterwards",
+    "result",
+    ROLLBACK_RESULTS,
+  );
+  const rollbackDuration = make.histogram(
+    "rollback_duration_seconds",
+    "Time from the abort of an upload until its image was queued again or the proxy stopped checking",
+    [],
+    [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  );
+  const recoveredAnswers = make.counterBy(
+    "recovered_answers_total",
+    "Uploads sent completely but not answered by Glance, by the state of the image afterwards",
+    "result",
+    RECOVERY_RESULTS,
+  );
+  const replaysRefused = make.counter(
+    "replays_refused_total",
+    "Uploads refused because the client retried without rewinding its file",
+  );
+  return {
+    rollback(result, seconds) {
+      rollbacks.inc({ result });
+      rollbackDuration.observe(seconds);
+    },
+    answerRecovered: (result) => recoveredAnswers.inc({ result }),
+    replayRefused: () => replaysRefused.inc(),
+  };
+}
+
+export interface SpoolMetrics {
+  spoolFull(reason: SpoolBound): void;
+  /** @param spool its `maxBytes` are 0 without a limit. */
+  watchSpool(spool: {
+    readonly usedBytes: number;
+    readonly uploads: number;
+    readonly maxBytes: number;
+  }): void;
+}
+
+export function createSpoolMetrics(make: MetricMakers): SpoolMetrics {
+  const full = make.counterBy(
+    "spool_full_total",
+    "Times a limit of the spool was reached, by limit",
+    "reason",
+    SPOOL_BOUNDS,
+  );
+  return {
+    spoolFull: (reason) => full.inc({ reason }),
+    watchSpool(spool) {
+      make.gauge("spool_bytes", "Bytes of image data in the spool", "sum", () => spool.usedBytes);
+      make.gauge("spool_uploads", "Uploads with data in the spool", "sum", () => spool.uploads);
+      // Absent without a limit: what is nearly full is bytes / limit, and that then has no value.
+      if (spool.maxBytes > 0) {
+        const help = "Maximum bytes in the spool (spool.maxTotal)";
+        make.gauge("spool_limit_bytes", help, "first", () => spool.maxBytes);
+      }
+    },
+  };
+}
