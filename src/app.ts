@@ -1,23 +1,23 @@
 /** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
-import express, { type RequestHandler } from "express";
+import express, { type Request, type Response } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
-import { createImportHandler } from "./import/handler.js";
+import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
-import { createAnswerer } from "./client/answer.js";
+import { createAnswerer, type Answerer } from "./client/answer.js";
 import { createExchange, type Exchange } from "./client/exchange.js";
 import { messagesOf, type App } from "./client/express-app.js";
-import { createHeaderForwarder } from "./http/forwarded-headers.js";
+import { createHeaderForwarder, type HeaderForwarder } from "./http/forwarded-headers.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
-import { createPassThrough } from "./pass-through/pass-through.js";
+import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
 import type { Upstream } from "./upstream/upstream.js";
 import { createSpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
 import type { Quotas } from "./upload/quotas.js";
-import { createUploadHandler } from "./upload/handler.js";
+import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
 import type { ReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./observe/observers.js";
 
@@ -34,24 +34,36 @@ export interface AppOptions {
   readonly claimBody?: ClaimBody;
 }
 
-/** @throws ConfigError for an unusable `spool.dir`. */
+/** @throws ConfigError if `spool.dir` cannot be used. */
 export function createApp(options: AppOptions): App {
+  const way = new RequestWay(options);
+  const handle = express()
+    .disable("x-powered-by")
+    .disable("etag")
+    .use(createOneAtATime())
+    .use((request, response) => way.serve(request, response));
+  return { handle, messages: messagesOf(handle) };
+}
+
+/** What carries the requests of each kind. */
+interface Carriers {
+  readonly forwarder: HeaderForwarder;
+  readonly answerer: Answerer;
+  readonly upload: UploadHandler;
+  readonly importImage: ImportHandler;
+  readonly passThrough: PassThrough;
+}
+
+function createCarriers(options: AppOptions): Carriers {
   const { config, upstream, observers, quotas, replays, instance, claimBody } = options;
   const { metrics, log } = observers;
-  const forwarder = createHeaderForwarder(
-    instance,
-    config.forwarded.trust,
-    createOnce((header) =>
-      log.warn({ header }, "header dropped: WSGI reads the underscore in its name as a hyphen"),
-    ),
+  const warnOnce = createOnce((header) =>
+    log.warn({ header }, "header dropped: WSGI reads the underscore in its name as a hyphen"),
   );
+  const forwarder = createHeaderForwarder(instance, config.forwarded.trust, warnOnce);
   const patience = { silenceMs: config.upstream.responseTimeout, idleMs: config.limits.idleTimeout };
-  const answerer = createAnswerer({
-    forwarder,
-    linger: createLinger(),
-    allowedOrigins: config.cors.allowedOrigins,
-    patience,
-  });
+  const { allowedOrigins } = config.cors;
+  const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
   if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
   const budget = createSpoolBudget(quotas.spool);
   metrics.watchSpool(budget);
@@ -67,23 +79,36 @@ export function createApp(options: AppOptions): App {
   });
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const importImage = createImportHandler({ config, upstream, passThrough, metrics });
+  return { forwarder, answerer, upload, importImage, passThrough };
+}
 
-  const serve: RequestHandler = async (request, response) => {
+class RequestWay {
+  readonly #observers: Observers;
+  readonly #pathPrefix: string;
+  readonly #carriers: Carriers;
+
+  constructor(options: AppOptions) {
+    this.#observers = options.observers;
+    this.#pathPrefix = options.config.listen.pathPrefix;
+    this.#carriers = createCarriers(options);
+  }
+
+  async serve(request: Request, response: Response): Promise<void> {
     const startedAt = performance.now();
     response.once("close", () => {
       // 499 as nginx has it: the client left before there was an answer.
       const status = response.headersSent ? response.statusCode : 499;
-      metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
+      this.#observers.metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
     });
-    const exchange = createExchange(request, response, forwarder);
+    const exchange = createExchange(request, response, this.#carriers.forwarder);
     try {
-      await carry(exchange);
+      await this.#carry(exchange);
     } catch (cause) {
-      refuse(exchange, cause);
+      this.#refuse(exchange, cause);
     }
-  };
+  }
 
-  async function carry(exchange: Exchange): Promise<void> {
+  async #carry(exchange: Exchange): Promise<void> {
     const { request, head, announced } = exchange;
     if (request.readableDidRead)
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
@@ -92,29 +117,29 @@ export function createApp(options: AppOptions): App {
     // Of a request that would switch protocols Node drops what came behind it, and reads on somewhere in what comes next.
     if (head.values("upgrade").length > 0) exchange.response.shouldKeepAlive = false;
     guardRequest(method, httpVersion, head, announced);
-    const target = readTarget(method, url, config.listen.pathPrefix);
+    const target = readTarget(method, url, this.#pathPrefix);
     switch (target.kind) {
       case "refused":
         throw new ProxyError("bad_request", target.reason);
       case "outside":
-        throw new ProxyError("not_found", `This proxy serves only paths below ${config.listen.pathPrefix}.`);
+        throw new ProxyError("not_found", `This proxy serves only paths below ${this.#pathPrefix}.`);
       case "upload":
         guardUpload(head);
-        return upload(exchange, target);
+        return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);
-        return importImage(exchange, target);
+        return this.#carriers.importImage(exchange, target);
       case "other":
         guardContentLength(announced);
-        return passThrough(exchange, target.path);
+        return this.#carriers.passThrough(exchange, target.path);
     }
   }
 
-  function refuse(exchange: Exchange, cause: unknown): void {
+  #refuse(exchange: Exchange, cause: unknown): void {
     const { request, response, requestId, peer } = exchange;
     if (response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    log[error.code === "internal" || error.code === "upstream_framing" ? "error" : "info"](
+    this.#observers.log[error.code === "internal" || error.code === "upstream_framing" ? "error" : "info"](
       {
         requestId,
         method: request.method,
@@ -124,11 +149,8 @@ export function createApp(options: AppOptions): App {
       },
       "request refused",
     );
-    answerer.refuse(exchange, { error });
+    this.#carriers.answerer.refuse(exchange, { error });
   }
-
-  const handle = express().disable("x-powered-by").disable("etag").use(createOneAtATime()).use(serve);
-  return { handle, messages: messagesOf(handle) };
 }
 
 /** Calls `act` once for each of the first values; a client chooses them, so their number is bounded. */

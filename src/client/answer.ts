@@ -4,6 +4,7 @@ import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { Exchange } from "./exchange.js";
+import type { Patience } from "../http/turns.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
 import { collectAnswer, streamAnswer, type RelayedAnswer } from "./answer-stream.js";
 import type { Linger } from "./linger.js";
@@ -34,18 +35,69 @@ export interface AnswererOptions {
   readonly patience: Patience;
 }
 
-/** How long a side may make the other wait while an answer is passed on, milliseconds; 0 for ever. */
-export interface Patience {
-  /** Glance: `upstream.responseTimeout`. */
-  readonly silenceMs: number;
-  /** The client: `limits.idleTimeout`. */
-  readonly idleMs: number;
+export function createAnswerer(options: AnswererOptions): Answerer {
+  return new HttpAnswerer(options);
 }
 
-export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: AnswererOptions): Answerer {
-  function crossOrigin(head: RequestHead): Record<string, string> {
+class HttpAnswerer implements Answerer {
+  readonly #options: AnswererOptions;
+
+  constructor(options: AnswererOptions) {
+    this.#options = options;
+  }
+
+  refuse(exchange: Exchange, { error, remark = "" }: Refusal): void {
+    const { request, response, requestId, head } = exchange;
+    const accept = head.values("accept").join(", ");
+    const { contentType, body } = glanceError(error.status, error.message + remark, accept);
+    response.writeHead(error.status, reasonPhrase(error.status), {
+      ...this.#crossOrigin(head),
+      ...error.headers,
+      ...(isSending(exchange) ? { connection: "close" } : {}),
+      "content-type": contentType,
+      "content-length": Buffer.byteLength(body),
+      "x-openstack-request-id": requestId,
+    });
+    if (request.method !== "HEAD") response.write(body);
+    this.#finish(exchange);
+  }
+
+  succeed(exchange: Exchange): void {
+    const { response, requestId, head } = exchange;
+    response.writeHead(204, { ...this.#crossOrigin(head), "x-openstack-request-id": requestId });
+    this.#finish(exchange);
+  }
+
+  async relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer> {
+    const { response } = exchange;
+    const relayed = await streamAnswer({
+      answer,
+      response,
+      writeHead: () => this.#writeHead(response, answer),
+      patience: this.#options.patience,
+    });
+    if (relayed === "whole") this.#finish(exchange);
+    return relayed;
+  }
+
+  async relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer> {
+    const { response } = exchange;
+    const body = await collectAnswer(answer, this.#options.patience.silenceMs);
+    if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
+    const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
+    const told = bodiless || answer.headers["content-length"] !== undefined;
+    this.#writeHead(response, answer, [
+      ...(told ? [] : ["content-length", String(body.length)]),
+      ...["connection", "close"],
+    ]);
+    response.write(body);
+    this.#finish(exchange);
+    return "whole";
+  }
+
+  #crossOrigin(head: RequestHead): Record<string, string> {
     const [origin] = head.values("origin");
-    if (origin === undefined || !allowedOrigins.includes(origin)) return {};
+    if (origin === undefined || !this.#options.allowedOrigins.includes(origin)) return {};
     return {
       "access-control-allow-origin": origin,
       "access-control-expose-headers": "X-Openstack-Request-Id",
@@ -53,8 +105,11 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
     };
   }
 
-  function writeHead(response: ServerResponse, answer: IncomingMessage, more: readonly string[] = []): void {
-    const headers = forwarder.forResponse(createRequestHead(answer.rawHeaders).lines, answer.httpVersion);
+  #writeHead(response: ServerResponse, answer: IncomingMessage, more: readonly string[] = []): void {
+    const headers = this.#options.forwarder.forResponse(
+      createRequestHead(answer.rawHeaders).lines,
+      answer.httpVersion,
+    );
     const lines = [...headers, ...more];
     const status = [answer.statusCode ?? 502, answer.statusMessage ?? ""] as const;
     // Middleware in front of us that wraps `writeHead` may not know flat lists (on-headers before 1.1.0 does not). And if it has set
@@ -67,67 +122,16 @@ export function createAnswerer({ forwarder, linger, allowedOrigins, patience }: 
   }
 
   /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
-  function finish(exchange: Exchange): void {
+  #finish(exchange: Exchange): void {
     const { body, response } = exchange;
     if (isSending(exchange)) {
       response.flushHeaders(); // a head without a body would wait for its end
-      linger(body, response);
+      this.#options.linger(body, response);
     } else {
       response.end();
       body.resume();
     }
   }
-
-  return {
-    refuse(exchange, { error, remark = "" }) {
-      const { request, response, requestId, head } = exchange;
-      const accept = head.values("accept").join(", ");
-      const { contentType, body } = glanceError(error.status, error.message + remark, accept);
-      response.writeHead(error.status, reasonPhrase(error.status), {
-        ...crossOrigin(head),
-        ...error.headers,
-        ...(isSending(exchange) ? { connection: "close" } : {}),
-        "content-type": contentType,
-        "content-length": Buffer.byteLength(body),
-        "x-openstack-request-id": requestId,
-      });
-      if (request.method !== "HEAD") response.write(body);
-      finish(exchange);
-    },
-
-    succeed(exchange) {
-      const { response, requestId, head } = exchange;
-      response.writeHead(204, { ...crossOrigin(head), "x-openstack-request-id": requestId });
-      finish(exchange);
-    },
-
-    async relay(exchange, answer) {
-      const { response } = exchange;
-      const relayed = await streamAnswer({
-        answer,
-        response,
-        writeHead: () => writeHead(response, answer),
-        patience,
-      });
-      if (relayed === "whole") finish(exchange);
-      return relayed;
-    },
-
-    async relayEarly(exchange, answer) {
-      const { response } = exchange;
-      const body = await collectAnswer(answer, patience.silenceMs);
-      if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
-      const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
-      const told = bodiless || answer.headers["content-length"] !== undefined;
-      writeHead(response, answer, [
-        ...(told ? [] : ["content-length", String(body.length)]),
-        ...["connection", "close"],
-      ]);
-      response.write(body);
-      finish(exchange);
-      return "whole";
-    },
-  };
 }
 
 /** Whether more of the request may still come. */

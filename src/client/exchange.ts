@@ -12,7 +12,7 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** The request itself, unless its body has been taken over. */
-  body: Body;
+  readonly body: Body;
   readonly head: RequestHead;
   /** What the head says of the body. */
   readonly announced: AnnouncedBody;
@@ -24,6 +24,8 @@ export interface Exchange {
   readonly awaitsContinue: boolean;
   /** Tells a client that waits for it (`Expect: 100-continue`) to send its body; once. */
   sendContinue(): void;
+  /** The same exchange with a body that was taken over from Node. */
+  withBody(body: Body): Exchange;
 }
 
 export function createExchange(
@@ -37,15 +39,19 @@ export function createExchange(
     encrypted: (request.socket as Partial<TLSSocket>).encrypted === true,
   };
   let awaitsContinue = request.httpVersion === "1.1" && expectsContinue(head);
-  return {
+  // Of a head that was cut anything may follow.
+  const announced: AnnouncedBody = isHeadWhole(request)
+    ? readAnnouncedBody(head)
+    : { kind: "invalid", value: "" };
+  const requestId = requestIdOf(head);
+  const withBody = (body: Body): Exchange => ({
     request,
     response,
-    body: request,
+    body,
     head,
-    // Of a head that was cut anything may follow.
-    announced: isHeadWhole(request) ? readAnnouncedBody(head) : { kind: "invalid", value: "" },
+    announced,
     peer,
-    requestId: requestIdOf(head),
+    requestId,
     upstreamHeaders: () => forwarder.forRequest(head, request.httpVersion, peer),
     get awaitsContinue() {
       return awaitsContinue;
@@ -54,7 +60,9 @@ export function createExchange(
       if (awaitsContinue && !response.headersSent) response.writeContinue();
       awaitsContinue = false;
     },
-  };
+    withBody,
+  });
+  return withBody(request);
 }
 
 function expectsContinue(head: RequestHead): boolean {

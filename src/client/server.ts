@@ -1,10 +1,10 @@
 /** The side that clients see: their listener, its timeouts, and the way down. */
-import type { ServerResponse } from "node:http";
+import type { Server, ServerOptions, ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/schema.js";
 import { createListener } from "../http/listener.js";
 import type { App } from "./express-app.js";
-import { trackConnections } from "./connections.js";
+import { trackConnections, type Connections } from "./connections.js";
 import { answerParseErrors } from "./parse-error.js";
 import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
 import { checkRawBodies } from "../raw-io/self-check.js";
@@ -72,27 +72,8 @@ export interface ClientServerOptions {
 export function createClientServer({ config, openApp, whenSettled }: ClientServerOptions): ClientServer {
   let claimBody: ClaimBody | undefined;
   const app = openApp((exchange, purpose) => claimBody?.(exchange, purpose));
-  const listener = createListener(
-    "listen.address",
-    config.listen.address,
-    {
-      ...app.messages,
-      ...HALF_OPEN,
-      maxHeaderSize: config.limits.maxHeaderSize,
-      // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
-      requestTimeout: 0,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: SWEEP_INTERVAL_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      highWaterMark: READ_AHEAD_BYTES,
-      // Refused by our own guard instead, which answers as Glance does.
-      requireHostHeader: false,
-      // A client that has closed its side may be gone altogether: the system asks it.
-      keepAlive: true,
-      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
-    },
-    config.listen.tls,
-  );
+  const { listen } = config;
+  const listener = createListener("listen.address", listen.address, serverOptions(config, app), listen.tls);
   const { server } = listener;
   // Every line of a head is shown; `maxHeaderSize` alone bounds it.
   server.maxHeadersCount = 0;
@@ -116,21 +97,8 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
 
     reload: () => listener.reload(),
 
-    async drain(timeoutMs) {
-      const closed = new Promise((resolve) => server.close(resolve));
-      // From here on Node no longer watches over slow heads, and keeps connections alive after their last answer.
-      server.prependListener("request", (_request, response: ServerResponse) => {
-        response.shouldKeepAlive = false;
-      });
-      const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
-      const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
-      await closed;
-      // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
-      const settled = whenSettled();
-      await (timeoutMs === 0 ? settled : Promise.race([settled, delay(config.rollback.timeout)]));
-      clearInterval(sweep);
-      clearTimeout(limit);
-    },
+    drain: (timeoutMs) =>
+      drain(server, connections, { timeoutMs, settlingMs: config.rollback.timeout, whenSettled }),
 
     close() {
       server.close();
@@ -143,4 +111,51 @@ async function whyNotRaw({ upload, listen }: Config): Promise<string | undefined
   if (upload.relay === "stream") return "upload.relay";
   if (listen.tls.certFile !== undefined) return "listen.tls";
   return checkRawBodies();
+}
+
+function serverOptions({ limits }: Config, app: App): ServerOptions {
+  return {
+    ...app.messages,
+    ...HALF_OPEN,
+    maxHeaderSize: limits.maxHeaderSize,
+    // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
+    requestTimeout: 0,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: SWEEP_INTERVAL_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    highWaterMark: READ_AHEAD_BYTES,
+    // Refused by our own guard instead, which answers as Glance does.
+    requireHostHeader: false,
+    // A client that has closed its side may be gone altogether: the system asks it.
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+  };
+}
+
+interface DrainOptions {
+  /** Then the rest is cut; 0: as long as it takes. */
+  readonly timeoutMs: number;
+  /** What is cut has so long to settle. */
+  readonly settlingMs: number;
+  readonly whenSettled: () => Promise<void>;
+}
+
+async function drain(
+  server: Server,
+  connections: Connections,
+  { timeoutMs, settlingMs, whenSettled }: DrainOptions,
+): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  // From here on Node no longer watches over slow heads, and keeps connections alive after their last answer.
+  server.prependListener("request", (_request, response: ServerResponse) => {
+    response.shouldKeepAlive = false;
+  });
+  const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
+  const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
+  await closed;
+  // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
+  const settled = whenSettled();
+  await (timeoutMs === 0 ? settled : Promise.race([settled, delay(settlingMs)]));
+  clearInterval(sweep);
+  clearTimeout(limit);
 }

@@ -27,38 +27,60 @@ export interface Admitted {
 }
 
 export interface Admission {
-  /** @throws ProxyError if the upload must not go on. The caller calls `leave` if it does. */
-  admit(exchange: Exchange, upload: Upload): Promise<Admitted>;
+  /** What the client declared. @throws ProxyError if the upload must not go on. */
+  declare(exchange: Exchange, upload: Upload): DeclaredSize;
+  /** Takes the body over from Node if that is worth it; before anything is waited for, or Node's parser has the body. */
+  claim(exchange: Exchange, declared: DeclaredSize): Exchange;
+  /** Takes a place among the uploads in flight; `leave` gives it back. @throws ProxyError if there is none. */
+  enter(upload: Upload, declared: DeclaredSize): Promise<Admitted>;
   leave(): void;
 }
 
-export function createAdmission({ config, places, claimBody, replays }: AdmissionOptions): Admission {
-  const { size, limits } = config;
-  const leastClaimed = leastRawBytes(config.upload.relay);
+export function createAdmission(options: AdmissionOptions): Admission {
+  return new UploadAdmission(options);
+}
 
-  return {
-    async admit(exchange, upload) {
-      const sizes = readDeclaredSizes(exchange.head, exchange.announced, size.hints);
-      const declared = sizes[0] ?? { source: "unknown" };
-      upload.declare(declared);
-      requireAgreement(sizes);
-      checkLimits(declared);
-      // Before anything is waited for, or Node's parser has the body.
-      const purpose = claimPurpose(declared);
-      if (purpose) exchange.body = claimBody?.(exchange, purpose) ?? exchange.request;
-      const refuseEnd = await guardReplay(upload, declared);
-      if (!(await places.reserve(1))) {
-        throw new ProxyError("busy", "Too many uploads are in progress. Retry later.", {
-          headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
-        });
-      }
-      return { declared, refuseEnd };
-    },
-    leave: () => places.release(1),
-  };
+class UploadAdmission implements Admission {
+  readonly #options: AdmissionOptions;
+  readonly #leastClaimedBytes: number;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#leastClaimedBytes = leastRawBytes(options.config.upload.relay);
+  }
+
+  declare(exchange: Exchange, upload: Upload): DeclaredSize {
+    const sizes = readDeclaredSizes(exchange.head, exchange.announced, this.#options.config.size.hints);
+    const declared = sizes[0] ?? { source: "unknown" };
+    upload.declare(declared);
+    requireAgreement(sizes);
+    this.#checkLimits(declared);
+    return declared;
+  }
+
+  claim(exchange: Exchange, declared: DeclaredSize): Exchange {
+    const purpose = this.#claimPurpose(declared);
+    const body = purpose && this.#options.claimBody?.(exchange, purpose);
+    return body ? exchange.withBody(body) : exchange;
+  }
+
+  async enter(upload: Upload, declared: DeclaredSize): Promise<Admitted> {
+    const refuseEnd = await this.#guardReplay(upload, declared);
+    if (!(await this.#options.places.reserve(1))) {
+      throw new ProxyError("busy", "Too many uploads are in progress. Retry later.", {
+        headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
+      });
+    }
+    return { declared, refuseEnd };
+  }
+
+  leave(): void {
+    this.#options.places.release(1);
+  }
 
   /** Whoever sends the header means it. */
-  async function guardReplay(upload: Upload, declared: DeclaredSize): Promise<Admitted["refuseEnd"]> {
+  async #guardReplay(upload: Upload, declared: DeclaredSize): Promise<Admitted["refuseEnd"]> {
+    const { replays } = this.#options;
     if (replays === undefined || declared.source === "header") return undefined;
     const recalled = replays.recall(upload.replayKey);
     const failed = recalled instanceof Promise ? await recalled : recalled;
@@ -69,13 +91,15 @@ export function createAdmission({ config, places, claimBody, replays }: Admissio
   }
 
   /** Those of unknown size are most often snapshots and volumes: large ones. */
-  function claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
+  #claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
+    const { size } = this.#options.config;
     if (declared.source === "unknown" && size.unknown === "spool") return "keep";
     const { bytes = Number.POSITIVE_INFINITY } = declared;
-    return bytes >= leastClaimed ? "send" : undefined;
+    return bytes >= this.#leastClaimedBytes ? "send" : undefined;
   }
 
-  function checkLimits(declared: DeclaredSize): void {
+  #checkLimits(declared: DeclaredSize): void {
+    const { size, limits } = this.#options.config;
     if (limits.maxImageSize > 0 && (declared.bytes ?? 0) > limits.maxImageSize) {
       throw tooLarge(declared.bytes ?? 0, limits.maxImageSize);
     }

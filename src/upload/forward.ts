@@ -37,39 +37,59 @@ export interface Forwarded {
 /** @throws ProxyError if the upload ends before Glance hears of it. */
 export type Forward = (forwarded: Forwarded) => Promise<RelayEnd>;
 
-export function createForward({ config, upstream, createSpool, observers }: ForwardOptions): Forward {
-  const { size, limits } = config;
-  const maxBytes = limits.maxImageSize === 0 ? Number.POSITIVE_INFINITY : limits.maxImageSize;
+export function createForward(options: ForwardOptions): Forward {
+  const forwarding = new Forwarding(options);
+  return (forwarded) => forwarding.run(forwarded);
+}
 
-  return async (forwarded) => {
-    const spool = await spoolFor(forwarded);
+class Forwarding {
+  readonly #config: Config;
+  readonly #upstream: Upstream;
+  readonly #createSpool: () => Spool;
+  readonly #observers: Observers;
+  readonly #maxBytes: number;
+
+  constructor({ config, upstream, createSpool, observers }: ForwardOptions) {
+    this.#config = config;
+    this.#upstream = upstream;
+    this.#createSpool = createSpool;
+    this.#observers = observers;
+    const { maxImageSize } = config.limits;
+    this.#maxBytes = maxImageSize === 0 ? Number.POSITIVE_INFINITY : maxImageSize;
+  }
+
+  async run(forwarded: Forwarded): Promise<RelayEnd> {
+    const spool = await this.#spoolFor(forwarded);
     try {
-      const kept = spool && (await keep(forwarded, spool));
-      return await relay(forwarded, kept);
+      const kept = spool && (await this.#keep(forwarded, spool));
+      return await this.#relay(forwarded, kept);
     } finally {
       await spool?.close();
     }
-  };
-
-  /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
-  async function spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
-    if (!isToBeKept(admitted.declared)) return undefined;
-    const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
-    return seen.kind === "found" && seen.status === "queued" ? createSpool() : undefined;
   }
 
-  function isToBeKept({ source }: DeclaredSize): boolean {
-    return source === "unknown" && size.unknown === "spool";
+  /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
+  async #spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
+    if (!this.#isToBeKept(admitted.declared)) return undefined;
+    const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
+  }
+
+  #isToBeKept({ source }: DeclaredSize): boolean {
+    return source === "unknown" && this.#config.size.unknown === "spool";
   }
 
   /** @returns what is sent before the rest of the client's body. @throws ProxyError if the upload ends here. */
-  async function keep(
-    { exchange, upload, admitted }: Forwarded,
-    spool: Spool,
-  ): Promise<AsyncIterable<Buffer>> {
+  async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
     exchange.sendContinue();
-    const idleMs = limits.idleTimeout;
-    const kept = await keepBody({ source: exchange.body, spool, counter: upload, maxBytes, idleMs });
+    const idleMs = this.#config.limits.idleTimeout;
+    const kept = await keepBody({
+      source: exchange.body,
+      spool,
+      counter: upload,
+      maxBytes: this.#maxBytes,
+      idleMs,
+    });
     switch (kept.kind) {
       case "failed":
         throw kept.error;
@@ -80,25 +100,29 @@ export function createForward({ config, upstream, createSpool, observers }: Forw
         return spool.read();
       }
       case "full":
-        observers.metrics.spoolFull(kept.why.full);
-        if (kept.why.full === "disk") warnOfDisk(upload, kept.why.cause);
-        if (config.spool.onFull === "reject") throw spoolFull(kept.why.full, upload.receivedBytes);
+        this.#observers.metrics.spoolFull(kept.why.full);
+        if (kept.why.full === "disk") this.#warnOfDisk(upload, kept.why.cause);
+        if (this.#config.spool.onFull === "reject") throw spoolFull(kept.why.full, upload.receivedBytes);
         return concatenate(spool.read(), kept.next);
     }
   }
 
   /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
-  function warnOfDisk(upload: Upload, cause: unknown): void {
+  #warnOfDisk(upload: Upload, cause: unknown): void {
     const { requestId, imageId } = upload.origin;
-    observers.log.warn({ requestId, imageId, reason: (cause as Error).message }, "cannot write to spool.dir");
+    this.#observers.log.warn(
+      { requestId, imageId, reason: (cause as Error).message },
+      "cannot write to spool.dir",
+    );
   }
 
-  function relay(
+  #relay(
     { exchange, upload, admitted, path, headers, rollback }: Forwarded,
     kept: AsyncIterable<Buffer> | undefined,
   ): Promise<RelayEnd> {
     const { declaredBytes } = upload;
-    const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
+    const framing =
+      declaredBytes !== undefined && this.#config.size.reframe ? "content-length" : upload.origin.framingIn;
     upload.framingOut = framing;
     return relayBody({
       source: exchange.body,
@@ -107,16 +131,17 @@ export function createForward({ config, upstream, createSpool, observers }: Forw
       plan: {
         framing,
         declaredBytes,
-        maxBytes,
+        maxBytes: this.#maxBytes,
         refuseEnd: () => admitted.refuseEnd?.(upload.receivedBytes),
         clientWaits: exchange.awaitsContinue,
-        idleMs: limits.idleTimeout,
-        silenceMs: config.upstream.responseTimeout,
+        idleMs: this.#config.limits.idleTimeout,
+        silenceMs: this.#config.upstream.responseTimeout,
       },
       open: (expectContinue) =>
-        upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),
+        this.#upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),
       onContinue: () => exchange.sendContinue(),
-      untilBegun: (over) => (config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve(false)),
+      untilBegun: (over) =>
+        this.#config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve(false),
     });
   }
 }

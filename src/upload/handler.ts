@@ -9,6 +9,7 @@ import type { ClaimBody } from "../raw-io/claim-body.js";
 import type { Upstream } from "../upstream/upstream.js";
 import type { Quota } from "./spool/quota.js";
 import { createAdmission } from "./admit.js";
+import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
@@ -59,15 +60,23 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       },
       observers,
     );
+    let current = exchange;
     try {
-      await carry(exchange, target, upload);
+      const declared = admission.declare(exchange, upload);
+      current = admission.claim(exchange, declared);
+      await carry(current, target, upload, declared);
     } catch (cause) {
-      await settle.refuse(exchange, upload, toProxyError(cause));
+      await settle.refuse(current, upload, toProxyError(cause));
     }
   };
 
-  async function carry(exchange: Exchange, target: UploadTarget, upload: Upload): Promise<void> {
-    const admitted = await admission.admit(exchange, upload);
+  async function carry(
+    exchange: Exchange,
+    target: UploadTarget,
+    upload: Upload,
+    declared: DeclaredSize,
+  ): Promise<void> {
+    const admitted = await admission.enter(upload, declared);
     try {
       const headers = exchange.upstreamHeaders();
       const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);

@@ -43,72 +43,80 @@ export interface Rollback {
   untilBack(begun: Begun): Promise<RolledBack | undefined>;
 }
 
-export function createRollback(
-  { imageId, operation }: RollbackTarget,
-  lookUp: LookUp,
-  { timeout, interval }: RollbackOptions,
-): Rollback {
-  const begunStatus = operation === "file" ? "saving" : "uploading";
-  /** It was something else than `queued` before this upload can have changed it. */
-  let isOthers = false;
+export function createRollback(target: RollbackTarget, lookUp: LookUp, options: RollbackOptions): Rollback {
+  return new WatchedRollback(target, lookUp, options);
+}
 
-  return {
-    async untilBegun(over) {
-      const left = countDown(timeout);
-      let isOver = false;
-      void over.then(() => {
-        isOver = true;
-      });
-      while (left() > 0 && !isOver) {
-        const seen = await Promise.race([lookUp(left()), over]);
-        if (seen?.kind === "found") {
-          if (isInProgress(seen) && seen.status === begunStatus) return true;
-          isOthers ||= seen.status !== "queued";
-        }
-        await Promise.race([delay(Math.min(interval, Math.max(left(), 0))), over]);
-      }
-      return false;
-    },
+class WatchedRollback implements Rollback {
+  readonly #target: RollbackTarget;
+  readonly #lookUp: LookUp;
+  readonly #options: RollbackOptions;
+  readonly #begunStatus: string;
+  /** The image was something else than `queued` before this upload can have changed it. */
+  #isOthers = false;
 
-    async untilBack(begun) {
-      if (isOthers) return undefined;
-      if (timeout === 0) return { result: "unknown", remark: "" };
-      const left = countDown(timeout);
-      let inProgress = false;
-      let denied = false;
-      do {
-        const seen = await lookUp(Math.max(left(), 1));
-        switch (seen.kind) {
-          case "gone":
-            return { result: "unknown", remark: "" };
-          case "denied":
-            denied = true;
-            break; // nothing was seen, but Glance has that much time
-          case "failed":
-            break; // Glance may be busy for a moment: look again
-          case "found":
-            denied = false;
-            inProgress = isInProgress(seen);
-            if (inProgress) break;
-            if (seen.status === "active") {
-              const remark = ` (Glance reports that image ${imageId} is active. Check its size and checksum before you use it.)`;
-              return { result: "active", remark };
-            }
-            return begun === "unseen" ? notSeen(imageId) : { result: "queued", remark: "" };
-        }
-        await delay(Math.max(Math.min(interval, left()), 0));
-      } while (left() > 0);
-      if (inProgress) {
-        const remark = ` (Glance has not yet set image ${imageId} back to queued. Wait before you retry.)`;
-        return { result: "timeout", remark };
+  constructor(target: RollbackTarget, lookUp: LookUp, options: RollbackOptions) {
+    this.#target = target;
+    this.#lookUp = lookUp;
+    this.#options = options;
+    this.#begunStatus = target.operation === "file" ? "saving" : "uploading";
+  }
+
+  async untilBegun(over: Promise<void>): Promise<boolean> {
+    const left = countDown(this.#options.timeout);
+    let isOver = false;
+    void over.then(() => {
+      isOver = true;
+    });
+    while (left() > 0 && !isOver) {
+      const seen = await Promise.race([this.#lookUp(left()), over]);
+      if (seen?.kind === "found") {
+        if (isInProgress(seen) && seen.status === this.#begunStatus) return true;
+        this.#isOthers ||= seen.status !== "queued";
       }
-      const why = denied ? "Glance refused access to it" : "Glance did not report its status";
-      return {
-        result: "unknown",
-        remark: ` (The proxy could not check whether image ${imageId} is queued again: ${why}.)`,
-      };
-    },
-  };
+      await Promise.race([delay(Math.min(this.#options.interval, Math.max(left(), 0))), over]);
+    }
+    return false;
+  }
+
+  async untilBack(begun: Begun): Promise<RolledBack | undefined> {
+    if (this.#isOthers) return undefined;
+    if (this.#options.timeout === 0) return { result: "unknown", remark: "" };
+    const left = countDown(this.#options.timeout);
+    let inProgress = false;
+    let denied = false;
+    do {
+      const seen = await this.#lookUp(Math.max(left(), 1));
+      switch (seen.kind) {
+        case "gone":
+          return { result: "unknown", remark: "" };
+        case "denied":
+          denied = true;
+          break; // nothing was seen, but Glance has that much time
+        case "failed":
+          break; // Glance may be busy for a moment: look again
+        case "found":
+          denied = false;
+          inProgress = isInProgress(seen);
+          if (inProgress) break;
+          if (seen.status === "active") {
+            const remark = ` (Glance reports that image ${this.#target.imageId} is active. Check its size and checksum before you use it.)`;
+            return { result: "active", remark };
+          }
+          return begun === "unseen" ? notSeen(this.#target.imageId) : { result: "queued", remark: "" };
+      }
+      await delay(Math.max(Math.min(this.#options.interval, left()), 0));
+    } while (left() > 0);
+    if (inProgress) {
+      const remark = ` (Glance has not yet set image ${this.#target.imageId} back to queued. Wait before you retry.)`;
+      return { result: "timeout", remark };
+    }
+    const why = denied ? "Glance refused access to it" : "Glance did not report its status";
+    return {
+      result: "unknown",
+      remark: ` (The proxy could not check whether image ${this.#target.imageId} is queued again: ${why}.)`,
+    };
+  }
 }
 
 function notSeen(imageId: string): RolledBack {

@@ -41,65 +41,78 @@ export interface Settle {
   refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark?: string): Promise<void>;
 }
 
-export function createSettle({ config, answerer, observers, replays }: SettleOptions): Settle {
-  const { metrics, log } = observers;
+export function createSettle(options: SettleOptions): Settle {
+  return new Settlement(options);
+}
 
-  return { end: (sent, end) => (end.kind === "answered" ? answered(sent, end) : failed(sent, end)), refuse };
+class Settlement implements Settle {
+  readonly #config: Config;
+  readonly #answerer: Answerer;
+  readonly #observers: Observers;
+  readonly #replays: ReplayMemory | undefined;
 
-  async function answered(
-    sent: Sent,
-    { answer, early }: Extract<RelayEnd, { kind: "answered" }>,
-  ): Promise<void> {
+  constructor({ config, answerer, observers, replays }: SettleOptions) {
+    this.#config = config;
+    this.#answerer = answerer;
+    this.#observers = observers;
+    this.#replays = replays;
+  }
+
+  end(sent: Sent, end: RelayEnd): Promise<void> {
+    return end.kind === "answered" ? this.#answered(sent, end) : this.#failed(sent, end);
+  }
+
+  async #answered(sent: Sent, { answer, early }: Extract<RelayEnd, { kind: "answered" }>): Promise<void> {
     const { exchange, upload } = sent;
     const status = answer.statusCode ?? 0;
-    if (!early && GATEWAY_STATUSES.has(status) && (await recover(sent))?.result === "success") {
+    if (!early && GATEWAY_STATUSES.has(status) && (await this.#recover(sent))?.result === "success") {
       answer.destroy();
-      return succeed(exchange, upload);
+      return this.#succeed(exchange, upload);
     }
     // Before the client reads the answer: its next upload may follow at once.
-    if (status < 300) await replays?.forget(upload.replayKey);
-    else if (REPLAYED_STATUSES.has(status)) await remember(exchange, upload);
+    if (status < 300) await this.#replays?.forget(upload.replayKey);
+    else if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
     const relayed = early
-      ? await answerer.relayEarly(exchange, answer)
-      : await answerer.relay(exchange, answer);
+      ? await this.#answerer.relayEarly(exchange, answer)
+      : await this.#answerer.relay(exchange, answer);
     if (relayed === "truncated") {
-      metrics.upstreamError("truncated");
+      this.#observers.metrics.upstreamError("truncated");
       // Nothing of it was passed on.
       if (canAnswer(exchange.response)) {
-        return early ? refuse(exchange, upload, truncatedAnswer()) : recoverOrRefuse(sent, truncatedAnswer());
+        return early
+          ? this.refuse(exchange, upload, truncatedAnswer())
+          : this.#recoverOrRefuse(sent, truncatedAnswer());
       }
     }
     upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
   }
 
-  async function failed(
-    sent: Sent,
-    { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>,
-  ): Promise<void> {
+  async #failed(sent: Sent, { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>): Promise<void> {
     const { exchange, upload } = sent;
-    if (error.upstreamKind !== undefined) metrics.upstreamError(error.upstreamKind);
-    if (whole && begun !== "no") return recoverOrRefuse(sent, error);
-    const remark = begun === "no" || !config.rollback.verify ? "" : await rollBack(sent, begun);
-    await refuse(exchange, upload, error, remark);
+    if (error.upstreamKind !== undefined) this.#observers.metrics.upstreamError(error.upstreamKind);
+    if (whole && begun !== "no") return this.#recoverOrRefuse(sent, error);
+    const remark = begun === "no" || !this.#config.rollback.verify ? "" : await this.#rollBack(sent, begun);
+    await this.refuse(exchange, upload, error, remark);
   }
 
-  async function recoverOrRefuse(sent: Sent, error: ProxyError): Promise<void> {
+  async #recoverOrRefuse(sent: Sent, error: ProxyError): Promise<void> {
     const { exchange, upload } = sent;
-    const recovery = await recover(sent);
+    const recovery = await this.#recover(sent);
     switch (recovery?.result) {
       case "success":
-        return succeed(exchange, upload);
+        return this.#succeed(exchange, upload);
       case "queued":
       case undefined:
-        return refuse(exchange, upload, error);
+        return this.refuse(exchange, upload, error);
       case "unknown":
-        return refuse(exchange, upload, unknownEnd(error, recovery?.seen ?? ""));
+        return this.refuse(exchange, upload, unknownEnd(error, recovery?.seen ?? ""));
     }
   }
 
   /** @returns undefined if Glance may not be asked. */
-  async function recover({ upload, lookUp }: Sent): Promise<Recovery | undefined> {
-    if (!config.rollback.verify || config.rollback.timeout === 0) return undefined;
+  async #recover({ upload, lookUp }: Sent): Promise<Recovery | undefined> {
+    const { rollback } = this.#config;
+    if (!rollback.verify || rollback.timeout === 0) return undefined;
     const { imageId, operation } = upload.origin;
     const recovery = await recoverAnswer(
       {
@@ -107,46 +120,50 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
         operation,
         bytes: upload.receivedBytes,
         begunMsAgo: () => upload.elapsedSeconds * 1_000,
-        hasRival: () => observers.uploads.hasRival(upload.view().imageId, upload.elapsedSeconds),
+        hasRival: () => this.#observers.uploads.hasRival(upload.view().imageId, upload.elapsedSeconds),
       },
       lookUp,
-      config.rollback,
+      rollback,
     );
-    metrics.answerRecovered(recovery.result);
+    this.#observers.metrics.answerRecovered(recovery.result);
     return recovery;
   }
 
-  async function succeed(exchange: Exchange, upload: Upload): Promise<void> {
-    await replays?.forget(upload.replayKey);
-    if (canAnswer(exchange.response)) answerer.succeed(exchange);
+  async #succeed(exchange: Exchange, upload: Upload): Promise<void> {
+    await this.#replays?.forget(upload.replayKey);
+    if (canAnswer(exchange.response)) this.#answerer.succeed(exchange);
     upload.settle("completed", { status: 204 });
   }
 
-  async function rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
+  async #rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
     const startedAt = performance.now();
     const rolledBack = await rollback.untilBack(begun);
     if (rolledBack === undefined) return "";
     const { result, remark } = rolledBack;
     upload.rollback = result;
-    metrics.rollback(result, (performance.now() - startedAt) / 1_000);
+    this.#observers.metrics.rollback(result, (performance.now() - startedAt) / 1_000);
     if (result !== "queued" && remark !== "") {
       const { requestId, imageId } = upload.origin;
-      log.error({ requestId, imageId, rollback: result, reason: remark.trim() }, "image not rolled back");
+      this.#observers.log.error(
+        { requestId, imageId, rollback: result, reason: remark.trim() },
+        "image not rolled back",
+      );
     }
     return remark;
   }
 
-  async function refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark = ""): Promise<void> {
-    if (error.isReplay) metrics.replayRefused();
+  async refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark = ""): Promise<void> {
+    if (error.isReplay) this.#observers.metrics.replayRefused();
     upload.discardFrom(exchange.body);
-    if (error.status === 502 || error.code === "client_aborted") await remember(exchange, upload);
-    if (canAnswer(exchange.response)) answerer.refuse(exchange, { error, remark });
+    if (error.status === 502 || error.code === "client_aborted") await this.#remember(exchange, upload);
+    if (canAnswer(exchange.response)) this.#answerer.refuse(exchange, { error, remark });
     else exchange.response.destroy();
     upload.settle(error.outcome, error);
   }
 
   /** Nothing is exhausted of which nothing was read. But a client goes on reading its file while it is refused. */
-  async function remember(exchange: Exchange, upload: Upload): Promise<void> {
+  async #remember(exchange: Exchange, upload: Upload): Promise<void> {
+    const replays = this.#replays;
     if (replays === undefined) return;
     const note = (): void | Promise<void> => {
       const { declaredBytes, readBytes } = upload;
@@ -154,15 +171,13 @@ export function createSettle({ config, answerer, observers, replays }: SettleOpt
       const isDeclared = declaredBytes !== undefined;
       return replays.remember(upload.replayKey, { bytes: declaredBytes ?? readBytes, isDeclared });
     };
+    /** Unless an upload has succeeded meanwhile. */
+    const update = async (): Promise<void> => {
+      if ((await replays.recall(upload.replayKey)) !== undefined) await note();
+    };
     await note();
     upload.onFirstDiscarded = () => void note();
-    if (upload.declaredBytes !== undefined) return;
-    exchange.response.once("close", () => void update());
-
-    /** Unless an upload has succeeded meanwhile. */
-    async function update(): Promise<void> {
-      if ((await replays?.recall(upload.replayKey)) !== undefined) await note();
-    }
+    if (upload.declaredBytes === undefined) exchange.response.once("close", () => void update());
   }
 }
 

@@ -7,7 +7,7 @@ import {
   tooLarge,
 } from "../../vocabulary/errors.js";
 import type { Body, ByteCounter } from "../../http/body.js";
-import { createTimer } from "../../http/timer.js";
+import { createTimer, type Timer } from "../../http/timer.js";
 import type { NoPlace, Spool } from "./spool.js";
 
 export interface KeepOptions {
@@ -28,86 +28,115 @@ export type Kept =
   | { readonly kind: "failed"; readonly error: ProxyError };
 
 /** Resolves once, never rejects. */
-export function keepBody({ source, spool, counter, maxBytes, idleMs }: KeepOptions): Promise<Kept> {
+export function keepBody(options: KeepOptions): Promise<Kept> {
   return new Promise((resolve) => {
-    const idle = createTimer(idleMs, () => fail(clientTimeout()));
-    /** Read, and not in the spool yet: pieces may still come after a pause. */
-    const pending: Buffer[] = [];
-    let isWaiting = false;
-    let hasEnded = false;
-    let isSettled = false;
+    new Keeping(options, resolve).start();
+  });
+}
 
-    const settle = (kept: Kept): void => {
-      isSettled = true;
-      idle.stop();
-      source.off("data", onPiece).off("end", onEnd).off("close", onClose).off("malformed", onMalformed);
-      resolve(kept);
-    };
-    const fail = (error: ProxyError): void => {
-      settle({ kind: "failed", error });
-      counter.discardFrom(source);
-      source.resume();
-    };
-    const wait = (): void => {
-      isWaiting = true;
-      idle.stop();
-      source.pause();
-    };
-    const settleFull = (why: NoPlace): void => {
-      if (why.kept) pending.shift();
-      wait();
-      // What came with this piece comes within this turn.
-      queueMicrotask(() => {
-        if (!isSettled) settle({ kind: "full", why, next: pending });
-      });
-    };
-    const keep = (): void => {
-      for (let [piece] = pending; piece && !isWaiting; [piece] = pending) {
-        const appended = spool.append(piece);
-        if (appended instanceof Promise) return waitFor(appended);
-        if (appended) return settleFull(appended);
-        pending.shift();
-      }
-      if (!hasEnded || isWaiting) return;
-      settle({ kind: "whole" });
-      source.release?.();
-    };
-    const waitFor = (appended: Promise<NoPlace | undefined>): void => {
-      wait();
-      void appended.then((full) => {
-        if (isSettled) return;
-        isWaiting = false;
-        if (full) return settleFull(full);
-        pending.shift();
-        idle.start();
-        keep();
-        if (!isWaiting) source.resume();
-      });
-    };
-    const onPiece = (piece: Buffer): void => {
-      counter.received(piece.length);
-      if (counter.receivedBytes > maxBytes) return fail(tooLarge(counter.receivedBytes, maxBytes));
-      pending.push(piece);
-      if (isWaiting) return;
-      idle.start();
-      keep();
-    };
-    // It may come although the body is paused, and so before the last piece is taken.
-    const onEnd = (): void => {
-      source.off("close", onClose);
-      hasEnded = true;
-      keep();
-    };
-    const onClose = (): void => fail(clientAborted());
-    const onMalformed = (): void => fail(malformedBody());
+class Keeping {
+  readonly #options: KeepOptions;
+  readonly #resolve: (kept: Kept) => void;
+  readonly #idle: Timer;
+  /** Read, and not in the spool yet: pieces may still come after a pause. */
+  readonly #pending: Buffer[] = [];
+  #isWaiting = false;
+  #hasEnded = false;
+  #isSettled = false;
+
+  constructor(options: KeepOptions, resolve: (kept: Kept) => void) {
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#idle = createTimer(options.idleMs, () => this.#fail(clientTimeout()));
+  }
+
+  start(): void {
+    const { source } = this.#options;
     // Listens on when all is decided: a client that has closed its side can still read the answer.
     source.once("halfClosed", () => {
-      if (!isSettled) fail(clientAborted());
+      if (!this.#isSettled) this.#fail(clientAborted());
     });
-    if (source.destroyed) return fail(clientAborted());
-    if (source.malformed) return fail(malformedBody());
-    source.on("data", onPiece).once("end", onEnd).once("close", onClose).once("malformed", onMalformed);
-    idle.start();
+    if (source.destroyed) return this.#fail(clientAborted());
+    if (source.malformed) return this.#fail(malformedBody());
+    source.on("data", this.#onPiece).once("end", this.#onEnd);
+    source.once("close", this.#onClose).once("malformed", this.#onMalformed);
+    this.#idle.start();
     source.resume();
-  });
+  }
+
+  readonly #onPiece = (piece: Buffer): void => {
+    const { counter, maxBytes } = this.#options;
+    counter.received(piece.length);
+    if (counter.receivedBytes > maxBytes) return this.#fail(tooLarge(counter.receivedBytes, maxBytes));
+    this.#pending.push(piece);
+    if (this.#isWaiting) return;
+    this.#idle.start();
+    this.#keep();
+  };
+
+  /** May be called although the body is paused, and so before the last piece is taken. */
+  readonly #onEnd = (): void => {
+    this.#options.source.off("close", this.#onClose);
+    this.#hasEnded = true;
+    this.#keep();
+  };
+
+  readonly #onClose = (): void => this.#fail(clientAborted());
+  readonly #onMalformed = (): void => this.#fail(malformedBody());
+
+  #keep(): void {
+    for (let [piece] = this.#pending; piece && !this.#isWaiting; [piece] = this.#pending) {
+      const appended = this.#options.spool.append(piece);
+      if (appended instanceof Promise) return this.#waitFor(appended);
+      if (appended) return this.#settleFull(appended);
+      this.#pending.shift();
+    }
+    if (!this.#hasEnded || this.#isWaiting) return;
+    this.#settle({ kind: "whole" });
+    this.#options.source.release?.();
+  }
+
+  #waitFor(appended: Promise<NoPlace | undefined>): void {
+    this.#wait();
+    void appended.then((full) => {
+      if (this.#isSettled) return;
+      this.#isWaiting = false;
+      if (full) return this.#settleFull(full);
+      this.#pending.shift();
+      this.#idle.start();
+      this.#keep();
+      if (!this.#isWaiting) this.#options.source.resume();
+    });
+  }
+
+  #wait(): void {
+    this.#isWaiting = true;
+    this.#idle.stop();
+    this.#options.source.pause();
+  }
+
+  #settleFull(why: NoPlace): void {
+    if (why.kept) this.#pending.shift();
+    this.#wait();
+    // What came with this piece comes within this turn.
+    queueMicrotask(() => {
+      if (!this.#isSettled) this.#settle({ kind: "full", why, next: this.#pending });
+    });
+  }
+
+  #fail(error: ProxyError): void {
+    const { counter, source } = this.#options;
+    this.#settle({ kind: "failed", error });
+    counter.discardFrom(source);
+    source.resume();
+  }
+
+  #settle(kept: Kept): void {
+    this.#isSettled = true;
+    this.#idle.stop();
+    const { source } = this.#options;
+    source.off("data", this.#onPiece).off("end", this.#onEnd);
+    source.off("close", this.#onClose).off("malformed", this.#onMalformed);
+    this.#resolve(kept);
+  }
 }
