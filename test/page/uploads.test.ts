@@ -31,7 +31,7 @@ describeWith(["chromium"], "the live page", () => {
     await expect.poll(() => page.title()).toBe("1 in flight – glance-size-proxy");
     peer.sendChunk(Buffer.alloc(100 * KIB)).endChunks();
     await peer.response();
-    const ended = page.getByRole("table", { name: "Uploads that ended" }).getByRole("row");
+    const ended = page.getByRole("table", { name: "Recently finished uploads" }).getByRole("row");
     await soon(ended.nth(1)).toMatch(
       /^completed\s+one\s+req-.*\s+curl\s+header\s+400 KiB\s+\d.* s\s+\d\d:\d\d:\d\d$/,
     );
