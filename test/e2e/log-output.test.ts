@@ -12,6 +12,7 @@ import { NEW_NODE } from "../support/pretended-node.js";
 import { residentBytes } from "../support/process-memory.js";
 import { request, type Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
+import { run } from "../support/run.js";
 import { SIZE, useScene } from "./scene.js";
 
 const KIB = 1024;
@@ -199,6 +200,18 @@ describe("standard output is a file", () => {
     const admin = readAdmin(adminPort);
     await expect.poll(() => admin.metric("log_lines_dropped_total")).toBe(21); // `listening` is one
     await end(child);
+  });
+});
+
+describeWith(["script"], "the log on a terminal", () => {
+  it("is readable text; into a pipe it is JSON", async () => {
+    const program =
+      'import("./dist/observe/log.js").then(({ createLog }) => createLog("info").info({ a: 1 }, "hello"))';
+    const command = `'${process.execPath}' -e '${program}'`;
+    const terminal = await run("/usr/bin/script", ["-qec", command, "/dev/null"], { cwd: process.cwd() });
+    expect(terminal.stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}hello {2}a=1\r\n$/);
+    const pipe = await run(process.execPath, ["-e", program], { cwd: process.cwd() });
+    expect(JSON.parse(pipe.stdout)).toMatchObject({ level: "info", msg: "hello", a: 1 });
   });
 });
 

@@ -5,16 +5,11 @@ import { Socket, type AddressInfo } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { readAnnouncedBody } from "../../../src/http/announced-body.js";
-import type { Body } from "../../../src/http/body.js";
-import {
-  createRawBodies,
-  KEEP_READ_BYTES,
-  READ_BYTES,
-  type ClaimBody,
-} from "../../../src/raw-io/claim-body.js";
-import { createRequestHead } from "../../../src/http/request-head.js";
-import { connect, type Peer } from "../../support/raw-http.js";
+import { readAnnouncedBody } from "../../src/http/announced-body.js";
+import type { Body } from "../../src/http/body.js";
+import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../src/raw-io/claim-body.js";
+import { createRequestHead } from "../../src/http/request-head.js";
+import { connect, type Peer } from "../support/raw-http.js";
 
 const MIB = 1024 * 1024;
 const LARGEST_BYTES = 4 * MIB;
