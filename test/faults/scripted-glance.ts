@@ -136,7 +136,10 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     if (resting) return followLookUp(connection);
     if (connections.length === 0) return followUpload(connection);
     const isFirst = connections.length === 1 && script.begun !== undefined;
-    return followLookUp(connection, isFirst ? { at: "whole", act: showImage(script.begun ?? "") } : script.lookUp);
+    return followLookUp(
+      connection,
+      isFirst ? { at: "whole", act: showImage(script.begun ?? "") } : script.lookUp,
+    );
   }
 
   function followUpload(connection: GlanceConnection): () => void {
