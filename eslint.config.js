@@ -22,6 +22,17 @@ export default tseslint.config(
     },
   },
   {
+    files: ["test/**/*.ts"],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          paths: [{ name: "vitest", importNames: ["test"], message: "Write `it`: one word for one thing." }],
+        },
+      ],
+    },
+  },
+  {
     files: ["scripts/**/*.mjs", "examples/**/*.mjs", "*.js"],
     languageOptions: {
       globals: Object.fromEntries(

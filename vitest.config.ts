@@ -12,8 +12,8 @@ const WITHOUT_UPLOADS = [
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];
 
-/** Pure logic: it needs no build, so that one file starts at once. */
-const UNIT = ["test/unit/**/*.test.ts"];
+/** They need no build, so that one file starts at once. */
+const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
 const built = { globalSetup: "test/support/build.ts" };

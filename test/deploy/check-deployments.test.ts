@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describeWith } from "../support/requirements.js";
 import { run, type CommandResult } from "../support/run.js";
 import { writeKolla } from "./stand-in-kolla.js";
@@ -39,7 +39,7 @@ const lines = ({ code, stdout, stderr }: CommandResult) => ({
 });
 
 describe("the arguments", () => {
-  test("--help names every tool", async () => {
+  it("--help names every tool", async () => {
     const { code, stdout } = await run(SCRIPT, ["--help"]);
     expect(code).toBe(0);
     for (const name of [
@@ -53,7 +53,7 @@ describe("the arguments", () => {
     }
   });
 
-  test.each([
+  it.each([
     ["no argument", [], "Usage: "],
     ["no folder", ["kolla-ansible"], "Usage: "],
     ["an unknown name", ["kolla", "."], "kolla is none of the names in --help"],
@@ -68,7 +68,7 @@ describe("the arguments", () => {
 describeWith(["ansible"], "kolla-ansible", () => {
   const UWSGI = "ansible/roles/service-uwsgi-config/templates/uwsgi.ini.j2";
 
-  test("says what was compared, and with which commit", async () => {
+  it("says what was compared, and with which commit", async () => {
     writeKolla(folder);
     const git = (...args: string[]) =>
       run("/usr/bin/git", ["-C", folder, "-c", "user.name=a", "-c", "user.email=a@example.org", ...args]);
@@ -83,7 +83,7 @@ describeWith(["ansible"], "kolla-ansible", () => {
     });
   });
 
-  test("finds another timeout of uWSGI, in each configuration", async () => {
+  it("finds another timeout of uWSGI, in each configuration", async () => {
     writeKolla(folder);
     change(UWSGI, "socket-timeout = 30", "socket-timeout = 10\nhttp-timeout = 60");
     const { code, lines: found } = lines(await check("kolla-ansible"));
@@ -95,7 +95,7 @@ describeWith(["ansible"], "kolla-ansible", () => {
     expect(found[2]).toMatch(/^glance_enable_tls_backend true: /);
   });
 
-  test("finds that a variable has another name: Glance does not move, and our playbook says so", async () => {
+  it("finds that a variable has another name: Glance does not move, and our playbook says so", async () => {
     writeKolla(folder);
     change("ansible/roles/service-uwsgi-config/defaults/main.yml", "service_uwsgi_config_host", "uwsgi_host");
     change(UWSGI, "service_uwsgi_config_host", "uwsgi_host");
@@ -150,7 +150,7 @@ spec: { ports: [{ name: g-api, port: 9292{{ with .Values.network.api.target_port
     });
   }
 
-  test("says what was compared", async () => {
+  it("says what was compared", async () => {
     writeCharts();
     expect(lines(await check("openstack-helm"))).toEqual({
       code: 0,
@@ -159,7 +159,7 @@ spec: { ports: [{ name: g-api, port: 9292{{ with .Values.network.api.target_port
     });
   });
 
-  test("finds another key of uWSGI's address, and a pod that ends sooner", async () => {
+  it("finds another key of uWSGI's address, and a pod that ends sooner", async () => {
     writeCharts();
     change(
       "helm-toolkit/templates/_ini.tpl",
@@ -233,7 +233,7 @@ uwsgi_glance_services:
     });
   }
 
-  test("says what was compared", async () => {
+  it("says what was compared", async () => {
     writeRoles();
     const { code, lines: found } = lines(await check("openstack-ansible"));
     expect([code, found]).toEqual([
@@ -242,7 +242,7 @@ uwsgi_glance_services:
     ]);
   });
 
-  test("finds members of HAProxy on another network, and a Glance that keeps TLS", async () => {
+  it("finds members of HAProxy on another network, and a Glance that keeps TLS", async () => {
     writeRoles();
     change(
       "openstack-ansible-haproxy_server/templates/service.j2",
@@ -266,7 +266,7 @@ uwsgi_glance_services:
 });
 
 describeWith(["ansible"], "charm-glance and glance-operator", () => {
-  test("charm-glance: finds that flags no longer come last", async () => {
+  it("charm-glance: finds that flags no longer come last", async () => {
     write({
       "config.yaml": "options:\n  api-config-flags:\n  haproxy-client-timeout:\n  haproxy-server-timeout:\n",
       "hooks/glance_contexts.py":
@@ -295,7 +295,7 @@ bind_port = {{ bind_port }}
     });
   });
 
-  test("glance-operator: finds another port of httpd, and a key that is gone", async () => {
+  it("glance-operator: finds another port of httpd, and a key that is gone", async () => {
     write({
       "templates/common/config/10-glance-wsgi.conf":
         "<VirtualHost *:9292>\n  Timeout {{ $vhost.TimeOut }}\n  LimitRequestBody 0\n  IncludeOptional conf_custom/*.conf\n",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { ChildProcess } from "node:child_process";
 import { validate } from "dockerfile-utils";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { adviseOnNode } from "../../src/observe/node-version.js";
 import { buildImage, type ContainerImage } from "../support/container-image.js";
 import { connect } from "../support/raw-http.js";
@@ -17,12 +17,12 @@ import { startStandIn } from "../support/stand-in.js";
 
 const dockerfile = readFileSync("Dockerfile", "utf8");
 
-test("the linter finds nothing wrong with the Dockerfile", () => {
+it("the linter finds nothing wrong with the Dockerfile", () => {
   expect(validate(dockerfile)).toEqual([]);
   expect(validate(dockerfile.replace("WORKDIR /app", "WORKDIR app"))).toHaveLength(1);
 });
 
-test("the image has a Node with the security fixes that the proxy needs", () => {
+it("the image has a Node with the security fixes that the proxy needs", () => {
   const versions = [...dockerfile.matchAll(/^FROM node:(\d+\.\d+\.\d+)-slim\b/gm)].map(
     ([, version]) => version ?? "",
   );
@@ -52,7 +52,7 @@ describeWith(["buildah"], "the image", () => {
     await glance?.stop();
   });
 
-  test("contains the program and its run-time dependencies, but no sources and tools", () => {
+  it("contains the program and its run-time dependencies, but no sources and tools", () => {
     const app = join(image.root, "app");
     expect(readdirSync(app).sort()).toEqual(["config", "dist", "node_modules", "package.json"]);
     const packages = readdirSync(join(app, "node_modules"));
@@ -60,7 +60,7 @@ describeWith(["buildah"], "the image", () => {
     for (const tool of ["typescript", "vitest", "eslint"]) expect(packages).not.toContain(tool);
   });
 
-  test("does not run as root, passes SIGTERM to the program, and has a health check without a shell", () => {
+  it("does not run as root, passes SIGTERM to the program, and has a health check without a shell", () => {
     const { config, healthcheck } = image;
     expect(config).toMatchObject({
       User: "1000:1000",
@@ -80,7 +80,7 @@ describeWith(["buildah"], "the image", () => {
     return code === 0;
   }
 
-  test("serves on a read-only file system, is healthy, and finishes uploads on SIGTERM", async () => {
+  it("serves on a read-only file system, is healthy, and finishes uploads on SIGTERM", async () => {
     const adminPort = await freePort();
     expect(await healthy(adminPort)).toBe(false);
     const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", `127.0.0.1:${adminPort}`];

@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
@@ -54,18 +54,18 @@ describeWith(["helm", "systemd", "haproxy"], "the commands of the documentation"
     block.replace(/0\.0\.0\.0:\d+/, "127.0.0.1:0").replace(/http:\/\/127\.0\.0\.1:\d{2,}/, glance.url);
   const serving = blocks.filter((block) => /--listen |run demo/.test(block));
 
-  test("are found in the documents", () => {
+  it("are found in the documents", () => {
     expect(blocks.length - serving.length).toBeGreaterThanOrEqual(6);
     expect(serving.length).toBeGreaterThanOrEqual(3);
   });
 
-  test.each(blocks.filter((block) => !serving.includes(block)))("%s", async (block) => {
+  it.each(blocks.filter((block) => !serving.includes(block)))("%s", async (block) => {
     const { code, stdout, stderr } = await run("/bin/sh", ["-euc", here(block)], { env });
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).not.toBe("");
   });
 
-  test.each(serving)("%s keeps serving", async (block) => {
+  it.each(serving)("%s keeps serving", async (block) => {
     const child = spawn("/bin/sh", ["-euc", here(block)], {
       env,
       stdio: ["ignore", "pipe", "inherit"],

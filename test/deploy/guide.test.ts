@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../src/config/load.js";
 import { version } from "../../src/vocabulary/version.js";
@@ -10,7 +10,7 @@ import { version } from "../../src/vocabulary/version.js";
 const GUIDE = "docs/deployment.md";
 const guide = readFileSync(GUIDE, "utf8");
 
-test("the deployment guide links only to existing files, and to every folder of deploy", () => {
+it("the deployment guide links only to existing files, and to every folder of deploy", () => {
   const links = [...guide.matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link = ""]) => link);
   for (const link of links) expect([link, existsSync(join(dirname(GUIDE), link))]).toEqual([link, true]);
   const folders = execFileSync("git", ["ls-files", "deploy"], { encoding: "utf8" }).match(/^deploy\/[^/]+/gm);
@@ -28,7 +28,7 @@ const sections = new Map(
     .map((section) => [section.slice(0, section.indexOf("\n")), section]),
 );
 
-test.each([
+it.each([
   "kolla-ansible",
   "openstack-helm",
   "OpenStack-Ansible",
@@ -42,12 +42,12 @@ test.each([
   expect(section).toContain("](operations.md#timeouts)");
 });
 
-test("links within the deployment guide lead to existing sections", () => {
+it("links within the deployment guide lead to existing sections", () => {
   const anchors = [...sections.keys()].map((title) => title.toLowerCase().replaceAll(" ", "-"));
   for (const [, anchor = ""] of guide.matchAll(/\]\(#([^)]+)\)/g)) expect(anchors).toContain(anchor);
 });
 
-test("the configurations in the deployment guide are valid", () => {
+it("the configurations in the deployment guide are valid", () => {
   const blocks = [...guide.matchAll(/^( *)```yaml\n(.*?)^ *```$/gms)];
   expect(blocks.length).toBeGreaterThan(0);
   for (const [, indent = "", block = ""] of blocks) {
@@ -56,7 +56,7 @@ test("the configurations in the deployment guide are valid", () => {
   }
 });
 
-test("files in deploy name the current version of the proxy", () => {
+it("files in deploy name the current version of the proxy", () => {
   const files = execFileSync("git", ["ls-files", "deploy"], { encoding: "utf8" }).trim().split("\n");
   const named = files.flatMap((file) => {
     const versions = readFileSync(file, "utf8").matchAll(

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import type { UploadView } from "../../src/observe/uploads-registry.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
@@ -69,12 +69,12 @@ describeWith(["haproxy"], "HAProxy", () => {
     return (answer.json() as { inFlight: UploadView[] }).inFlight;
   }
 
-  test("finds nothing wrong with the configuration", async () => {
+  it("finds nothing wrong with the configuration", async () => {
     const result = await run(HAPROXY, ["-c", "-V", "-dW", "-f", CONFIG]);
     expect(result).toMatchObject({ code: 0, stdout: "Configuration file is valid\n", stderr: "" });
   });
 
-  test("forwards an upload of the declared size", async () => {
+  it("forwards an upload of the declared size", async () => {
     const id = await createImage(port);
     expect((await putImageData(port, id, "hello", { headers: { "x-openstack-image-size": 5 } })).status).toBe(
       204,
@@ -82,7 +82,7 @@ describeWith(["haproxy"], "HAProxy", () => {
     expect(await showImage(port, id)).toMatchObject({ status: "active", size: 5 });
   });
 
-  test("lets a client that is still sending read the refusal, and the image is queued by then", async () => {
+  it("lets a client that is still sending read the refusal, and the image is queued by then", async () => {
     const id = await createImage(port);
     const peer = await connect(port);
     peer.sendHead("PUT", `/v2/images/${id}/file`, {
@@ -98,7 +98,7 @@ describeWith(["haproxy"], "HAProxy", () => {
     peer.destroy();
   });
 
-  test("loses no upload while a replica drains: old uploads finish there, new ones go elsewhere", async () => {
+  it("loses no upload while a replica drains: old uploads finish there, new ones go elsewhere", async () => {
     // Two in each, as a rule; then the one that is going to drain is the less busy, which HAProxy prefers.
     const uploads = new Map<string, Peer>();
     for (let count = 1; count <= 4; count += 1) {
@@ -143,7 +143,7 @@ describeWith(["haproxy"], "HAProxy", () => {
     for (const id of uploads.keys()) await finish(id);
   });
 
-  test("with no replica left, does not answer an upload in a way that Nova and Cinder retry", async () => {
+  it("with no replica left, does not answer an upload in a way that Nova and Cinder retry", async () => {
     await Promise.all(replicas.map((replica) => replica.stop()));
     expect((await putImageData(port, "any", "hello")).status).toBe(502);
     expect((await request(port, "GET", "/v2/images")).status).toBe(503);

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../src/config/load.js";
 import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
@@ -93,7 +93,7 @@ describeWith(["helm"], "the Helm chart", () => {
     );
 
   describe.each(["helm3", "helm4"])("by %s", (program) => {
-    test.each([
+    it.each([
       ["as it comes", UPSTREAM],
       ["with everything set", EVERYTHING],
     ])("lint finds nothing wrong with %s", async (_, values) => {
@@ -101,7 +101,7 @@ describeWith(["helm"], "the Helm chart", () => {
       expect([code, stdout]).toEqual([0, expect.stringContaining("1 chart(s) linted, 0 chart(s) failed")]);
     });
 
-    test.each([
+    it.each([
       ["no upstream", {}, "upstream: the URL of Glance"],
       ["an upstream that is no URL", { upstream: "glance:9292" }, "/upstream|upstream: Does not match"],
       ["a key that there is not", { ...UPSTREAM, replica: 3 }, "replica"],
@@ -113,7 +113,7 @@ describeWith(["helm"], "the Helm chart", () => {
     });
   });
 
-  test("both Helm versions render the same, and it matches Kubernetes' schemas", async () => {
+  it("both Helm versions render the same, and it matches Kubernetes' schemas", async () => {
     const rendered: Manifest[] = [];
     for (const values of [UPSTREAM, EVERYTHING]) {
       const manifests = await render(values, "helm4");
@@ -131,7 +131,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await complaintsAbout(rendered)).toEqual([]);
   });
 
-  test("the schemas detect an unknown field and a wrong type", async () => {
+  it("the schemas detect an unknown field and a wrong type", async () => {
     const text = JSON.stringify(await render(UPSTREAM))
       .replace('"targetPort"', '"tragetPort"')
       .replace('"containerPort":9292', '"containerPort":"image"');
@@ -140,7 +140,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(complaints).toContain("tragetPort");
   });
 
-  test("every key of values.yaml is in the schema", async () => {
+  it("every key of values.yaml is in the schema", async () => {
     const { properties } = parse(readFileSync(`${CHART}/values.schema.json`, "utf8")) as {
       properties: object;
     };
@@ -153,7 +153,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await render(UPSTREAM)).toHaveLength(6);
   });
 
-  test("the proxy accepts the configuration, and it agrees with the pod", async () => {
+  it("the proxy accepts the configuration, and it agrees with the pod", async () => {
     for (const values of [UPSTREAM, EVERYTHING]) {
       const manifests = await render(values);
       const pod = podOf(manifests);
@@ -177,7 +177,7 @@ describeWith(["helm"], "the Helm chart", () => {
     }
   });
 
-  test("Glance's certificate is verified by the CA bundle of a secret, whatever its key is called", async () => {
+  it("Glance's certificate is verified by the CA bundle of a secret, whatever its key is called", async () => {
     expect(configOf(await render(UPSTREAM)).upstream.tls.caFile).toBeUndefined();
     const upstream = "https://glance-default-internal.openstack.svc:9292";
     const upstreamCa = { secretName: "combined-ca-bundle", key: "tls-ca-bundle.pem" };
@@ -191,7 +191,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await complaintsAbout(manifests)).toEqual([]);
   });
 
-  test("bodies are spooled to a volume that is slightly larger than spool.maxTotal", async () => {
+  it("bodies are spooled to a volume that is slightly larger than spool.maxTotal", async () => {
     expect(podOf(await render(UPSTREAM)).volumes.map(({ name }) => name)).toEqual(["config"]);
     const spooling = { ...UPSTREAM, config: { size: { unknown: "spool" } } };
     const onNode = await render(spooling);
@@ -202,7 +202,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(JSON.stringify(podOf(await render(EVERYTHING)).volumes.at(-1))).toMatch(/ephemeral.*fast.*40Gi/);
   });
 
-  test("a changed configuration causes new pods", async () => {
+  it("a changed configuration causes new pods", async () => {
     const checksum = async (values: object) =>
       /"checksum\/config":"(\w+)"/.exec(JSON.stringify(await render(values)))?.[1] ?? "none";
     const before = await checksum(UPSTREAM);
@@ -210,7 +210,7 @@ describeWith(["helm"], "the Helm chart", () => {
     expect(await checksum({ ...UPSTREAM, config: { size: { reframe: false } } })).not.toBe(before);
   });
 
-  test("the pod is confined, and its admin address closed to all but monitoring", async () => {
+  it("the pod is confined, and its admin address closed to all but monitoring", async () => {
     for (const [values, admin] of [
       [UPSTREAM, 0],
       [EVERYTHING, 1],
@@ -235,7 +235,7 @@ describeWith(["helm"], "the Helm chart", () => {
     }
   });
 
-  test("monitoring finds the pods by the admin service, clients by the other", async () => {
+  it("monitoring finds the pods by the admin service, clients by the other", async () => {
     const manifests = await render(EVERYTHING);
     const { matchLabels } = find(manifests, "ServiceMonitor")["selector"] as { matchLabels: object };
     const services = manifests.filter(({ kind }) => kind === "Service");

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { version } from "../../src/vocabulary/version.js";
 import { createImage } from "../support/glance-client.js";
 import type { Glance } from "../support/real-glance.js";
@@ -62,7 +62,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("the npm package contains the built files and documents, and nothing else", () => {
+it("the npm package contains the built files and documents, and nothing else", () => {
   for (const path of ["dist/cli.js", "dist/index.d.ts", "config/default.yaml", "LICENSE", "README.md"]) {
     expect(contents).toContain(path);
   }
@@ -74,14 +74,14 @@ test("the npm package contains the built files and documents, and nothing else",
 });
 
 describe("the command of the npm package", () => {
-  test("prints its version", async () => {
+  it("prints its version", async () => {
     expect(await inConsumer("npx", "glance-size-proxy", "--version")).toMatchObject({
       code: 0,
       stdout: `${version}\n`,
     });
   });
 
-  test("runs the demo", async () => {
+  it("runs the demo", async () => {
     const { code, stdout } = await inConsumer("npx", "glance-size-proxy", "demo", "--once");
     expect(code).toBe(0);
     expect(stdout).toContain("Size exceeds");
@@ -107,7 +107,7 @@ const middleware = (id: string, size: number) => `
     server.closeAllConnections();
   });`;
 
-test.each([
+it.each([
   ["takes an upload of the size it announces", 5, "204"],
   ["refuses one of another size", 4, "400"],
 ])("the middleware %s", async (_, size, status) => {
@@ -140,7 +140,7 @@ describe("the types of the npm package, without skipLibCheck,", () => {
     express().use(createGlanceSizeProxy({ upstream: { url: "http://127.0.0.1" } }));
     express().use("/image", createGlanceSizeProxy({ upstream: { url: "http://127.0.0.1" } }));`;
 
-  test("need only Node's types", async () => {
+  it("need only Node's types", async () => {
     writeFileSync(join(consumer, "on-nodes-server.ts"), onNodesServer);
     writeFileSync(join(consumer, "as-server.ts"), asServer);
     const { code, stdout } = await compile("on-nodes-server.ts", "as-server.ts");
@@ -148,7 +148,7 @@ describe("the types of the npm package, without skipLibCheck,", () => {
     expect(stdout.match(/@types\/(?!node\/).*/g)).toBe(null);
   });
 
-  test("match Express's types", async () => {
+  it("match Express's types", async () => {
     writeFileSync(join(consumer, "on-express.ts"), onExpress);
     const { code, stdout } = await compile("on-express.ts");
     expect([code, stdout]).toEqual([0, expect.stringContaining("@types/express/index.d.ts")]);

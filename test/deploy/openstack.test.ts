@@ -14,7 +14,7 @@ import {
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { loadConfig, parseConfig } from "../../src/config/load.js";
 import type { Config } from "../../src/config/schema.js";
@@ -120,7 +120,7 @@ ${moreContainers}
   const containersOf = ([deployment]: Manifest[]) =>
     (deployment?.["spec"] as { template: { spec: { containers: Container[] } } }).template.spec.containers;
 
-  test("puts the proxy beside Glance, with a chart that has the hook and, by the post-renderer, with one that has not", async () => {
+  it("puts the proxy beside Glance, with a chart that has the hook and, by the post-renderer, with one that has not", async () => {
     const hooked = await render(standInChart("hooked", HOOK), "--values", SIDECAR);
     expect(containersOf(hooked).map(({ name }) => name)).toEqual(["glance-api", "glance-size-proxy"]);
     const patched = await render(standInChart("plain", ""), ...POST_RENDERER);
@@ -131,7 +131,7 @@ ${moreContainers}
     expect(await complaintsAbout([...hooked, ...patched])).toEqual([]);
   });
 
-  test("puts the proxy beside a TLS sidecar, whichever values come last", async () => {
+  it("puts the proxy beside a TLS sidecar, whichever values come last", async () => {
     const chart = standInChart("hooked", HOOK);
     const first = await render(chart, "--values", tlsSidecar(), ...POST_RENDERER);
     const last = await helm("helm3", chart, "--values", tlsSidecar(), "--values", VALUES, ...POST_RENDERER);
@@ -142,11 +142,11 @@ ${moreContainers}
     expect(await complaintsAbout(first)).toEqual([]);
   });
 
-  test("the values that move Glance hold no list, as Helm would keep the last one only", () => {
+  it("the values that move Glance hold no list, as Helm would keep the last one only", () => {
     expect(readFileSync(VALUES, "utf8")).not.toMatch(/^\s*- |: *\[/m);
   });
 
-  test("leaves 9292 of the pod's address to the chart's own nginx", async () => {
+  it("leaves 9292 of the pod's address to the chart's own nginx", async () => {
     const listens = async (chart: string) =>
       containersOf(await render(chart, ...POST_RENDERER))
         .find(({ name }) => name === "glance-size-proxy")
@@ -155,7 +155,7 @@ ${moreContainers}
     expect(await listens(standInChart("plain", ""))).toBe("0.0.0.0:9292");
   });
 
-  test.each([
+  it.each([
     [
       "Glance would hold the proxy's port",
       () => [
@@ -188,7 +188,7 @@ ${moreContainers}
     expect([code, stderr]).toEqual([1, expect.stringContaining(`glance-size-proxy: ${words}\n`)]);
   });
 
-  test("Helm 4 accepts the post-renderer as a plugin", async () => {
+  it("Helm 4 accepts the post-renderer as a plugin", async () => {
     // A home of its own: Helm 3 complains of plugins that are for Helm 4.
     const env = { HOME: join(folder, "helm4"), PATH: "/usr/local/bin:/usr/bin:/bin" };
     const helm4 = (...args: string[]) => run("/usr/local/bin/helm4", args, { env });
@@ -204,7 +204,7 @@ ${moreContainers}
     );
   });
 
-  test("the proxy listens on the port of the service, and connects to Glance's new address", () => {
+  it("the proxy listens on the port of the service, and connects to Glance's new address", () => {
     const values = readYaml<{
       conf: {
         glance_api_uwsgi: { uwsgi: Record<string, string | number> };
@@ -350,7 +350,7 @@ describeWith(["ansible", "systemd"], "the playbook", () => {
   }
   const MOVED_CONF = readFileSync("deploy/kolla-ansible/glance-api.conf", "utf8");
 
-  test("for kolla-ansible runs the container where HAProxy looks for Glance, in front of where Glance has moved", async () => {
+  it("for kolla-ansible runs the container where HAProxy looks for Glance, in front of where Glance has moved", async () => {
     const { playbook, host } = installKolla("glance-api", MOVED_CONF);
     const { config, unit, into } = await play(playbook, KOLLA, host);
     expect(address(config.listen.address)).toBe("192.0.2.7:9292");
@@ -372,7 +372,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(verified).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  test("for kolla-ansible stands between Kolla's TLS proxy and Glance, where there is one", async () => {
+  it("for kolla-ansible stands between Kolla's TLS proxy and Glance, where there is one", async () => {
     const { playbook, host } = installKolla("glance-api", MOVED_CONF);
     const { config } = await play(playbook, KOLLA, { ...host, kolla_enable_tls_backend: true });
     expect(address(config.listen.address)).toBe("127.0.0.1:9292");
@@ -380,7 +380,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(config.upstream.url.href).toBe("http://127.0.0.1:9293/");
   });
 
-  test("for kolla-ansible with uWSGI stays below its timeout, and takes over the certificate with backend TLS", async () => {
+  it("for kolla-ansible with uWSGI stays below its timeout, and takes over the certificate with backend TLS", async () => {
     const plain = installKolla("uwsgi", "[uwsgi]\nhttp-auto-chunked = true\nhttp = 127.0.0.1:9292\n");
     const { config } = await play(plain.playbook, KOLLA, plain.host);
     expect([address(config.listen.address), config.upstream.url.href]).toEqual([
@@ -405,13 +405,13 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     }
   });
 
-  test("for kolla-ansible leaves alone a host on which Kolla runs no Glance", async () => {
+  it("for kolla-ansible leaves alone a host on which Kolla runs no Glance", async () => {
     const { playbook, host } = installKolla("glance-api", MOVED_CONF);
     const { code, into } = await tryPlaying(playbook, KOLLA, { ...host, glance_api_hosts: ["another"] });
     expect([code, existsSync(join(into, "config.yaml"))]).toEqual([0, false]);
   });
 
-  test.each([
+  it.each([
     ["uwsgi", "[uwsgi]\nhttp = 192.0.2.7:9292\n", "Put group_vars/glance-api.yml beside the inventory"],
     [
       "glance-api",
@@ -454,7 +454,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
       }),
     ],
   ])("for %s", (_, prepare) => {
-    test.each(["127.0.0.1", "0.0.0.0"])("stops if Glance still uses the port on %s", async (holder) => {
+    it.each(["127.0.0.1", "0.0.0.0"])("stops if Glance still uses the port on %s", async (holder) => {
       const { playbook, inventory, variables } = prepare();
       const { port, release } = await holdPort(holder);
       try {
@@ -478,7 +478,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     });
   });
 
-  test("for OpenStack-Ansible installs our unit, and its variables agree with the configuration", async () => {
+  it("for OpenStack-Ansible installs our unit, and its variables agree with the configuration", async () => {
     const { config, unit } = await play("deploy/openstack-ansible/glance-size-proxy.yml", OSA, {
       glance_size_proxy_address: "192.0.2.8",
     });
@@ -520,7 +520,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining('"http://192.0.2.8:9292"')]);
   });
 
-  test("for OpenStack-Ansible listens on management_address, and believes HAProxy's, where Ansible uses another network", async () => {
+  it("for OpenStack-Ansible listens on management_address, and believes HAProxy's, where Ansible uses another network", async () => {
     const hosts = {
       here: "ansible_host=198.51.100.7 management_address=192.0.2.7",
       one: "management_address=192.0.2.101",
@@ -534,7 +534,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(config.forwarded.trust).toEqual(["192.0.2.101", "192.0.2.2"]);
   });
 
-  test("for OpenStack-Ansible takes over Glance's certificate with backend TLS, and Glance speaks plain HTTP to it", async () => {
+  it("for OpenStack-Ansible takes over Glance's certificate with backend TLS, and Glance speaks plain HTTP to it", async () => {
     const here = { here: "ansible_host=192.0.2.7" };
     const { config, into } = await play(
       "deploy/openstack-ansible/glance-size-proxy.yml",
@@ -564,7 +564,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
 });
 
 describe("the script for DevStack", () => {
-  test("puts the proxy between Apache and Glance, even if stack.sh runs again", async () => {
+  it("puts the proxy between Apache and Glance, even if stack.sh runs again", async () => {
     // Programs of the machine that the script is not to change: they say what they were asked. A unit is there once.
     const bin = join(folder, "bin");
     mkdirSync(bin);
@@ -595,7 +595,7 @@ describe("the script for DevStack", () => {
 });
 
 describeWith(["shellcheck"], "shellcheck", () => {
-  test("finds nothing wrong with our scripts", () => {
+  it("finds nothing wrong with our scripts", () => {
     const scripts = execFileSync("git", ["ls-files", "*.sh", ".ci/run"], { encoding: "utf8" })
       .trim()
       .split("\n");

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
 import { startCommand } from "../support/cli.js";
 import { createImage, putImageData, untilStatus } from "../support/glance-client.js";
@@ -29,7 +29,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("the unit reloads, drains without a limit, and does not restart on exit code 2", () => {
+it("the unit reloads, drains without a limit, and does not restart on exit code 2", () => {
   // Of the main process alone systemd heeds RestartPreventExitStatus.
   expect(values("ExecStartPre")).toEqual([]);
   expect(values("ExecReload")).toEqual(["/bin/kill -HUP $MAINPID"]);
@@ -37,7 +37,7 @@ test("the unit reloads, drains without a limit, and does not restart on exit cod
   expect(values("RestartPreventExitStatus")).toEqual(["2"]);
 });
 
-test("the example configuration and environment are valid", () => {
+it("the example configuration and environment are valid", () => {
   const environment = readFileSync("deploy/systemd/environment", "utf8").matchAll(/^(\w+)=(.*)$/gm);
   const config = loadConfig({
     flags: { config: "deploy/systemd/config.yaml" },
@@ -50,7 +50,7 @@ test("the example configuration and environment are valid", () => {
 });
 
 describeWith(["systemd"], "systemd-analyze", () => {
-  test("finds nothing wrong with the unit", async () => {
+  it("finds nothing wrong with the unit", async () => {
     // The command is looked for on this machine; here it stands in for one that is installed.
     const command = join(folder, "glance-size-proxy");
     writeFileSync(command, "#!/bin/sh\n", { mode: 0o755 });
@@ -60,7 +60,7 @@ describeWith(["systemd"], "systemd-analyze", () => {
     expect(result).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  test("rates the exposure of the unit as low", async () => {
+  it("rates the exposure of the unit as low", async () => {
     const args = ["security", "--offline=true", "--threshold=12", UNIT]; // tenths of its scale of 10
     const { code, stdout } = await run("/usr/bin/systemd-analyze", args);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/Overall exposure level.*: 1\.[012] OK/)]);
@@ -83,7 +83,7 @@ async function systemCalls(filter: string): Promise<Set<string>> {
 }
 
 describeWith(["systemd", "strace"], "the system call filters of the unit", () => {
-  test("allow every system call that the proxy makes", async () => {
+  it("allow every system call that the proxy makes", async () => {
     const [allow = "", deny = ""] = values("SystemCallFilter");
     expect(deny).toMatch(/^~/);
     const allowed = await systemCalls(allow);

@@ -1,5 +1,5 @@
 /** What operators see on the address of their own. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { connect, request } from "../support/raw-http.js";
 import { FILE, SIZE, STAGE, useScene } from "./scene.js";
 
@@ -7,7 +7,7 @@ const scene = useScene();
 const admin = (path: string) => request(scene.proxy.adminPort, "GET", path);
 
 describe("/metrics", () => {
-  test("parses: each family has HELP and TYPE once, each sample a family and a number", async () => {
+  it("parses: each family has HELP and TYPE once, each sample a family and a number", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     await request(scene.proxy.port, "GET", "/v2/images");
     const answer = await admin("/metrics");
@@ -43,7 +43,7 @@ describe("/metrics", () => {
     expect([...helped].sort()).toEqual([...families.keys()].sort());
   });
 
-  test("counts an upload once it is settled, and shows it in flight before", async () => {
+  it("counts an upload once it is settled, and shows it in flight before", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, STAGE);
     await scene.uploadUpstream();
     expect(await scene.proxy.metric('uploads_in_flight{operation="stage"}')).toBe(1);
@@ -61,18 +61,18 @@ describe("/metrics", () => {
 });
 
 describe("/livez and /readyz", () => {
-  test("answer 200 if Glance answers", async () => {
+  it("answer 200 if Glance answers", async () => {
     expect((await admin("/livez")).status).toBe(200);
     expect(await admin("/readyz")).toMatchObject({ status: 200 });
     expect((await admin("/readyz")).json()).toEqual({ status: "ready", glance: "answers" });
   });
 
-  test("count any answer of Glance as ready", async () => {
+  it("count any answer of Glance as ready", async () => {
     scene.upstream.onOther = (_incoming, response) => void response.writeHead(503).end();
     expect((await admin("/readyz")).status).toBe(200);
   });
 
-  test("say not ready but alive if Glance is unreachable", async () => {
+  it("say not ready but alive if Glance is unreachable", async () => {
     const alone = await scene.startAnother({}, "http://127.0.0.1:1");
     const ready = await request(alone.adminPort, "GET", "/readyz");
     expect(ready.status).toBe(503);
@@ -82,7 +82,7 @@ describe("/livez and /readyz", () => {
     expect((await request(alone.adminPort, "GET", "/livez")).status).toBe(200);
   });
 
-  test("say not ready while draining: the upload in flight finishes, and no new connection is accepted", async () => {
+  it("say not ready while draining: the upload in flight finishes, and no new connection is accepted", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     const idle = await scene.connect();
     idle.sendHead("GET", "/v2/images");
@@ -105,7 +105,7 @@ describe("/livez and /readyz", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
   });
 
-  test("let a drain end in spite of a request head that never ends", async () => {
+  it("let a drain end in spite of a request head that never ends", async () => {
     const slow = await scene.connect();
     slow.send("GET /v2/images HTTP/1.1\r\nHost: a\r\n");
     await scene.roundTrip();
@@ -113,7 +113,7 @@ describe("/livez and /readyz", () => {
     await slow.closed();
   });
 
-  test("cut an upload that is not over after shutdown.drainTimeout", async () => {
+  it("cut an upload that is not over after shutdown.drainTimeout", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
     const upload = await scene.uploadUpstream();
@@ -125,7 +125,7 @@ describe("/livez and /readyz", () => {
 });
 
 describe("/uploads", () => {
-  test("shows an upload in flight, then finished with its outcome", async () => {
+  it("shows an upload in flight, then finished with its outcome", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5, "User-Agent": "curl/8.1" });
     peer.sendChunk("hel");
     const upload = await scene.uploadUpstream();
@@ -152,7 +152,7 @@ describe("/uploads", () => {
     ]);
   });
 
-  test("has no declaredBytes if the client declared no size", async () => {
+  it("has no declaredBytes if the client declared no size", async () => {
     await scene.startUpload();
     await scene.uploadUpstream();
     const [inFlight] = (await scene.proxy.uploads()).inFlight;
@@ -160,7 +160,7 @@ describe("/uploads", () => {
     expect(inFlight).not.toHaveProperty("declaredBytes");
   });
 
-  test("keeps the last 100, newest first", async () => {
+  it("keeps the last 100, newest first", async () => {
     for (let number = 0; number < 103; number += 1) {
       await request(scene.proxy.port, "PUT", `/v2/images/${number}/file`, { body: "" });
     }
@@ -172,7 +172,7 @@ describe("/uploads", () => {
 });
 
 describe("the log", () => {
-  test("has one line for each upload, with all its fields", async () => {
+  it("has one line for each upload, with all its fields", async () => {
     const headers = { "X-Openstack-Request-Id": "req-01234567-89ab-cdef-0123-456789abcdef" };
     const peer = await scene.startUpload({ ...headers, [SIZE]: 5, "User-Agent": "curl/8.1" });
     peer.sendChunk("hello").endChunks();
@@ -201,7 +201,7 @@ describe("the log", () => {
     ]);
   });
 
-  test("has one line for a refused upload, too, with the reason", async () => {
+  it("has one line for a refused upload, too, with the reason", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello!");
     const answer = await peer.response();
@@ -219,7 +219,7 @@ describe("the log", () => {
 });
 
 describe("the live page at /", () => {
-  test("is served without caching", async () => {
+  it("is served without caching", async () => {
     const page = await admin("/");
     expect(page.headers).toMatchObject({
       "content-type": "text/html; charset=utf-8",
@@ -228,7 +228,7 @@ describe("the live page at /", () => {
     expect(page.text).toContain("<title>glance-size-proxy</title>");
   });
 
-  test("loads only its own assets, which are cached forever", async () => {
+  it("loads only its own assets, which are cached forever", async () => {
     const links = [...(await admin("/")).text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
       ([, link]) => link ?? "",
     );
@@ -242,12 +242,12 @@ describe("the live page at /", () => {
     }
   });
 
-  test("links to the licences of its libraries", async () => {
+  it("links to the licences of its libraries", async () => {
     const { text } = await admin("/licences.txt");
     for (const library of ["preact", "uplot"]) expect(text).toContain(library);
   });
 
-  test.each(["/", "/uploads", "/metrics", "/nowhere"])(
+  it.each(["/", "/uploads", "/metrics", "/nowhere"])(
     "browsers are told to be strict with %s",
     async (path) => {
       const { headers } = await admin(path);
@@ -261,7 +261,7 @@ describe("the live page at /", () => {
     },
   );
 
-  test.each(["/assets/", "/assets/../../cli.js", "/..%2fcli.js", "/assets"])(
+  it.each(["/assets/", "/assets/../../cli.js", "/..%2fcli.js", "/assets"])(
     "%s is not there",
     async (path) => {
       expect((await admin(path)).status).toBeGreaterThanOrEqual(400);
@@ -269,7 +269,7 @@ describe("the live page at /", () => {
   );
 });
 
-test("the client address does not serve the admin paths", async () => {
+it("the client address does not serve the admin paths", async () => {
   for (const path of ["/", "/events", "/metrics", "/livez", "/readyz", "/uploads"]) {
     expect((await request(scene.proxy.port, "GET", path)).text).toBe(`GET ${path}`);
   }

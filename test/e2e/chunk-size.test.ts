@@ -1,7 +1,7 @@
 /** A body of unknown size goes to Glance in chunks of exactly 64 KiB, however the client or a balancer cut it. */
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { connect, type Peer } from "../support/raw-http.js";
 
@@ -74,7 +74,7 @@ const ways: [string, TestProxyConfig][] = [
 ];
 
 describe.each(ways)("%s", (_, config) => {
-  test.each([1, 1_000, 16_320, CHUNK - 1, CHUNK, CHUNK + 1, 1024 * 1024])(
+  it.each([1, 1_000, 16_320, CHUNK - 1, CHUNK, CHUNK + 1, 1024 * 1024])(
     "in pieces of %i bytes",
     async (pieceBytes) => {
       const peer = await begin(config);
@@ -95,7 +95,7 @@ describe.each(ways)("%s", (_, config) => {
   );
 });
 
-test("a partial chunk is sent after 5 s, before uWSGI gives up on a slow client", async () => {
+it("a partial chunk is sent after 5 s, before uWSGI gives up on a slow client", async () => {
   const peer = await begin();
   peer.sendChunk("hello");
   await expect.poll(() => chunks, { timeout: 9_000 }).toEqual([5]);
@@ -106,7 +106,7 @@ test("a partial chunk is sent after 5 s, before uWSGI gives up on a slow client"
   expect(body).toBe("helloagain");
 });
 
-test("an empty body has only the last chunk", async () => {
+it("an empty body has only the last chunk", async () => {
   const peer = await begin();
   peer.endChunks();
   expect((await peer.response()).status).toBe(204);

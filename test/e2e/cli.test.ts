@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { version } from "../../src/vocabulary/version.js";
 import { connect } from "../support/raw-http.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
@@ -41,11 +41,11 @@ function file(text: string): string {
 }
 
 describe("the command", () => {
-  test("--version prints the version", () => {
+  it("--version prints the version", () => {
     expect(run(["--version"])).toMatchObject({ status: 0, stdout: `${version}\n`, stderr: "" });
   });
 
-  test("--help names every flag, and the environment", () => {
+  it("--help names every flag, and the environment", () => {
     const { status, stdout } = run(["--help"]);
     expect(status).toBe(0);
     for (const word of [
@@ -62,7 +62,7 @@ describe("the command", () => {
     }
   });
 
-  test("--check-config prints the effective values: flag before environment before file before default", () => {
+  it("--check-config prints the effective values: flag before environment before file before default", () => {
     const path = file(
       "upstream: { url: http://of-the-file }\nlimits: { maxImageSize: 1GiB }\nsize: { unknown: reject }\n",
     );
@@ -79,13 +79,13 @@ describe("the command", () => {
 });
 
 describe("the command exits with code 2 and one line for each fault:", () => {
-  test("no upstream", () => {
+  it("no upstream", () => {
     const { status, stderr, stdout } = run([]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
     expect(stderr.trimEnd().split("\n")).toEqual([expect.stringMatching(/^upstream\.url.*--upstream/)]);
   });
 
-  test("several faults at once, each with key and value", () => {
+  it("several faults at once, each with key and value", () => {
     const path = file("sise: {}\nlimits: { maxImageSize: lots }\nsize: { unknown: guess }\n");
     const { status, stderr } = run(["--config", path, "--upstream", "glance:9292", "--listen", "nowhere"]);
     expect(status).toBe(2);
@@ -104,7 +104,7 @@ describe("the command exits with code 2 and one line for each fault:", () => {
     }
   });
 
-  test.each([
+  it.each([
     ["an unknown flag", ["--upstream", UPSTREAM, "--nonsense", "x"]],
     ["an argument too many", ["--upstream", UPSTREAM, "extra"]],
     ["a file that is not there", ["--upstream", UPSTREAM, "--config", "/nowhere/proxy.yaml"]],
@@ -126,7 +126,7 @@ describe("the command exits with code 2 and one line for each fault:", () => {
       taken.close();
     });
 
-    test.each([
+    it.each([
       ["listen.address", "--listen", "--admin-listen"],
       ["admin.address", "--admin-listen", "--listen"],
     ])("%s", (key, flag, other) => {
@@ -159,7 +159,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
   const messages = ({ lines }: RunningCommand) =>
     lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
 
-  test("logs its addresses in one JSON line, and serves them by then", async () => {
+  it("logs its addresses in one JSON line, and serves them by then", async () => {
     const command = await start();
     expect(command.lines).toHaveLength(1);
     expect(JSON.parse(command.lines[0] ?? "")).toMatchObject({
@@ -171,13 +171,13 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect((await fetch(`http://127.0.0.1:${command.adminPort}/readyz`)).status).toBe(200);
   });
 
-  test("logs its addresses even if log.level is silent", async () => {
+  it("logs its addresses even if log.level is silent", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_LOG__LEVEL: "silent" });
     await fetch(`http://127.0.0.1:${command.port}${FILE}`, { method: "PUT", body: "hello" });
     expect(messages(command)).toEqual(["listening"]);
   });
 
-  test.each(["SIGTERM", "SIGINT"] as const)(
+  it.each(["SIGTERM", "SIGINT"] as const)(
     "lets an upload in flight finish on %s, then ends with 0",
     async (signal) => {
       const command = await start();
@@ -203,7 +203,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     },
   );
 
-  test("ends at once on a second signal, and what was in flight is never completed", async () => {
+  it("ends at once on a second signal, and what was in flight is never completed", async () => {
     const command = await start();
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
     peer.sendChunk("hell");
@@ -218,7 +218,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect(upload.complete).toBe(false);
   });
 
-  test("exits after shutdown.drainTimeout, and cuts the uploads in flight", async () => {
+  it("exits after shutdown.drainTimeout, and cuts the uploads in flight", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "200ms" });
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, command.port);
     peer.sendChunk("hell");
@@ -230,7 +230,7 @@ describe.each([1, 2])("a running proxy with workers: %i", (workers) => {
     expect(upload.complete).toBe(false);
   });
 
-  test("exits at once on SIGTERM if nothing is in flight", async () => {
+  it("exits at once on SIGTERM if nothing is in flight", async () => {
     const command = await start();
     const exit = ended(command.child);
     command.child.kill("SIGTERM");
@@ -269,7 +269,7 @@ describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  test("without a security fix, logs once which Node to install, after the listening line", async () => {
+  it("without a security fix, logs once which Node to install, after the listening line", async () => {
     const [listening, advice, ...others] = await logOn("v24.18.0");
     expect(listening?.["msg"]).toBe("listening");
     expect(advice).toMatchObject({
@@ -282,12 +282,12 @@ describe.each([1, 2])("with workers: %i, on a Node", (workers) => {
     expect(others.map(({ msg }) => msg)).toEqual(["draining", "drained"]);
   });
 
-  test("with all security fixes, logs no such line", async () => {
+  it("with all security fixes, logs no such line", async () => {
     expect((await logOn("v99.0.0")).map(({ msg }) => msg)).toEqual(["listening", "draining", "drained"]);
   });
 });
 
-test("the command needs no terminal and no standard input", async () => {
+it("the command needs no terminal and no standard input", async () => {
   const child = spawn(process.execPath, ["dist/cli.js", "--version"], {
     cwd: ROOT,
     stdio: ["ignore", "ignore", "ignore"],

@@ -1,7 +1,7 @@
 /** Whatever tells the size, Glance is told it once, in the two ways that it reads; what is in doubt does not reach it. */
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -10,7 +10,7 @@ const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", 
 const scene = useScene();
 
 describe("a size declared by", () => {
-  test.each([
+  it.each([
     ...[SIZE, ...HINTS].map(
       (name) => [name, { ...CHUNKED, [name]: 5 }, name === SIZE ? "header" : "hint"] as const,
     ),
@@ -39,7 +39,7 @@ describe("a size declared by", () => {
     expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
   });
 
-  test("no header is forwarded chunked, without a size header", async () => {
+  it("no header is forwarded chunked, without a size header", async () => {
     const peer = await scene.startUpload({ "User-Agent": "curl/8.0" });
     peer.sendChunk(Buffer.alloc(1024 * 1024)).endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -51,7 +51,7 @@ describe("a size declared by", () => {
     expect(await scene.proxy.metric('undeclared_uploads_total{client="curl"}')).toBe(1);
   });
 
-  test("no header is forwarded in chunks of at most 64 KiB, however large the client's are", async () => {
+  it("no header is forwarded in chunks of at most 64 KiB, however large the client's are", async () => {
     const glance = createServer((socket) => {
       let text = "";
       socket.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -82,14 +82,14 @@ describe("a size declared by", () => {
     }
   });
 
-  test("any header reaches Glance even if Connection names it", async () => {
+  it("any header reaches Glance even if Connection names it", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5, Connection: `close, ${SIZE}, content-length` });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
     expect(scene.upstream.uploads[0]?.headers).toMatchObject({ [SIZE]: "5", "content-length": "5" });
   });
 
-  test("a header with underscores is ignored, and the header is dropped", async () => {
+  it("a header with underscores is ignored, and the header is dropped", async () => {
     const peer = await scene.startUpload({ X_OpenStack_Image_Size: 3, Content_Length: 3 });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -100,7 +100,7 @@ describe("a size declared by", () => {
 });
 
 describe("a size that is not a plain number", () => {
-  test.each(["-1", "+5", "1_000", "0x5", "5.0", "5,5", "", "\u00b2", "abc", "9007199254740992"])(
+  it.each(["-1", "+5", "1_000", "0x5", "5.0", "5,5", "", "\u00b2", "abc", "9007199254740992"])(
     "%j is refused before Glance hears of it",
     async (value) => {
       const peer = await scene.startUpload({ [SIZE]: value, Expect: "100-continue" });
@@ -120,19 +120,19 @@ describe("a size that is not a plain number", () => {
     },
   );
 
-  test.each([SIZE, ...HINTS])("two lines of %s are refused", async (name) => {
+  it.each([SIZE, ...HINTS])("two lines of %s are refused", async (name) => {
     const peer = await scene.startUpload({ [name]: ["5", "5"] });
     expect((await peer.response()).status).toBe(400);
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("is checked without surrounding blanks, which are not part of a value", async () => {
+  it("is checked without surrounding blanks, which are not part of a value", async () => {
     const peer = await scene.startUpload({ [SIZE]: "  5 \t" });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
   });
 
-  test("is not counted as an undeclared upload", async () => {
+  it("is not counted as an undeclared upload", async () => {
     const peer = await scene.startUpload({ [SIZE]: "abc" });
     await peer.response();
     expect(await scene.proxy.metric('undeclared_uploads_total{client="other"}')).toBe(0);
@@ -140,7 +140,7 @@ describe("a size that is not a plain number", () => {
 });
 
 describe("sizes that contradict each other", () => {
-  test.each([
+  it.each([
     ["more", { [SIZE]: 5, "Content-Length": 6 }, "Size exceeds: expected 5 bytes, got 6 bytes"],
     ["less", { [SIZE]: 5, "Content-Length": 4 }, "Size mismatch: expected 5 bytes, got 4 bytes"],
     ["a hint", { [SIZE]: 5, ...CHUNKED, "Upload-Length": 6 }, "Size exceeds: expected 5 bytes, got 6 bytes"],
@@ -163,7 +163,7 @@ describe("sizes that contradict each other", () => {
 });
 
 describe("size.reframe: false", () => {
-  test("a chunked body stays chunked, with its size in the header, and is counted", async () => {
+  it("a chunked body stays chunked, with its size in the header, and is counted", async () => {
     const proxy = await scene.startAnother({ size: { reframe: false } });
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, proxy.port);
     peer.sendChunk("hello").endChunks();
@@ -175,7 +175,7 @@ describe("size.reframe: false", () => {
     expect(await proxy.metric('reframed_uploads_total{operation="file"}')).toBe(0);
   });
 
-  test.each([
+  it.each([
     ["one over", "hello!", "Size exceeds: expected 5 bytes, got 6 bytes"],
     ["one short", "hell", "Size mismatch: expected 5 bytes, got 4 bytes"],
   ])("%s is refused, and not one byte over goes on", async (_, body, explanation) => {
@@ -192,7 +192,7 @@ describe("size.reframe: false", () => {
     expect(upload.bytes).toBeLessThanOrEqual(5);
   });
 
-  test("a Content-Length body keeps its Content-Length", async () => {
+  it("a Content-Length body keeps its Content-Length", async () => {
     const proxy = await scene.startAnother({ size: { reframe: false } });
     expect((await request(proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
     expect(scene.upstream.uploads[0]?.headers).toMatchObject({ "content-length": "5", [SIZE]: "5" });
@@ -200,7 +200,7 @@ describe("size.reframe: false", () => {
 });
 
 describe("an empty image", () => {
-  test.each([
+  it.each([
     ["without any framing", {}],
     ["with Content-Length: 0", { "Content-Length": 0 }],
   ])("%s is forwarded with a size of 0 bytes", async (_, headers) => {

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { once } from "node:events";
 import { createServer as createNetServer, type AddressInfo } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CheckResult } from "../../src/doctor/check.js";
 import { createAuthority, type Authority } from "../support/certificates.js";
 import { startHangingListener } from "../support/hanging-listener.js";
@@ -56,7 +56,7 @@ interface Expected {
 }
 
 function testHealthy(name: string, start: () => Promise<Glance>, expected: Expected): void {
-  test.concurrent(`${name} is well, and no image is left behind`, async () => {
+  it.concurrent(`${name} is well, and no image is left behind`, async () => {
     const glance = await start();
     cleanUp.push(() => glance.stop());
     const { code, checks, finding } = await examine(glance.url, WITH_TOKEN);
@@ -103,7 +103,7 @@ describe.concurrent("of each kind,", () => {
       pauses: "unknown",
     });
 
-    test("is found if upstream.url has a wrong path", async () => {
+    it("is found if upstream.url has a wrong path", async () => {
       const glance = await startRealGlance({ server: "eventlet" });
       cleanUp.push(() => glance.stop());
       for (const path of ["/image", "/v2"]) {
@@ -239,13 +239,13 @@ async function url(faults: Faults): Promise<string> {
 }
 
 describe.concurrent("the doctor reports", () => {
-  test("that a Glance knows the header", async () => {
+  it("that a Glance knows the header", async () => {
     const { code, finding } = await examine(await url({ honoursHeader: true }), WITH_TOKEN);
     expect(finding("size header")?.detail).toMatch(/^honoured: Glance 2025\.2 or later/);
     expect(code).toBe(0);
   });
 
-  test("that a token is refused, but never the token", async () => {
+  it("that a token is refused, but never the token", async () => {
     const upstream = await url({ wantsToken: true });
     const { code, text, finding } = await examine(upstream, ["--token", "another-secret"]);
     expect(finding("roll-back")).toMatchObject({ finding: "problem" });
@@ -254,7 +254,7 @@ describe.concurrent("the doctor reports", () => {
     expect((await examine(upstream, WITH_TOKEN)).code).toBe(0);
   });
 
-  test("that a cut upload became an image", async () => {
+  it("that a cut upload became an image", async () => {
     const { code, finding } = await examine(await url({ keepsCutUploads: true }), WITH_TOKEN);
     expect(finding("roll-back")).toMatchObject({
       finding: "problem",
@@ -263,13 +263,13 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(1);
   });
 
-  test("that a Glance behind Apache, which holds 16 KiB back, rolls back", async () => {
+  it("that a Glance behind Apache, which holds 16 KiB back, rolls back", async () => {
     const { code, finding } = await examine(await url({ buffersBytes: 16 * 1024 }), WITH_TOKEN);
     expect(finding("roll-back")?.finding).toBe("ok");
     expect(code).toBe(0);
   });
 
-  test("that a server in between does not pass bodies on", async () => {
+  it("that a server in between does not pass bodies on", async () => {
     const { code, finding } = await examine(await url({ buffersBytes: 2_000_000 }), WITH_TOKEN);
     expect(finding("roll-back")).toMatchObject({
       finding: "problem",
@@ -279,13 +279,13 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(1);
   });
 
-  test("which image it could not delete", async () => {
+  it("which image it could not delete", async () => {
     const { code, finding } = await examine(await url({ keepsImages: true }), WITH_TOKEN);
     expect(finding("roll-back")?.detail).toBe("could not delete test image one (409): delete it manually");
     expect(code).toBe(1);
   });
 
-  test("that the clocks differ", async () => {
+  it("that the clocks differ", async () => {
     const headers = {
       get date() {
         return new Date(Date.now() - 120_000).toUTCString();
@@ -297,7 +297,7 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(1);
   });
 
-  test("what the server in front of Glance is like", async () => {
+  it("what the server in front of Glance is like", async () => {
     const { finding } = await examine(
       await url({
         headers: { server: "Apache\u009b2Jx", connection: "close", "transfer-encoding": "chunked" },
@@ -308,7 +308,7 @@ describe.concurrent("the doctor reports", () => {
     expect(finding("answer length")?.facts).toEqual({ framing: "chunked" });
   });
 
-  test("how long an upload may pause, and that it may not be long enough", async () => {
+  it("how long an upload may pause, and that it may not be long enough", async () => {
     const glance = await start({ endsPauseAfterMs: 1_200 });
     const { code, finding } = await examine(glance.url, WITH_TOKEN);
     expect(finding("100 Continue")?.facts).toEqual({ continues: false });
@@ -322,7 +322,7 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(0);
   });
 
-  test("the known problems of the stores", async () => {
+  it("the known problems of the stores", async () => {
     const stores = [
       { id: "fast", type: "rbd" },
       { id: "cheap", type: "s3" },
@@ -349,7 +349,7 @@ describe.concurrent("the doctor reports", () => {
     expect(elsewhere.checks.map(({ check }) => check)).not.toContain("store fast");
   });
 
-  test("that Glance refuses connections", async () => {
+  it("that Glance refuses connections", async () => {
     const { code, checks } = await examine("http://127.0.0.1:1");
     expect(checks).toEqual([
       {
@@ -363,7 +363,7 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(1);
   });
 
-  test("that the name is unknown", async () => {
+  it("that the name is unknown", async () => {
     const { finding } = await examine("http://glance.invalid");
     expect(finding("reachable")).toMatchObject({
       facts: { found: "unknown_name" },
@@ -371,7 +371,7 @@ describe.concurrent("the doctor reports", () => {
     });
   });
 
-  test("that a connection to Glance does not open in time", async () => {
+  it("that a connection to Glance does not open in time", async () => {
     const listener = await startHangingListener();
     cleanUp.push(() => listener.stop());
     const env = { GLANCE_SIZE_PROXY_UPSTREAM__CONNECT_TIMEOUT: "500ms" };
@@ -379,7 +379,7 @@ describe.concurrent("the doctor reports", () => {
     expect(finding("reachable")).toMatchObject({ facts: { found: "no_way" } });
   });
 
-  test("that upstream.url is the proxy itself", async () => {
+  it("that upstream.url is the proxy itself", async () => {
     const glance = await startStandIn();
     cleanUp.push(() => glance.stop());
     const proxy = await startProxy(glance.url);
@@ -389,7 +389,7 @@ describe.concurrent("the doctor reports", () => {
     expect(code).toBe(1);
   });
 
-  test("each check as one line of a table", async () => {
+  it("each check as one line of a table", async () => {
     const args = ["dist/cli.js", "doctor", "--upstream", "http://127.0.0.1:1"];
     const { stdout } = await run(process.execPath, args);
     expect(stdout).toBe(
@@ -401,7 +401,7 @@ describe.concurrent("the doctor reports", () => {
 describe.concurrent("the doctor creates no image", () => {
   const WRITES = /^(POST|PUT|PATCH|DELETE)/;
 
-  test("without a token, even if Glance does not require one", async () => {
+  it("without a token, even if Glance does not require one", async () => {
     const glance = await start({});
     const { code, finding } = await examine(glance.url);
     for (const check of ["size header", "Content-Length", "100 Continue", "roll-back", "pauses"]) {
@@ -416,7 +416,7 @@ describe.concurrent("the doctor creates no image", () => {
     expect(code).toBe(0);
   });
 
-  test("with --read-only, but reads the list of stores", async () => {
+  it("with --read-only, but reads the list of stores", async () => {
     const glance = await start({ wantsToken: true, stores: [{ id: "s3", type: "s3" }] });
     const { finding } = await examine(glance.url, [...WITH_TOKEN, "--read-only"]);
     expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "run without --read-only" });
@@ -611,7 +611,7 @@ describe.concurrent("a server that is not Glance is named and gets no token:", (
     ],
   ];
 
-  test.each(CASES)("%s", async (_name, act, found, detail) => {
+  it.each(CASES)("%s", async (_name, act, found, detail) => {
     const { url, asked } = await listen(createServer(act));
     const { code, checks } = await examine(url, WITH_TOKEN);
     expect(checks).toMatchObject([
@@ -628,7 +628,7 @@ describe.concurrent("a server that is not Glance is named and gets no token:", (
     expect(asked.filter((one) => one.includes("token"))).toEqual([]);
   });
 
-  test("a Glance under a path that upstream.url does not have", async () => {
+  it("a Glance under a path that upstream.url does not have", async () => {
     const glance = await start({ path: "/image" });
     const { finding } = await examine(glance.url, WITH_TOKEN);
     expect(finding("reachable")).toMatchObject({
@@ -640,20 +640,17 @@ describe.concurrent("a server that is not Glance is named and gets no token:", (
     expect((await examine(`${glance.url}/image`, WITH_TOKEN)).code).toBe(0);
   });
 
-  test.each(["/images", "/v2", "/image/v2/images"])(
-    "a Glance that does not know the path %s",
-    async (path) => {
-      const glance = await start({});
-      const { finding } = await examine(glance.url + path, WITH_TOKEN);
-      expect(finding("reachable")).toMatchObject({
-        detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
-        facts: { found: "wrong_path" },
-      });
-      expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
-    },
-  );
+  it.each(["/images", "/v2", "/image/v2/images"])("a Glance that does not know the path %s", async (path) => {
+    const glance = await start({});
+    const { finding } = await examine(glance.url + path, WITH_TOKEN);
+    expect(finding("reachable")).toMatchObject({
+      detail: `no Glance at the path ${path}, but found one at ${glance.url}`,
+      facts: { found: "wrong_path" },
+    });
+    expect(glance.asked.filter((one) => one.includes("token"))).toEqual([]);
+  });
 
-  test("something that is not HTTP", async () => {
+  it("something that is not HTTP", async () => {
     const server = createNetServer((socket) => void socket.on("error", () => undefined).end("220 mail\r\n"));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -665,7 +662,7 @@ describe.concurrent("a server that is not Glance is named and gets no token:", (
     });
   });
 
-  test("a connection that closes without an answer", async () => {
+  it("a connection that closes without an answer", async () => {
     const { url } = await listen(createServer((incoming) => void incoming.socket.destroy()));
     const { finding } = await examine(url, WITH_TOKEN);
     expect(finding("reachable")).toMatchObject({ facts: { found: "no_answer" } });
@@ -690,7 +687,7 @@ describe.concurrent("of a port for TLS,", () => {
       return { ...listening, url: `https://127.0.0.1:${listening.port}` };
     }
 
-    test.each([
+    it.each([
       [5, "problem"],
       [20, "ok"],
     ])("when a certificate ends (in %i days: %s)", async (days, expected) => {
@@ -707,7 +704,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(stdout).not.toContain(TOKEN);
     });
 
-    test("that a CA is not known", async () => {
+    it("that a CA is not known", async () => {
       const { url, asked } = await secure();
       const { finding } = await examine(url, WITH_TOKEN);
       expect(finding("reachable")).toMatchObject({
@@ -718,7 +715,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(asked).toEqual([]);
     });
 
-    test("that a certificate is self-signed", async () => {
+    it("that a certificate is self-signed", async () => {
       const server = createHttpsServer(await authority.pem(), scripted({}));
       const { port, asked } = await listen(server);
       const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
@@ -729,7 +726,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(asked).toEqual([]);
     });
 
-    test("that a certificate is for another name", async () => {
+    it("that a certificate is for another name", async () => {
       const { url, asked } = await secure("glance.internal");
       const { finding } = await examine(url, WITH_TOKEN, trust());
       expect(finding("reachable")).toMatchObject({
@@ -740,7 +737,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(asked).toEqual([]);
     });
 
-    test("that Glance requires a client certificate", async () => {
+    it("that Glance requires a client certificate", async () => {
       const { url } = await secure("127.0.0.1", 30, {
         requestCert: true,
         ca: (await authority.pem()).cert,
@@ -759,7 +756,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect((await examine(url, WITH_TOKEN, env)).code).toBe(0);
     });
 
-    test("that plain HTTP came to a port for TLS", async () => {
+    it("that plain HTTP came to a port for TLS", async () => {
       const { port, asked } = await secure();
       const { finding } = await examine(`http://127.0.0.1:${port}`, WITH_TOKEN);
       expect(finding("reachable")).toMatchObject({
@@ -770,7 +767,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(asked).toEqual([]);
     });
 
-    test("that plain HTTP came to a port for TLS whose server answers it, as Apache and nginx do", async () => {
+    it("that plain HTTP came to a port for TLS whose server answers it, as Apache and nginx do", async () => {
       const tls = createHttpsServer(await (await authority.issue("127.0.0.1")).pem(), scripted({}));
       const server = createNetServer((socket) => {
         socket.once("data", (first) => {
@@ -787,7 +784,7 @@ describe.concurrent("of a port for TLS,", () => {
       expect(finding("reachable")).toMatchObject({ facts: { found: "tls_port" } });
     });
 
-    test("that TLS came to a port for plain HTTP", async () => {
+    it("that TLS came to a port for plain HTTP", async () => {
       const { port, asked } = await start({});
       const { finding } = await examine(`https://127.0.0.1:${port}`, WITH_TOKEN);
       expect(finding("reachable")).toMatchObject({
@@ -800,7 +797,7 @@ describe.concurrent("of a port for TLS,", () => {
   });
 });
 
-test.concurrent(
+it.concurrent(
   "the doctor exits with code 2 and explains how to set upstream.url if it is missing",
   async () => {
     const { code, stderr } = await run(process.execPath, ["dist/cli.js", "doctor"]);

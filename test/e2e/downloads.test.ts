@@ -1,6 +1,6 @@
 /** Downloads stream: nobody is faster than the slowest, and an answer cut short stays cut short. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { IncompleteResponse, request } from "../support/raw-http.js";
 import { useScene } from "./scene.js";
 
@@ -28,7 +28,7 @@ function endless() {
   return state;
 }
 
-test("a downloaded image arrives whole", async () => {
+it("a downloaded image arrives whole", async () => {
   const size = 40 * PIECE.length;
   scene.upstream.onOther = (_incoming, response) => {
     response.writeHead(200, { "content-length": size });
@@ -42,7 +42,7 @@ test("a downloaded image arrives whole", async () => {
   expect(answer.body.every((byte) => byte === 0x78)).toBe(true);
 });
 
-test("the head of an answer does not wait for the body", async () => {
+it("the head of an answer does not wait for the body", async () => {
   let goOn: (() => void) | undefined;
   scene.upstream.onOther = (_incoming, response) => {
     response.writeHead(200, { "content-length": 5 }).flushHeaders();
@@ -55,7 +55,7 @@ test("the head of an answer does not wait for the body", async () => {
   expect((await peer.response()).text).toBe("hello");
 });
 
-test("an answer that is broken from its beginning becomes 502", async () => {
+it("an answer that is broken from its beginning becomes 502", async () => {
   scene.upstream.onOther = (incoming) => {
     incoming.socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n");
   };
@@ -65,7 +65,7 @@ test("an answer that is broken from its beginning becomes 502", async () => {
   expect(await scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(0);
 });
 
-test("a client that does not read holds Glance back, and one that leaves ends the download", async () => {
+it("a client that does not read holds Glance back, and one that leaves ends the download", async () => {
   const state = endless();
   const peer = await scene.connect();
   peer.pause().sendHead("GET", IMAGE);
@@ -88,7 +88,7 @@ test("a client that does not read holds Glance back, and one that leaves ends th
   expect(await scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(0);
 });
 
-test("a client that leaves before there is an answer ends the request to Glance", async () => {
+it("a client that leaves before there is an answer ends the request to Glance", async () => {
   let closed = false;
   scene.upstream.onOther = (_incoming, response) => {
     response.once("close", () => {
@@ -104,7 +104,7 @@ test("a client that leaves before there is an answer ends the request to Glance"
 });
 
 describe("an answer that Glance cuts short", () => {
-  test.each([
+  it.each([
     ["with a length", { "content-length": "1000" }],
     ["chunked", {}],
   ])("%s is not passed on as whole", async (_, headers) => {
@@ -120,7 +120,7 @@ describe("an answer that Glance cuts short", () => {
     await expect.poll(() => scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(1);
   });
 
-  test("by sending nothing more ends after upstream.responseTimeout", async () => {
+  it("by sending nothing more ends after upstream.responseTimeout", async () => {
     const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
     scene.upstream.onOther = (_incoming, response) => {
       response.writeHead(200, { "content-length": "1000" }).write("only this much");

@@ -1,5 +1,5 @@
 /** Glance answers before the body has ended: a refusal goes to the client at once, a success is believed by nobody. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { answerEarly } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -8,7 +8,7 @@ const MIB = Buffer.alloc(1024 * 1024, "x");
 
 describe("a refusal by Glance", () => {
   describe.each([401, 403, 404, 409, 413, 415, 500, 503])("%i", (status) => {
-    test.each([
+    it.each([
       ["chunked", CHUNKED],
       ["chunked with header", { ...CHUNKED, [SIZE]: 4 * MIB.length }],
       ["Content-Length", { "Content-Length": 4 * MIB.length }],
@@ -38,7 +38,7 @@ describe("a refusal by Glance", () => {
     });
   });
 
-  test("that comes in the middle of the body reaches the client before it has ended", async () => {
+  it("that comes in the middle of the body reaches the client before it has ended", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
       incoming.once("data", () => response.writeHead(409, { "content-type": "text/plain" }).end("in use"));
@@ -56,7 +56,7 @@ describe("a refusal by Glance", () => {
     expect(await peer.closed()).toBe("fin");
   });
 
-  test("without a body reaches a client that is still sending", async () => {
+  it("without a body reaches a client that is still sending", async () => {
     scene.upstream.onUpload = answerEarly(401, "");
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
@@ -65,7 +65,7 @@ describe("a refusal by Glance", () => {
     expect(answer.body).toHaveLength(0);
   });
 
-  test("such as a redirect reaches a client that is still sending, and is no success", async () => {
+  it("such as a redirect reaches a client that is still sending, and is no success", async () => {
     scene.upstream.onUpload = answerEarly(300, "choices");
     const peer = await scene.startUpload({ [SIZE]: 5 }, "/images/one/file");
     peer.sendChunk("hell");
@@ -75,7 +75,7 @@ describe("a refusal by Glance", () => {
     expect(upload.complete).toBe(false);
   });
 
-  test("keeps its headers and its reason phrase, repeated ones included", async () => {
+  it("keeps its headers and its reason phrase, repeated ones included", async () => {
     scene.upstream.onUpload = (_incoming, response) => {
       response.writeHead(401, "Who Are You", [
         ...["WWW-Authenticate", "Keystone uri=a"],
@@ -95,14 +95,14 @@ describe("a refusal by Glance", () => {
     expect(answer.headers).not.toHaveProperty("x-secret");
   });
 
-  test("reaches a client that waits for 100 Continue instead of the 100", async () => {
+  it("reaches a client that waits for 100 Continue instead of the 100", async () => {
     scene.upstream.onUpload = answerEarly(409, "no");
     const peer = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" });
     expect((await peer.response()).status).toBe(409);
     expect(peer.interims).toEqual([]);
   });
 
-  test("such as 304, which has no body, is passed on at once", async () => {
+  it("such as 304, which has no body, is passed on at once", async () => {
     scene.upstream.onUpload = (_incoming, response) => {
       response.writeHead(304).end();
     };
@@ -110,7 +110,7 @@ describe("a refusal by Glance", () => {
     expect((await peer.response()).status).toBe(304);
   });
 
-  test("with status 101 is not passed on", async () => {
+  it("with status 101 is not passed on", async () => {
     scene.upstream.onUpload = (incoming) => {
       incoming.socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
     };
@@ -118,7 +118,7 @@ describe("a refusal by Glance", () => {
     expect((await peer.response()).status).toBe(502);
   });
 
-  test("that is truncated is not passed on as complete", async () => {
+  it("that is truncated is not passed on as complete", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeHead(409, { "content-length": 100 }).write("only this much", () => {
         incoming.socket.destroy();
@@ -134,7 +134,7 @@ describe("a refusal by Glance", () => {
 });
 
 describe("an early success by Glance", () => {
-  test.each([200, 204])("(%i) becomes 502, and the upload is destroyed", async (status) => {
+  it.each([200, 204])("(%i) becomes 502, and the upload is destroyed", async (status) => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
       incoming.once("data", () => response.writeHead(status).end());
@@ -151,7 +151,7 @@ describe("an early success by Glance", () => {
     expect(await scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
   });
 
-  test("before the first body byte becomes 502, too", async () => {
+  it("before the first body byte becomes 502, too", async () => {
     scene.upstream.onUpload = (_incoming, response) => void response.writeHead(204).end();
     const peer = await scene.startUpload();
     peer.sendChunk("hello");

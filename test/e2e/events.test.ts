@@ -4,7 +4,7 @@ import { createServer, get, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import express from "express";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { createEvents, type OverviewEvent } from "../../src/admin/events.js";
 import type { Overview } from "../../src/admin/overview.js";
 import { createLog } from "../../src/observe/log.js";
@@ -57,7 +57,7 @@ describe("the proxy", () => {
   const scene = useScene();
   const probes = (): number => scene.upstream.requests.filter(({ target }) => target === "/versions").length;
 
-  test("sends an event at once, and then each second", async () => {
+  it("sends an event at once, and then each second", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5, "User-Agent": "curl/8.1" });
     peer.sendChunk("hel");
     const upload = await scene.uploadUpstream();
@@ -87,7 +87,7 @@ describe("the proxy", () => {
     expect(Date.parse(event?.now ?? "") - Date.parse(first?.now ?? "")).toBeGreaterThan(900);
   });
 
-  test("sends the finished uploads only if they changed", async () => {
+  it("sends the finished uploads only if they changed", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     const stream = await watch(scene.proxy.adminPort);
     const [first, second] = await stream.has(2);
@@ -101,7 +101,7 @@ describe("the proxy", () => {
     expect((await stream.has(after + 1)).at(-1)?.finished).toHaveLength(2);
   });
 
-  test("asks Glance every few seconds, however many pages are open, and never without one", async () => {
+  it("asks Glance every few seconds, however many pages are open, and never without one", async () => {
     await request(scene.proxy.port, "GET", "/v2/images");
     expect(probes()).toBe(0);
     const streams = [await watch(scene.proxy.adminPort), await watch(scene.proxy.adminPort)];
@@ -111,7 +111,7 @@ describe("the proxy", () => {
     expect(probes()).toBeLessThanOrEqual(1 + seconds / 3);
   });
 
-  test("says that Glance is down, and that it is back", async () => {
+  it("says that Glance is down, and that it is back", async () => {
     const away = await scene.startAnother({}, "http://127.0.0.1:1");
     expect((await (await watch(away.adminPort)).has(1))[0]?.state).toBe("glance_unreachable");
 
@@ -124,7 +124,7 @@ describe("the proxy", () => {
     await expect.poll(state, { timeout: 20_000 }).toBe("ready");
   });
 
-  test("reports draining, and ends the stream after the drain", async () => {
+  it("reports draining, and ends the stream after the drain", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     await scene.uploadUpstream();
     const stream = await watch(scene.proxy.adminPort);
@@ -137,7 +137,7 @@ describe("the proxy", () => {
     await expect.poll(() => stream.response.destroyed).toBe(true);
   });
 
-  test("cuts an image id that is longer than a UUID can be", async () => {
+  it("cuts an image id that is longer than a UUID can be", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, `/v2/images/${"x".repeat(2000)}/file`);
     await scene.uploadUpstream();
     const [first] = await (await watch(scene.proxy.adminPort)).has(1);
@@ -165,7 +165,7 @@ describe("the stream at /events", () => {
     return Object.assign(served, { port: (server.address() as AddressInfo).port });
   }
 
-  test("costs one overview per second for all pages, and none without a page", async () => {
+  it("costs one overview per second for all pages, and none without a page", async () => {
     const served = await serve(() => overviewAt(0));
     const streams = await Promise.all([1, 2, 3].map(() => watch(served.port)));
     for (const stream of streams) await stream.has(3);
@@ -180,7 +180,7 @@ describe("the stream at /events", () => {
     await (await watch(served.port)).has(2);
   });
 
-  test("skips events for one that does not keep up, and what it gets is whole", async () => {
+  it("skips events for one that does not keep up, and what it gets is whole", async () => {
     // More than the kernel takes off our hands.
     const inFlight = Array.from({ length: 40_000 }, (_, index) => uploadWith({ imageId: `image ${index}` }));
     let seconds = 0;
@@ -197,7 +197,7 @@ describe("the stream at /events", () => {
     expect(times.some((time, index) => index > 0 && time > (times[index - 1] ?? 0) + 1)).toBe(true);
   });
 
-  test("accepts 100 pages and refuses more", async () => {
+  it("accepts 100 pages and refuses more", async () => {
     const served = await serve(() => overviewAt(0));
     const streams = await Promise.all(Array.from({ length: 100 }, () => watch(served.port)));
     expect(streams.map(({ response }) => response.statusCode)).toEqual(streams.map(() => 200));
@@ -206,7 +206,7 @@ describe("the stream at /events", () => {
     await expect.poll(async () => (await watch(served.port)).response.statusCode).toBe(200);
   });
 
-  test("ends if the data cannot be collected, and logs the reason", async () => {
+  it("ends if the data cannot be collected, and logs the reason", async () => {
     const served = await serve(() => {
       throw new Error("a worker does not answer");
     });

@@ -1,5 +1,5 @@
 /** `Expect: 100-continue`, as the proxy keeps it towards the client and uses it towards Glance. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { relayUnderTest } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
 import { FILE, neverContinue, SIZE, useScene } from "./scene.js";
@@ -9,7 +9,7 @@ const EXPECT = { Expect: "100-continue" };
 describe("Expect: 100-continue of a client:", () => {
   const scene = useScene();
 
-  test("100 is sent once, and the upload continues", async () => {
+  it("100 is sent once, and the upload continues", async () => {
     const peer = await scene.startUpload({ ...EXPECT, [SIZE]: 5 });
     expect((await peer.interim()).status).toBe(100);
     peer.sendChunk("hello").endChunks();
@@ -18,7 +18,7 @@ describe("Expect: 100-continue of a client:", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
   });
 
-  test("100 is not sent before Glance wants the body", async () => {
+  it("100 is not sent before Glance wants the body", async () => {
     let wantBody = (): void => undefined;
     const asked = new Promise<void>((resolve) => {
       scene.upstream.onUpload = (incoming, response) => {
@@ -35,7 +35,7 @@ describe("Expect: 100-continue of a client:", () => {
     expect((await peer.interim()).status).toBe(100);
   });
 
-  test.each([
+  it.each([
     ["an invalid size", FILE, { [SIZE]: "x" }, 400],
     ["sizes that contradict each other", FILE, { [SIZE]: 5, "Upload-Length": 6 }, 400],
     ["an expectation nobody knows", FILE, { Expect: "miracles" }, 417],
@@ -49,12 +49,12 @@ describe("Expect: 100-continue of a client:", () => {
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("100-continue is recognized in upper and lower case", async () => {
+  it("100-continue is recognized in upper and lower case", async () => {
     const peer = await scene.startUpload({ Expect: "100-Continue", [SIZE]: 5 });
     expect((await peer.interim()).status).toBe(100);
   });
 
-  test("other requests get 100 from the proxy, without asking Glance", async () => {
+  it("other requests get 100 from the proxy, without asking Glance", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { ...EXPECT, "Content-Length": 2 });
     expect((await peer.interim()).status).toBe(100);
@@ -64,7 +64,7 @@ describe("Expect: 100-continue of a client:", () => {
     expect(scene.upstream.requests[0]).toMatchObject({ bytes: 2, complete: true });
   });
 
-  test("any other expectation is refused with 417", async () => {
+  it("any other expectation is refused with 417", async () => {
     const answer = await request(scene.proxy.port, "PUT", FILE, {
       headers: { Expect: "miracles" },
       body: "x",
@@ -77,7 +77,7 @@ describe("Expect: 100-continue of a client:", () => {
 describe("Expect: 100-continue to Glance:", () => {
   const scene = useScene();
 
-  test.each([
+  it.each([
     ["known", { [SIZE]: 5 }],
     ["unknown", {}],
   ])("an upload of %s size sends it, whether or not the client did", async (_, headers) => {
@@ -88,12 +88,12 @@ describe("Expect: 100-continue to Glance:", () => {
     expect(scene.upstream.uploads[0]?.headers["expect"]).toBe("100-continue");
   });
 
-  test("an empty upload does not send it", async () => {
+  it("an empty upload does not send it", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "" });
     expect(scene.upstream.uploads[0]?.headers).not.toHaveProperty("expect");
   });
 
-  test("no body byte of a client that waits for 100 goes before Glance's", async () => {
+  it("no body byte of a client that waits for 100 goes before Glance's", async () => {
     let wantBody = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
       wantBody = () => response.writeContinue();
@@ -111,7 +111,7 @@ describe("Expect: 100-continue to Glance:", () => {
     expect(upload).toMatchObject({ bytes: 5, complete: true });
   });
 
-  test("a Glance that never says 100, as under uWSGI, has the body of a client that waits after a second", async () => {
+  it("a Glance that never says 100, as under uWSGI, has the body of a client that waits after a second", async () => {
     scene.upstream.onUpload = neverContinue;
     const startedAt = performance.now();
     const peer = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" });
@@ -122,7 +122,7 @@ describe("Expect: 100-continue to Glance:", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
   });
 
-  test("a Glance that never says 100 has the body of any other client at once", async () => {
+  it("a Glance that never says 100 has the body of any other client at once", async () => {
     scene.upstream.onUpload = neverContinue;
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
@@ -134,7 +134,7 @@ describe("Expect: 100-continue to Glance:", () => {
     expect((await peer.response()).status).toBe(204);
   });
 
-  test.each([5, 16_383, 20_000, 60_000, 65_000])(
+  it.each([5, 16_383, 20_000, 60_000, 65_000])(
     "%i bytes that came whole with their head go with it, and ask for nothing",
     async (bytes) => {
       const peer = await scene.connect();
@@ -146,7 +146,7 @@ describe("Expect: 100-continue to Glance:", () => {
     },
   );
 
-  test("a client that leaves in that second leaves no upload behind, even one that had sent everything", async () => {
+  it("a client that leaves in that second leaves no upload behind, even one that had sent everything", async () => {
     scene.upstream.onUpload = neverContinue;
     const peer = await scene.startUpload({ [SIZE]: 5, Expect: "100-continue" });
     peer.sendChunk("hello").endChunks();

@@ -1,6 +1,6 @@
 /** How a request's way is recorded, in both directions, and how the proxy's own answers are marked. */
 import { Socket } from "node:net";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -21,7 +21,7 @@ afterEach(() => void vi.restoreAllMocks());
 describe.each(requests)("%s %s", (method, target, options) => {
   const scene = useScene();
 
-  test("keeps its Host, so that Glance's links point at the proxy", async () => {
+  it("keeps its Host, so that Glance's links point at the proxy", async () => {
     await request(scene.proxy.port, method, target, {
       ...options,
       headers: { Host: "images.cloud.test:8443" },
@@ -34,7 +34,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     });
   });
 
-  test("gets Glance's own Host if it has none, as in HTTP/1.0", async () => {
+  it("gets Glance's own Host if it has none, as in HTTP/1.0", async () => {
     const body = method === "PUT" ? "hello" : "";
     const peer = await scene.connect();
     peer.send(`${method} ${target} HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
@@ -45,13 +45,13 @@ describe.each(requests)("%s %s", (method, target, options) => {
     expect(seen?.rawHeaders.filter((name) => name.toLowerCase() === "host")).toHaveLength(1);
   });
 
-  test("gets Via in both directions", async () => {
+  it("gets Via in both directions", async () => {
     const answer = await request(scene.proxy.port, method, target, options);
     expect(scene.upstream.requests[0]?.headers["via"]).toMatch(INSTANCE);
     expect(answer.headers["via"]).toBe(scene.upstream.requests[0]?.headers["via"]);
   });
 
-  test("has its forwarding headers replaced if its peer is not trusted", async () => {
+  it("has its forwarding headers replaced if its peer is not trusted", async () => {
     await request(scene.proxy.port, method, target, { ...options, headers: CLAIMED });
     const headers = scene.upstream.requests[0]?.headers;
     expect(headers).toMatchObject({
@@ -62,7 +62,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     expect(headers).not.toHaveProperty("forwarded");
   });
 
-  test("keeps its forwarding headers if its peer is trusted", async () => {
+  it("keeps its forwarding headers if its peer is trusted", async () => {
     const trusting = await scene.startAnother({ forwarded: { trust: ["127.0.0.0/8"] } });
     await request(trusting.port, method, target, { ...options, headers: CLAIMED });
     expect(scene.upstream.requests[0]?.headers).toMatchObject({
@@ -73,7 +73,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     });
   });
 
-  test("loses hop-by-hop headers, what Connection names, and names with an underscore", async () => {
+  it("loses hop-by-hop headers, what Connection names, and names with an underscore", async () => {
     await request(scene.proxy.port, method, target, {
       ...options,
       headers: {
@@ -93,7 +93,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     }
   });
 
-  test("gets 508 if it has passed through this proxy before", async () => {
+  it("gets 508 if it has passed through this proxy before", async () => {
     const [looped, first] = await Promise.all([
       scene.startAnother({}),
       request(scene.proxy.port, method, target, options),
@@ -108,7 +108,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
     expect(scene.upstream.requests.at(-1)?.headers["via"]).toMatch(/^1\.1 glance\S+, 1\.1 glance\S+$/);
   });
 
-  test("through two proxies in a row is served", async () => {
+  it("through two proxies in a row is served", async () => {
     const front = await scene.startAnother({}, scene.proxy.url);
     const answer = await request(front.port, method, target, options);
     expect(answer.status).toBeLessThan(300);
@@ -119,7 +119,7 @@ describe.each(requests)("%s %s", (method, target, options) => {
 describe("an upload", () => {
   const scene = useScene();
 
-  test("is forwarded at once, however short its last piece is", async () => {
+  it("is forwarded at once, however short its last piece is", async () => {
     const setNoDelay = vi.spyOn(Socket.prototype, "setNoDelay");
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     expect(setNoDelay).toHaveBeenCalled();
@@ -129,7 +129,7 @@ describe("an upload", () => {
 describe("a name with an underscore", () => {
   const scene = useScene();
 
-  test("is logged once, however often it comes", async () => {
+  it("is logged once, however often it comes", async () => {
     for (let time = 0; time < 3; time += 1) {
       await request(scene.proxy.port, "GET", "/v2/images", { headers: { Content_Length: 5, X_Other: "1" } });
     }
@@ -149,7 +149,7 @@ describe("the proxy's own answers", () => {
     ["a target", "GET", "/v2/..", {}],
   ] as const;
 
-  test.each(refused)("carry a request id: %s", async (_, method, target, headers) => {
+  it.each(refused)("carry a request id: %s", async (_, method, target, headers) => {
     const answer = await request(scene.proxy.port, method, target, { headers });
     expect(answer.status).toBe(400);
     const requestId = answer.headers["x-openstack-request-id"];
@@ -159,17 +159,14 @@ describe("the proxy's own answers", () => {
     );
   });
 
-  test.each(refused)(
-    "carry the client's own id where it is valid: %s",
-    async (_, method, target, headers) => {
-      const ask = (id: string) =>
-        request(scene.proxy.port, method, target, { headers: { ...headers, "X-Openstack-Request-Id": id } });
-      expect((await ask(OWN_ID)).headers["x-openstack-request-id"]).toBe(OWN_ID);
-      expect((await ask("req-<script>")).headers["x-openstack-request-id"]).toMatch(/^req-[0-9a-f-]{36}$/);
-    },
-  );
+  it.each(refused)("carry the client's own id where it is valid: %s", async (_, method, target, headers) => {
+    const ask = (id: string) =>
+      request(scene.proxy.port, method, target, { headers: { ...headers, "X-Openstack-Request-Id": id } });
+    expect((await ask(OWN_ID)).headers["x-openstack-request-id"]).toBe(OWN_ID);
+    expect((await ask("req-<script>")).headers["x-openstack-request-id"]).toMatch(/^req-[0-9a-f-]{36}$/);
+  });
 
-  test.each(refused)(
+  it.each(refused)(
     "can be read by scripts of a listed origin only: %s",
     async (_, method, target, headers) => {
       const ask = (origin: string) =>
@@ -190,7 +187,7 @@ describe("the proxy's own answers", () => {
     },
   );
 
-  test("Glance's own answers are left to Glance", async () => {
+  it("Glance's own answers are left to Glance", async () => {
     const answer = await request(scene.proxy.port, "GET", "/v2/images", {
       headers: { Origin: "https://horizon.test", "X-Openstack-Request-Id": OWN_ID },
     });
@@ -203,14 +200,14 @@ describe("the proxy's own answers", () => {
 describe("listen.pathPrefix", () => {
   const scene = useScene({ listen: { pathPrefix: "/image" } });
 
-  test("is removed from the path", async () => {
+  it("is removed from the path", async () => {
     await request(scene.proxy.port, "GET", "/image/v2/images?a=/image");
     await request(scene.proxy.port, "PUT", `/image${FILE}`, { body: "hello" });
     expect(scene.upstream.requests.map(({ target }) => target)).toEqual(["/v2/images?a=/image", FILE]);
     expect(scene.upstream.uploads[0]?.headers[SIZE]).toBe("5");
   });
 
-  test.each([FILE, "/v2/images", "/imagev2/images"])("%s outside of it gets 404", async (target) => {
+  it.each([FILE, "/v2/images", "/imagev2/images"])("%s outside of it gets 404", async (target) => {
     expect((await request(scene.proxy.port, "PUT", target, { body: "x" })).status).toBe(404);
     expect(scene.upstream.requests).toEqual([]);
   });

@@ -3,7 +3,7 @@
  * only what this upload can have caused is called so.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { ServerResponse } from "node:http";
 import type { Peer } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
@@ -63,7 +63,7 @@ const rollbacks = async (proxy = scene.proxy): Promise<Record<string, number>> =
 const NONE = { queued: 0, timeout: 0, active: 0, unknown: 0 };
 
 describe.each(refusals)("a body that is %s", (_, send) => {
-  test.each([401, 403, 404, 409, 413, 415, 500, 503])("a late %i of Glance's wins", async (status) => {
+  it.each([401, 403, 404, 409, 413, 415, 500, 503])("a late %i of Glance's wins", async (status) => {
     decidesLate(status, status !== 409);
     // What made Glance refuse shows in the image, too.
     show(status === 404 ? 404 : status === 401 ? 401 : { status: status === 409 ? "active" : "queued" });
@@ -78,7 +78,7 @@ describe.each(refusals)("a body that is %s", (_, send) => {
 });
 
 describe.each(refusals)("a body that is %s, with a Glance that says nothing at all", (_, send, status) => {
-  test("and an image that was active before, is refused without an error in the log", async () => {
+  it("and an image that was active before, is refused without an error in the log", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "active", size: 5 });
     const impatient = await scene.startAnother(IMPATIENT);
@@ -90,7 +90,7 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
     expect(await rollbacks(impatient)).toEqual(NONE);
   });
 
-  test("and an image that stays queued, is reported as unknown to the client", async () => {
+  it("and an image that stays queued, is reported as unknown to the client", async () => {
     scene.upstream.onUpload = (incoming) => void incoming.resume();
     show({ status: "queued" });
     const impatient = await scene.startAnother(IMPATIENT);
@@ -104,7 +104,7 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
     expect(await rollbacks(impatient)).toEqual({ ...NONE, unknown: 1 });
   });
 
-  test("and an image that shows the start, is rolled back", async () => {
+  it("and an image that shows the start, is rolled back", async () => {
     let cut = false;
     scene.upstream.onUpload = (incoming, response) => {
       incoming.resume();
@@ -122,7 +122,7 @@ describe.each(refusals)("a body that is %s, with a Glance that says nothing at a
   });
 });
 
-test("a Glance that begins late is waited for, and then for as long again to put the image back", async () => {
+it("a Glance that begins late is waited for, and then for as long again to put the image back", async () => {
   let cut = false;
   let begun = false;
   setTimeout(() => (begun = true), 1_500);
@@ -141,7 +141,7 @@ test("a Glance that begins late is waited for, and then for as long again to put
 });
 
 describe("a token that ends during the upload", () => {
-  test("does not shorten the wait, and is reported", async () => {
+  it("does not shorten the wait, and is reported", async () => {
     let looks = 0;
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
@@ -168,7 +168,7 @@ describe("a token that ends during the upload", () => {
 });
 
 describe("an upload that was well on its way", () => {
-  test.each([401, 403, 409, 413])(
+  it.each([401, 403, 409, 413])(
     "%i in the middle of its body reaches the client, bytes unread",
     async (status) => {
       scene.upstream.onUpload = (incoming, response) => {

@@ -1,7 +1,7 @@
 /** A client that closes its sending side (FIN) behind a whole request still gets its answer. */
 import { once } from "node:events";
 import tls from "node:tls";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { createAuthority } from "../support/certificates.js";
 import { Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -9,14 +9,14 @@ import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
 const scene = useScene();
 
-test("a GET of a half-closed client is answered, and the connection then closes", async () => {
+it("a GET of a half-closed client is answered, and the connection then closes", async () => {
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images").end();
   expect((await peer.response()).text).toBe("GET /v2/images");
   expect(await peer.closed()).toBe("fin");
 });
 
-test("all pipelined requests of a half-closed client are answered", async () => {
+it("all pipelined requests of a half-closed client are answered", async () => {
   const peer = await scene.connect();
   for (const name of ["one", "two", "three"]) peer.sendHead("GET", `/${name}`);
   peer.end();
@@ -24,7 +24,7 @@ test("all pipelined requests of a half-closed client are answered", async () => 
   expect(await peer.closed()).toBe("fin");
 });
 
-test.each([
+it.each([
   ["Content-Length", { "Content-Length": 5 }, "hello"],
   ["chunked with its size", { ...CHUNKED, [SIZE]: 5 }, "5\r\nhello\r\n0\r\n\r\n"],
   ["chunked, undeclared", CHUNKED, "5\r\nhello\r\n0\r\n\r\n"],
@@ -36,7 +36,7 @@ test.each([
   expect(await peer.closed()).toBe("fin");
 });
 
-test("an upload of a half-closed client is answered even if Glance is slow", async () => {
+it("an upload of a half-closed client is answered even if Glance is slow", async () => {
   scene.upstream.onUpload = (incoming, response) => {
     response.writeContinue();
     incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 200));
@@ -46,7 +46,7 @@ test("an upload of a half-closed client is answered even if Glance is slow", asy
   expect((await peer.response()).status).toBe(204);
 });
 
-test("an incomplete upload of a half-closed client is aborted", async () => {
+it("an incomplete upload of a half-closed client is aborted", async () => {
   const peer = await scene.startUpload({ [SIZE]: 5 });
   peer.sendChunk("hell");
   const upload = await scene.uploadUpstream();
@@ -57,7 +57,7 @@ test("an incomplete upload of a half-closed client is aborted", async () => {
   await expect.poll(() => scene.proxy.metric(`uploads_total{${label}}`)).toBe(1);
 });
 
-test("an idle half-closed connection is closed at once", async () => {
+it("an idle half-closed connection is closed at once", async () => {
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images");
   await peer.response();
@@ -65,7 +65,7 @@ test("an idle half-closed connection is closed at once", async () => {
   expect(await peer.closed()).toBe("fin");
 });
 
-test("a refusal that is decided reaches a client that has closed its side, however the body was wrong", async () => {
+it("a refusal that is decided reaches a client that has closed its side, however the body was wrong", async () => {
   for (const wrong of ["5\r\nhello\r\nzz\r\n", "6\r\nhello!\r\n"]) {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.send(wrong).end();
@@ -74,7 +74,7 @@ test("a refusal that is decided reaches a client that has closed its side, howev
   }
 });
 
-test.each(["PUT /v2/images/one/file", "POST /v2/images"])(
+it.each(["PUT /v2/images/one/file", "POST /v2/images"])(
   "an earlier request is answered though %s behind it is cut",
   async (later) => {
     scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end("slow"), 200);
@@ -88,7 +88,7 @@ test.each(["PUT /v2/images/one/file", "POST /v2/images"])(
 );
 
 describeWith(["openssl"], "a half-closed client over TLS:", () => {
-  test.each([
+  it.each([
     ["GET /v2/images", "", 200],
     ["PUT /v2/images/one/file", "Content-Length: 5\r\n\r\nhello", 204],
     ["PUT /v2/images/one/file", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 204],

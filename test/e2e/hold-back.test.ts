@@ -1,5 +1,5 @@
 /** A body of declared size is complete for Glance only once the client's own body has ended. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 
 const scene = useScene();
@@ -8,7 +8,7 @@ describe.each([
   ["file", FILE],
   ["stage", STAGE],
 ])("%s", (_, target) => {
-  test.each([1, 2, 5, 64 * 1024, 64 * 1024 + 1, 200_000])(
+  it.each([1, 2, 5, 64 * 1024, 64 * 1024 + 1, 200_000])(
     "one byte behind %i declared ones is refused, and Glance never has the last of those",
     async (size) => {
       const peer = await scene.startUpload({ [SIZE]: size }, target);
@@ -28,7 +28,7 @@ describe.each([
     },
   );
 
-  test("the last byte follows as soon as the client's last chunk has come", async () => {
+  it("the last byte follows as soon as the client's last chunk has come", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, target);
     peer.sendChunk("hello");
     const upload = await scene.uploadUpstream();
@@ -38,7 +38,7 @@ describe.each([
     expect(upload).toMatchObject({ bytes: 5, complete: true });
   });
 
-  test("with 0 declared, Glance hears nothing before the body has ended", async () => {
+  it("with 0 declared, Glance hears nothing before the body has ended", async () => {
     const peer = await scene.startUpload({ [SIZE]: 0 }, target);
     await scene.roundTrip();
     expect(scene.upstream.uploads).toEqual([]);
@@ -50,7 +50,7 @@ describe.each([
     ]);
   });
 
-  test("with 0 declared, a body with a byte in it never reaches Glance", async () => {
+  it("with 0 declared, a body with a byte in it never reaches Glance", async () => {
     const peer = await scene.startUpload({ [SIZE]: 0 }, target);
     await scene.roundTrip();
     peer.sendChunk("x");
@@ -64,7 +64,7 @@ describe.each([
   });
 });
 
-test("a chunked body cut before its last chunk is not completed", async () => {
+it("a chunked body cut before its last chunk is not completed", async () => {
   const peer = await scene.startUpload({ [SIZE]: 5 });
   peer.sendChunk("hello");
   const upload = await scene.uploadUpstream();
@@ -74,7 +74,7 @@ test("a chunked body cut before its last chunk is not completed", async () => {
   expect(upload).toMatchObject({ bytes: 4, complete: false });
 });
 
-test.each(["0", "0\r\n"])("a body cut inside its last chunk, after %j, is not completed", async (cut) => {
+it.each(["0", "0\r\n"])("a body cut inside its last chunk, after %j, is not completed", async (cut) => {
   const peer = await scene.startUpload({ [SIZE]: 5 });
   peer.sendChunk("hello").send(cut);
   const upload = await scene.uploadUpstream();
@@ -84,7 +84,7 @@ test.each(["0", "0\r\n"])("a body cut inside its last chunk, after %j, is not co
   expect(upload).toMatchObject({ bytes: 4, complete: false });
 });
 
-test("a body of unknown size cut inside its last chunk is not completed either", async () => {
+it("a body of unknown size cut inside its last chunk is not completed either", async () => {
   const peer = await scene.startUpload();
   peer.sendChunk("hello").send("0\r\n");
   const upload = await scene.uploadUpstream();
@@ -94,7 +94,7 @@ test("a body of unknown size cut inside its last chunk is not completed either",
   expect(upload).toMatchObject({ bytes: 5, complete: false });
 });
 
-test("with a Content-Length the last byte is not kept any longer than the client keeps it", async () => {
+it("with a Content-Length the last byte is not kept any longer than the client keeps it", async () => {
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send("hell");
   const upload = await scene.uploadUpstream();

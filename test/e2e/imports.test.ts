@@ -1,5 +1,5 @@
 /** Imports: counted, passed on as they are, and not before what they import is there. */
-import { expect, describe, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, useScene } from "./scene.js";
 
@@ -22,7 +22,7 @@ describe.each([
     }),
   ],
 ])("with %s", (_framing, framed) => {
-  test.each([
+  it.each([
     ["glance-direct", DIRECT],
     ["web-download", '{"method":{"name":"web-download","uri":"http://x"}}'],
     ["other", '{"method":{"name":"of my own"}}'],
@@ -44,7 +44,7 @@ describe.each([
   });
 });
 
-test.each([{}, { "Content-Length": 0 }])(
+it.each([{}, { "Content-Length": 0 }])(
   "an import without a body arrives without a body (%j)",
   async (headers) => {
     const peer = await scene.connect();
@@ -55,7 +55,7 @@ test.each([{}, { "Content-Length": 0 }])(
 );
 
 describe("an import by glance-direct", () => {
-  test("of an image that is uploading and has no size gets 409, and Glance hears nothing of it", async () => {
+  it("of an image that is uploading and has no size gets 409, and Glance hears nothing of it", async () => {
     scene.upstream.imageStatus = "uploading";
     const answer = await request(scene.proxy.port, "POST", IMPORT, {
       headers: { Accept: "application/json" },
@@ -68,7 +68,7 @@ describe("an import by glance-direct", () => {
     expect(await scene.proxy.metric('imports_total{method="glance-direct"}')).toBe(1);
   });
 
-  test("the image is looked up with the client's own credentials", async () => {
+  it("the image is looked up with the client's own credentials", async () => {
     const headers = { "X-Auth-Token": "of-this-client" };
     await request(scene.proxy.port, "POST", IMPORT, { headers, body: DIRECT });
     const [lookUp, passed] = scene.upstream.requests;
@@ -77,7 +77,7 @@ describe("an import by glance-direct", () => {
     expect(passed).toMatchObject({ method: "POST" });
   });
 
-  test.each([
+  it.each([
     ["uploading", 5],
     ["uploading", 0],
     ["queued", null],
@@ -89,14 +89,14 @@ describe("an import by glance-direct", () => {
     expect(answer.status).toBe(200);
   });
 
-  test("is passed on if the look-up fails", async () => {
+  it("is passed on if the look-up fails", async () => {
     scene.upstream.imageStatus = "uploading";
     scene.upstream.onLookUp = (incoming) => incoming.socket.destroy();
     const answer = await request(scene.proxy.port, "POST", IMPORT, { body: DIRECT });
     expect(answer.status).toBe(200);
   });
 
-  test("is passed on without a look-up if import.verifyStaged is false", async () => {
+  it("is passed on without a look-up if import.verifyStaged is false", async () => {
     scene.upstream.imageStatus = "uploading";
     const proxy = await scene.startAnother({ import: { verifyStaged: false } });
     expect((await request(proxy.port, "POST", IMPORT, { body: DIRECT })).status).toBe(200);
@@ -104,13 +104,13 @@ describe("an import by glance-direct", () => {
   });
 });
 
-test("an import by another method looks no image up", async () => {
+it("an import by another method looks no image up", async () => {
   await request(scene.proxy.port, "POST", IMPORT, { body: '{"method":{"name":"copy-image"}}' });
   expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["POST"]);
 });
 
 describe("an import by a client that", () => {
-  test("waits for 100 Continue gets it", async () => {
+  it("waits for 100 Continue gets it", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length, Expect: "100-continue" });
     expect((await peer.interim()).status).toBe(100);
@@ -119,14 +119,14 @@ describe("an import by a client that", () => {
     expect(peer.interims).toHaveLength(1);
   });
 
-  test("stops in the middle of the body gets 408", async () => {
+  it("stops in the middle of the body gets 408", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT.slice(0, 10));
     expect((await peer.response()).status).toBe(408);
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("goes away in the middle of the body leaves nothing behind", async () => {
+  it("goes away in the middle of the body leaves nothing behind", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT.slice(0, 10));
     await peer.flushed();
@@ -135,7 +135,7 @@ describe("an import by a client that", () => {
     expect(importsUpstream()).toEqual([]);
   });
 
-  test("sends the next request behind it gets both answers", async () => {
+  it("sends the next request behind it gets both answers", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", IMPORT, { "Content-Length": DIRECT.length }).send(DIRECT);
     peer.sendHead("GET", "/v2/schemas/image");

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import formats from "ajv-formats";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { z } from "zod";
 import { eventSchema } from "../../src/admin/overview-schema.js";
 import { uploadsSchema } from "../../src/observe/uploads-schema.js";
@@ -64,7 +64,7 @@ async function sendUploads(port: number): Promise<{ end(): void }> {
 }
 
 describe("one process", () => {
-  test("/uploads answers as docs/schemas/uploads.json says", async () => {
+  it("/uploads answers as docs/schemas/uploads.json says", async () => {
     const uploads = await sendUploads(scene.proxy.port);
     const answer = await scene.proxy.uploads();
     expect([answer.inFlight.length, answer.finished.length]).toEqual([2, 3]);
@@ -72,7 +72,7 @@ describe("one process", () => {
     uploads.end();
   });
 
-  test("/events sends what docs/schemas/events.json says, also if nothing has ended meanwhile", async () => {
+  it("/events sends what docs/schemas/events.json says, also if nothing has ended meanwhile", async () => {
     const uploads = await sendUploads(scene.proxy.port);
     const events = await readEvents(scene.proxy.adminPort, ({ finished }) => finished === undefined);
     for (const event of events) expect(faultsOf("events", eventSchema, event)).toEqual([]);
@@ -81,7 +81,7 @@ describe("one process", () => {
     uploads.end();
   });
 
-  test("/events says so in the same way if Glance cannot be reached", async () => {
+  it("/events says so in the same way if Glance cannot be reached", async () => {
     const alone = await scene.startAnother({}, "http://127.0.0.1:1");
     const [event] = await readEvents(alone.adminPort, () => true);
     expect(faultsOf("events", eventSchema, event)).toEqual([]);
@@ -96,7 +96,7 @@ describe("several workers", () => {
   });
   afterEach(() => command.stop());
 
-  test("answer with the same fields", async () => {
+  it("answer with the same fields", async () => {
     const uploads = await sendUploads(command.port);
     await expect.poll(async () => (await command.uploads()).finished.length).toBe(3);
     expect(faultsOf("uploads", uploadsSchema, await command.uploads())).toEqual([]);
@@ -107,7 +107,7 @@ describe("several workers", () => {
   });
 });
 
-test("the published schema finds a field that is missing, and one of another type", async () => {
+it("the published schema finds a field that is missing, and one of another type", async () => {
   await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
   const { inFlight, finished } = await scene.proxy.uploads();
   const [{ operation: _, ...without } = { operation: "file" }] = finished;

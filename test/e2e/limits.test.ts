@@ -1,6 +1,6 @@
 /** Limits an operator sets: refused as early as can be, and never with a status that clients retry blindly. */
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -9,7 +9,7 @@ const IDLE_MS = 200;
 describe("limits.maxImageSize", () => {
   const scene = useScene({ limits: { maxImageSize: 1000 } });
 
-  test.each([
+  it.each([
     ["header", { ...CHUNKED, [SIZE]: 1001 }],
     ["hint", { ...CHUNKED, "Upload-Length": 1001 }],
     ["Content-Length", { "Content-Length": 1001 }],
@@ -24,12 +24,12 @@ describe("limits.maxImageSize", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("a size just as large is accepted", async () => {
+  it("a size just as large is accepted", async () => {
     const body = Buffer.alloc(1000);
     expect((await request(scene.proxy.port, "PUT", FILE, { body })).status).toBe(204);
   });
 
-  test("an unknown size is cut at the limit", async () => {
+  it("an unknown size is cut at the limit", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk(Buffer.alloc(1000));
     const upload = await scene.uploadUpstream();
@@ -45,7 +45,7 @@ describe("limits.maxImageSize", () => {
     ).toBe(1);
   });
 
-  test("an unknown size that stays within it is accepted", async () => {
+  it("an unknown size that stays within it is accepted", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk(Buffer.alloc(1000)).endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -56,7 +56,7 @@ describe("limits.maxImageSize", () => {
 describe("limits.maxConcurrentUploads", () => {
   const scene = useScene({ limits: { maxConcurrentUploads: 1 } });
 
-  test("an upload above the limit gets 429 with Retry-After until another finishes", async () => {
+  it("an upload above the limit gets 429 with Retry-After until another finishes", async () => {
     const first = await scene.startUpload({ [SIZE]: 5 });
     const upload = await scene.uploadUpstream();
 
@@ -75,13 +75,13 @@ describe("limits.maxConcurrentUploads", () => {
     ).toBe(1);
   });
 
-  test("requests other than uploads are served at the limit", async () => {
+  it("requests other than uploads are served at the limit", async () => {
     await scene.startUpload({ [SIZE]: 5 });
     await scene.uploadUpstream();
     expect((await request(scene.proxy.port, "GET", "/v2/schemas/image")).status).toBe(200);
   });
 
-  test("a client that leaves frees its place", async () => {
+  it("a client that leaves frees its place", async () => {
     const first = await scene.startUpload({ [SIZE]: 5 });
     await scene.uploadUpstream();
     first.destroy();
@@ -94,7 +94,7 @@ describe("limits.maxConcurrentUploads", () => {
 describe("size.unknown: reject", () => {
   const scene = useScene({ size: { unknown: "reject" } });
 
-  test("a chunked body without a size gets 411, and Glance hears nothing", async () => {
+  it("a chunked body without a size gets 411, and Glance hears nothing", async () => {
     const peer = await scene.startUpload({ Expect: "100-continue" });
     const answer = await peer.response();
     expect(answer.status).toBe(411);
@@ -103,7 +103,7 @@ describe("size.unknown: reject", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("an upload with a declared size is accepted", async () => {
+  it("an upload with a declared size is accepted", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello").endChunks();
     expect((await peer.response()).status).toBe(204);
@@ -113,7 +113,7 @@ describe("size.unknown: reject", () => {
 describe("limits.idleTimeout", () => {
   const scene = useScene({ limits: { idleTimeout: `${IDLE_MS}ms` } });
 
-  test("a client that stops sending gets 408, and Glance an upload that never ends", async () => {
+  it("a client that stops sending gets 408, and Glance an upload that never ends", async () => {
     const peer = await scene.startUpload({ [SIZE]: 10 });
     peer.sendChunk("hello");
     const answer = await peer.response();
@@ -129,19 +129,19 @@ describe("limits.idleTimeout", () => {
     expect(await scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
   });
 
-  test("a client that never sends a byte gets 408 too", async () => {
+  it("a client that never sends a byte gets 408 too", async () => {
     const peer = await scene.connect();
     peer.sendHead("PUT", FILE, { "Content-Length": 10 });
     expect((await peer.response()).status).toBe(408);
   });
 
-  test("a client with 0 declared that does not end its body gets 408, and Glance nothing", async () => {
+  it("a client with 0 declared that does not end its body gets 408, and Glance nothing", async () => {
     const peer = await scene.startUpload({ [SIZE]: 0 });
     expect((await peer.response()).status).toBe(408);
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("a slow client that keeps sending is not cut", async () => {
+  it("a slow client that keeps sending is not cut", async () => {
     const peer = await scene.startUpload({ [SIZE]: 8 });
     for (let sent = 0; sent < 8; sent += 1) {
       peer.sendChunk("x");
@@ -151,7 +151,7 @@ describe("limits.idleTimeout", () => {
     expect((await peer.response()).status).toBe(204);
   });
 
-  test("time in which Glance does not read does not count", async () => {
+  it("time in which Glance does not read does not count", async () => {
     const size = 32 * 1024 * 1024;
     let readOn = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
@@ -187,7 +187,7 @@ describe("limits.idleTimeout", () => {
     expect(upload).toMatchObject({ bytes: size, complete: true });
   });
 
-  test("time in which Glance prepares its answer does not count", async () => {
+  it("time in which Glance prepares its answer does not count", async () => {
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
       incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 2 * IDLE_MS));
@@ -199,7 +199,7 @@ describe("limits.idleTimeout", () => {
 describe("limits.idleTimeout of requests that are no uploads", () => {
   const scene = useScene({ limits: { idleTimeout: `${IDLE_MS}ms` } });
 
-  test.each(["", "hello"])(
+  it.each(["", "hello"])(
     "a client that stops after %j gets 408, and Glance a request that never ends",
     async (begun) => {
       const peer = await scene.connect();
@@ -215,7 +215,7 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
     },
   );
 
-  test("a client that does not read its download is disconnected, and so is Glance", async () => {
+  it("a client that does not read its download is disconnected, and so is Glance", async () => {
     let left = false;
     const piece = Buffer.alloc(1024 * 1024);
     scene.upstream.onOther = (_incoming, response) => {
@@ -233,7 +233,7 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
     await expect.poll(() => left).toBe(true);
   });
 
-  test("a client that waits for a slow answer is not cut", async () => {
+  it("a client that waits for a slow answer is not cut", async () => {
     scene.upstream.onOther = (_incoming, response) => {
       response.write("begun");
       setTimeout(() => response.end(", ended"), 2 * IDLE_MS);
@@ -245,7 +245,7 @@ describe("limits.idleTimeout of requests that are no uploads", () => {
 describe("limits.maxHeaderSize", () => {
   const scene = useScene();
 
-  test("a head over 64 KiB gets 431, Glance-shaped, and goes nowhere", async () => {
+  it("a head over 64 KiB gets 431, Glance-shaped, and goes nowhere", async () => {
     const answer = await request(scene.proxy.port, "GET", "/v2/images", {
       headers: { "X-Auth-Token": "t".repeat(66_000) },
     });
@@ -255,7 +255,7 @@ describe("limits.maxHeaderSize", () => {
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("a head with a large token goes on whole", async () => {
+  it("a head with a large token goes on whole", async () => {
     const token = "t".repeat(60_000);
     // The upstream of these tests is Node with its own limit of 16 KiB: that it refuses shows that the head came.
     const answer = await request(scene.proxy.port, "GET", "/v2/images", {
@@ -265,7 +265,7 @@ describe("limits.maxHeaderSize", () => {
     expect(answer.headers["via"]).toBeDefined();
   });
 
-  test("the configured limit applies", async () => {
+  it("the configured limit applies", async () => {
     const small = await scene.startAnother({ limits: { maxHeaderSize: "2KiB" } });
     const headers = { "X-Auth-Token": "t".repeat(3000) };
     expect((await request(small.port, "GET", "/v2/images", { headers })).status).toBe(431);

@@ -1,12 +1,12 @@
 /** A client that is still sending when it is refused reads the whole answer, then sees an orderly end. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 const scene = useScene({ limits: { maxImageSize: "1GiB" } });
 const MIB = Buffer.alloc(1024 * 1024, "x");
 
 describe("a refused client that goes on sending", () => {
-  test("gets its answer at once, and FIN only after it has sent everything", async () => {
+  it("gets its answer at once, and FIN only after it has sent everything", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello!");
     const answer = await peer.response();
@@ -24,7 +24,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("with a Content-Length is read to its end, too", async () => {
+  it("with a Content-Length is read to its end, too", async () => {
     const peer = await scene.connect();
     peer.sendHead("PUT", FILE, { "Content-Length": 2 * MIB.length, [SIZE]: 5 }).send(MIB);
     const answer = await peer.response();
@@ -35,7 +35,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("gets its answer even if it reads only after sending everything, as python-requests does", async () => {
+  it("gets its answer even if it reads only after sending everything, as python-requests does", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.pause();
     for (let sent = 0; sent < 16; sent += 1) peer.sendChunk(MIB);
@@ -47,7 +47,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("without having waited for 100 Continue is read to its end", async () => {
+  it("without having waited for 100 Continue is read to its end", async () => {
     const peer = await scene.startUpload({ "Upload-Length": "2147483648", Expect: "100-continue" });
     const answer = await peer.response();
     expect(answer.status).toBe(413);
@@ -56,7 +56,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test.each([
+  it.each([
     ["GET", "/v2/images/..%2f"],
     ["POST", "/v2/images?_method=PUT"],
   ])("%s %s is seen through to its end, whatever it was refused for", async (method, target) => {
@@ -68,7 +68,7 @@ describe("a refused client that goes on sending", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("has the discarded bytes counted as received, and none of them as sent on", async () => {
+  it("has the discarded bytes counted as received, and none of them as sent on", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hello!");
     await peer.response();
@@ -80,7 +80,7 @@ describe("a refused client that goes on sending", () => {
   });
 });
 
-test("a client that had sent everything keeps its connection", async () => {
+it("a client that had sent everything keeps its connection", async () => {
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": 0, [SIZE]: 5 });
   const answer = await peer.response();
@@ -90,7 +90,7 @@ test("a client that had sent everything keeps its connection", async () => {
   expect((await peer.response()).status).toBe(200);
 });
 
-test(
+it(
   "a client that stops sending without an end is let go after a few seconds",
   { timeout: 15_000 },
   async () => {

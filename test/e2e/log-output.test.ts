@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { readAdmin } from "../support/admin.js";
 import { freePort } from "../support/free-port.js";
 import { startReadCommand, type ReadCommand } from "../support/log-reader.js";
@@ -12,6 +12,7 @@ import { NEW_NODE } from "../support/pretended-node.js";
 import { residentBytes } from "../support/process-memory.js";
 import { request, type Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
+import { run } from "../support/run.js";
 import { SIZE, useScene } from "./scene.js";
 
 const KIB = 1024;
@@ -63,7 +64,7 @@ describe.each([
     return command;
   }
 
-  test("nobody reads it: the proxy goes on, and what was lost is told once it is read again", async () => {
+  it("nobody reads it: the proxy goes on, and what was lost is told once it is read again", async () => {
     const command = await start();
     command.stopReading();
     await sendUploads(command.port, MANY);
@@ -96,7 +97,7 @@ describe.each([
     await expect.poll(() => command.lines.at(-1)?.["msg"]).toBe("drained");
   });
 
-  test("a slow reader gets every line, in order, before the proxy has ended", async () => {
+  it("a slow reader gets every line, in order, before the proxy has ended", async () => {
     const command = await start();
     command.stopReading();
     await sendUploads(command.port, SOME);
@@ -114,7 +115,7 @@ describe.each([
     ]);
   });
 
-  test("nobody reads it at the end: SIGTERM ends the proxy all the same", async () => {
+  it("nobody reads it at the end: SIGTERM ends the proxy all the same", async () => {
     const command = await start();
     command.stopReading();
     await sendUploads(command.port, SOME);
@@ -123,7 +124,7 @@ describe.each([
     expect(await exited).toEqual([0, null]);
   });
 
-  test("its reader is gone: the proxy continues and counts the dropped lines", async () => {
+  it("its reader is gone: the proxy continues and counts the dropped lines", async () => {
     const command = await start();
     command.leave();
     await sendUploads(command.port, 20);
@@ -134,7 +135,7 @@ describe.each([
   });
 });
 
-test("what a worker writes to standard error arrives", async () => {
+it("what a worker writes to standard error arrives", async () => {
   const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const child = spawn(process.execPath, ["dist/cli.js", "--upstream", scene.upstream.url, ...addresses], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -181,7 +182,7 @@ describe("standard output is a file", () => {
     expect(await exited).toEqual([0, null]);
   }
 
-  test("the file has every line, in order", async () => {
+  it("the file has every line, in order", async () => {
     const path = join(directory, "log");
     const { child, port } = await start(path);
     await sendUploads(port, 20);
@@ -193,7 +194,7 @@ describe("standard output is a file", () => {
     ]);
   });
 
-  test("on a full disk: the proxy continues and counts the dropped lines", async () => {
+  it("on a full disk: the proxy continues and counts the dropped lines", async () => {
     const { child, port, adminPort } = await start("/dev/full");
     await sendUploads(port, 20);
     const admin = readAdmin(adminPort);
@@ -202,8 +203,20 @@ describe("standard output is a file", () => {
   });
 });
 
+describeWith(["script"], "the log on a terminal", () => {
+  it("is readable text; into a pipe it is JSON", async () => {
+    const program =
+      'import("./dist/observe/log.js").then(({ createLog }) => createLog("info").info({ a: 1 }, "hello"))';
+    const command = `'${process.execPath}' -e '${program}'`;
+    const terminal = await run("/usr/bin/script", ["-qec", command, "/dev/null"], { cwd: process.cwd() });
+    expect(terminal.stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}hello {2}a=1\r\n$/);
+    const pipe = await run(process.execPath, ["-e", program], { cwd: process.cwd() });
+    expect(JSON.parse(pipe.stdout)).toMatchObject({ level: "info", msg: "hello", a: 1 });
+  });
+});
+
 describeWith(["script"], "standard output is a terminal", () => {
-  test("that is stopped: the process continues", async () => {
+  it("that is stopped: the process continues", async () => {
     // `script` copies what the terminal is sent into its own output, and does not read on while that is full.
     const directory = mkdtempSync(join(tmpdir(), "log-output-"));
     const marker = join(directory, "dropped");

@@ -7,7 +7,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { once } from "node:events";
 import { createServer as createTcpServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createGlanceSizeProxy, type GlanceSizeProxy } from "../../src/index.js";
 import * as requestGuard from "../../src/http/request-guard.js";
 import { createLog } from "../../src/observe/log.js";
@@ -58,7 +58,7 @@ describe("the command", () => {
   const scene = useScene();
 
   describe.each(LINES)("with %s", (_name, lines) => {
-    test.each(METHODS)("%s: a body behind the lines stays a body", async (method) => {
+    it.each(METHODS)("%s: a body behind the lines stays a body", async (method) => {
       const peer = await scene.connect();
       peer.send(smuggling(method, lines)).end();
       const statuses = await answersOf(peer, method);
@@ -67,7 +67,7 @@ describe("the command", () => {
       for (const { bytes } of scene.upstream.requests) expect([0, INNER.length]).toContain(bytes);
     });
 
-    test("a declared size after the lines is enforced", async () => {
+    it("a declared size after the lines is enforced", async () => {
       const peer = await scene.connect();
       peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${lines}${SIZE}: 4\r\nContent-Length: 5\r\n\r\nhello`);
       const { status, text } = await peer.response();
@@ -75,7 +75,7 @@ describe("the command", () => {
       expect(scene.upstream.uploads).toEqual([]);
     });
 
-    test("a correct upload after the lines is accepted", async () => {
+    it("a correct upload after the lines is accepted", async () => {
       const peer = await scene.connect();
       peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${lines}${SIZE}: 5\r\nContent-Length: 5\r\n\r\nhello`);
       expect((await peer.response()).status).toBe(204);
@@ -83,7 +83,7 @@ describe("the command", () => {
     });
   });
 
-  test("many lines of one name cost no more than many of others", async () => {
+  it("many lines of one name cost no more than many of others", async () => {
     // Each name is looked up once; lines that were copied for every further one would take minutes.
     const peer = await scene.connect();
     peer.send(`GET /v2/images HTTP/1.1\r\nHost: a\r\n${"a:\r\n".repeat(15_000)}\r\n`);
@@ -92,7 +92,7 @@ describe("the command", () => {
     expect(scene.upstream.requests[0]?.rawHeaders.filter((name) => name === "a")).not.toEqual([]);
   });
 
-  test("an answer of Glance with thousands of lines is passed on whole", async () => {
+  it("an answer of Glance with thousands of lines is passed on whole", async () => {
     scene.upstream.onOther = (_incoming, response) => {
       for (let count = 0; count < 1_500; count += 1) response.appendHeader("x", "");
       response.setHeader("last", "here").end("whole");
@@ -107,7 +107,7 @@ describe("the command", () => {
     ]);
   });
 
-  test.each(METHODS)("without the wire's guard, %s: what was announced is a body", async (method) => {
+  it.each(METHODS)("without the wire's guard, %s: what was announced is a body", async (method) => {
     wireGuard.on = false;
     const { port } = await scene.startAnother({});
     const peer = await scene.connect(port);
@@ -145,7 +145,7 @@ describe("as middleware, where the server is somebody else's", () => {
     return statuses;
   }
 
-  test.each(LINES.slice(0, 3))("a head that was cut is answered 431: %s", async (_name, lines) => {
+  it.each(LINES.slice(0, 3))("a head that was cut is answered 431: %s", async (_name, lines) => {
     for (const method of METHODS) {
       expect(await statusesOf(smuggling(method, lines), method)).toEqual([431]);
     }
@@ -157,7 +157,7 @@ describe("as middleware, where the server is somebody else's", () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  test("a client that is still sending behind such a head can read the answer", async () => {
+  it("a client that is still sending behind such a head can read the answer", async () => {
     const peer = await connect(port);
     peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${LINES[2]?.[1]}Content-Length: 10000000\r\n\r\n`);
     for (let count = 0; count < 20; count += 1) peer.send(Buffer.alloc(100_000));
@@ -166,7 +166,7 @@ describe("as middleware, where the server is somebody else's", () => {
     peer.destroy();
   });
 
-  test.each([998, 999, 1_000, 1_023, 1_024, 1_056])(
+  it.each([998, 999, 1_000, 1_023, 1_024, 1_056])(
     "%i lines: all are seen, or it is refused",
     async (count) => {
       const lines = "a: b\r\n".repeat(count - 2);
@@ -176,14 +176,14 @@ describe("as middleware, where the server is somebody else's", () => {
     },
   );
 
-  test("a server with maxHeadersCount = 0 shows every line, so no head is refused", async () => {
+  it("a server with maxHeadersCount = 0 shows every line, so no head is refused", async () => {
     server.maxHeadersCount = 0;
     expect(await statusesOf(smuggling("GET", LINES[0]?.[1] ?? ""))).toEqual([200, 200]);
     expect(upstream.uploads).toEqual([]);
     expect(upstream.requests.map(({ bytes }) => bytes)).toEqual([INNER.length, 0]);
   });
 
-  test("a server with a limit of its own is measured by it", async () => {
+  it("a server with a limit of its own is measured by it", async () => {
     server.maxHeadersCount = 50;
     expect(await statusesOf(smuggling("GET", "a: b\r\n".repeat(100)))).toEqual([431]);
     expect(await statusesOf(`GET / HTTP/1.1\r\nHost: a\r\n\r\n`)).toEqual([200, 200]);
@@ -195,7 +195,7 @@ describe("as middleware, where the server is somebody else's", () => {
       vi.mocked(requestGuard.requireWholeHead).mockReturnValue(undefined);
     });
 
-    test.each(METHODS)("%s: no byte goes to Glance that its head does not announce", async (method) => {
+    it.each(METHODS)("%s: no byte goes to Glance that its head does not announce", async (method) => {
       // Glance would read on, whatever `Connection` says.
       const wire: string[] = [];
       const greedy = createTcpServer((socket) => {
@@ -217,7 +217,7 @@ describe("as middleware, where the server is somebody else's", () => {
       expect(wire.map((text) => text.split("\r\n\r\n").slice(1).join(""))).toEqual(wire.map(() => ""));
     });
 
-    test("the failure is counted, and the client's connection closes", async () => {
+    it("the failure is counted, and the client's connection closes", async () => {
       expect(await statusesOf(smuggling("GET", LINES[0]?.[1] ?? ""))).toEqual([502]);
       const metrics = await proxy.registry.metrics();
       expect(metrics).toContain('upstream_errors_total{kind="framing"} 1');

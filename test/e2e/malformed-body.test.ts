@@ -1,5 +1,5 @@
 /** What is not a body in the middle of one: the client can read why it is refused, and nothing becomes of the upload. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 
 const scene = useScene({ size: { unknown: "forward" } });
@@ -10,7 +10,7 @@ for (const target of [FILE, STAGE]) {
     ["declared", { ...CHUNKED, [SIZE]: 100 }],
     ["undeclared", CHUNKED],
   ] as const) {
-    test.each(MALFORMED)(`${target}, ${name}: %j is answered 400`, async (malformed) => {
+    it.each(MALFORMED)(`${target}, ${name}: %j is answered 400`, async (malformed) => {
       const peer = await scene.connect();
       peer.sendHead("PUT", target, headers).sendChunk("first");
       const upload = await scene.uploadUpstream();
@@ -28,14 +28,14 @@ for (const target of [FILE, STAGE]) {
   }
 }
 
-test("a malformed body that comes with the head is answered 400", async () => {
+it("a malformed body that comes with the head is answered 400", async () => {
   const peer = await scene.connect();
   peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n`);
   expect((await peer.response()).status).toBe(400);
   expect(scene.upstream.uploads.every(({ complete }) => !complete)).toBe(true);
 });
 
-test("a client that continues to send after a malformed chunk can read the 400", async () => {
+it("a client that continues to send after a malformed chunk can read the 400", async () => {
   const peer = await scene.startUpload({ [SIZE]: 100 });
   peer.sendChunk("first");
   await scene.uploadUpstream();
@@ -48,7 +48,7 @@ test("a client that continues to send after a malformed chunk can read the 400",
   expect(peer.wasReset).toBe(false);
 });
 
-test("a malformed spooled upload is answered 400, and Glance gets no request", async () => {
+it("a malformed spooled upload is answered 400, and Glance gets no request", async () => {
   const { port } = await scene.startAnother({ size: { unknown: "spool" } });
   const peer = await scene.startUpload({}, FILE, port);
   peer.sendChunk("first").send("zz\r\n");
@@ -56,7 +56,7 @@ test("a malformed spooled upload is answered 400, and Glance gets no request", a
   expect(scene.upstream.uploads).toEqual([]);
 });
 
-test.each([
+it.each([
   ["POST", "/v2/images"],
   ["POST", "/v2/images/one/import"],
   ["PATCH", "/v2/images/one"],
@@ -67,7 +67,7 @@ test.each([
   expect(scene.upstream.requests.filter(({ complete }) => complete)).toEqual([]);
 });
 
-test.each(["gzip", "identity", "x"])("Transfer-Encoding: %s, alone, is answered 501", async (coding) => {
+it.each(["gzip", "identity", "x"])("Transfer-Encoding: %s, alone, is answered 501", async (coding) => {
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Transfer-Encoding": coding }).send("hello");
   const { status, headers } = await peer.response();
@@ -77,15 +77,12 @@ test.each(["gzip", "identity", "x"])("Transfer-Encoding: %s, alone, is answered 
   expect(scene.upstream.requests).toEqual([]);
 });
 
-test.each(["bytes 1000-1999/2000", "bytes */2000", ""])(
-  "Content-Range: %j is answered 400",
-  async (range) => {
-    for (const target of [FILE, STAGE]) {
-      const peer = await scene.connect();
-      peer.sendHead("PUT", target, { "Content-Length": 5, "Content-Range": range }).send("hello");
-      const { status, text } = await peer.response();
-      expect([status, text]).toEqual([400, expect.stringContaining("Content-Range")]);
-      expect(scene.upstream.requests).toEqual([]);
-    }
-  },
-);
+it.each(["bytes 1000-1999/2000", "bytes */2000", ""])("Content-Range: %j is answered 400", async (range) => {
+  for (const target of [FILE, STAGE]) {
+    const peer = await scene.connect();
+    peer.sendHead("PUT", target, { "Content-Length": 5, "Content-Range": range }).send("hello");
+    const { status, text } = await peer.response();
+    expect([status, text]).toEqual([400, expect.stringContaining("Content-Range")]);
+    expect(scene.upstream.requests).toEqual([]);
+  }
+});

@@ -1,5 +1,5 @@
 /** Whatever a client does, Glance sees exactly the declared bytes, or a request that never ends. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type Peer, type RawResponse } from "../support/raw-http.js";
 import {
@@ -137,7 +137,7 @@ describe.each(
       ["with Expect", true],
       ["without Expect", false],
     ])("%s", (_, expectation) => {
-      test.each(CASES)("%s", async (which) => {
+      it.each(CASES)("%s", async (which) => {
         if (which === "upstream reset") upstream.onUpload = resetAtFirstByte;
         if (which === "upstream answers early") upstream.onUpload = answerEarly(409, "no");
         const proxy = proxies[policy];

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import express, { type Express } from "express";
 import onHeaders from "on-headers-before-1.1";
 import { Registry } from "prom-client";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { ConfigError, createGlanceSizeProxy, type ConfigInput, type Log } from "../../src/index.js";
 import { request } from "../support/raw-http.js";
 import { startRecordingUpstream } from "../support/recording-upstream.js";
@@ -47,7 +47,7 @@ describe.each([
   ["at the root", "/", ""],
   ["at a path", "/image", "/image"],
 ])("mounted %s", (_, mount, prefix) => {
-  test("the proxy enforces the size of uploads, and passes other requests on", async () => {
+  it("the proxy enforces the size of uploads, and passes other requests on", async () => {
     const app = express()
       .get("/of-my-own", (_request, response) => void response.send("mine"))
       .use(mount, middleware());
@@ -73,7 +73,7 @@ describe.each([
     expect((await request(port, "GET", "/of-my-own")).text).toBe("mine");
   });
 
-  test("the proxy refuses a bad upload before 100 Continue, and sends 100 for others", async () => {
+  it("the proxy refuses a bad upload before 100 Continue, and sends 100 for others", async () => {
     const port = await listen(express().use(mount, middleware()));
     const bad = await scene.startUpload({ [SIZE]: "x", Expect: "100-continue" }, prefix + FILE, port);
     expect((await bad.response()).status).toBe(400);
@@ -82,7 +82,7 @@ describe.each([
     expect((await good.interim()).status).toBe(100);
   });
 
-  test("another spelling of an upload does not bypass the proxy", async () => {
+  it("another spelling of an upload does not bypass the proxy", async () => {
     const port = await listen(express().use(mount, middleware()));
     for (const target of [
       `${prefix}//v2//images/one//%66ile`,
@@ -98,7 +98,7 @@ describe.each([
     expect(scene.upstream.uploads.every(({ complete }) => !complete)).toBe(true);
   });
 
-  test("repeated headers of Glance arrive, also behind an app that sets some of its own", async () => {
+  it("repeated headers of Glance arrive, also behind an app that sets some of its own", async () => {
     scene.upstream.onOther = (_incoming, response) => {
       response.writeHead(200, ["Set-Cookie", "a=1", "Set-Cookie", "b=2", "Content-Length", "0"]);
       response.end();
@@ -115,7 +115,7 @@ describe.each([
   });
 });
 
-test("two proxies in one process do not affect each other", async () => {
+it("two proxies in one process do not affect each other", async () => {
   const other = await startRecordingUpstream();
   try {
     const one = middleware({ limits: { maxImageSize: 4 } });
@@ -139,7 +139,7 @@ test("two proxies in one process do not affect each other", async () => {
   }
 });
 
-test("the middleware registers its metrics in the given registry", async () => {
+it("the middleware registers its metrics in the given registry", async () => {
   const registry = new Registry();
   const proxy = middleware({}, registry);
   expect(proxy.registry).toBe(registry);
@@ -150,7 +150,7 @@ test("the middleware registers its metrics in the given registry", async () => {
   );
 });
 
-test("the middleware lists its uploads in flight", async () => {
+it("the middleware lists its uploads in flight", async () => {
   const proxy = middleware();
   const port = await listen(express().use(proxy));
   const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
@@ -163,7 +163,7 @@ test("the middleware lists its uploads in flight", async () => {
   expect(proxy.uploads()).toMatchObject({ inFlight: [], finished: [{ outcome: "completed" }] });
 });
 
-test("a body parser in front of the middleware is detected, and creates no empty image", async () => {
+it("a body parser in front of the middleware is detected, and creates no empty image", async () => {
   const app = express().use(express.raw({ type: () => true }), middleware());
   const port = await listen(app);
   const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, port);
@@ -172,7 +172,7 @@ test("a body parser in front of the middleware is detected, and creates no empty
   expect(scene.upstream.uploads).toEqual([]);
 });
 
-test("the middleware refuses an invalid configuration with every fault", () => {
+it("the middleware refuses an invalid configuration with every fault", () => {
   let error: unknown;
   try {
     createGlanceSizeProxy({
@@ -189,7 +189,7 @@ test("the middleware refuses an invalid configuration with every fault", () => {
   ]);
 });
 
-test.each([
+it.each([
   [
     "set the body flowing",
     (request: IncomingMessage, next: () => void) => {
@@ -223,7 +223,7 @@ test.each([
 });
 
 describe("behind middleware that wraps writeHead (on-headers before 1.1.0: morgan, compression, response-time)", () => {
-  test.each([
+  it.each([
     ["GET", "/v2/images", 200],
     ["PUT", FILE, 204],
     ["PUT", `${FILE}?_method=PUT`, 400],

@@ -1,7 +1,7 @@
 /** Each request has a connection to Glance of its own: nothing that a Glance sends behind an answer can reach another client. */
 import net from "node:net";
 import { once } from "node:events";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, request, type HeaderValues } from "../support/raw-http.js";
 import { FILE, useScene } from "./scene.js";
@@ -20,7 +20,7 @@ describe("a connection to Glance", () => {
     ["an upload", "PUT", FILE, { body: "hello" }],
   ];
 
-  test.each(cases)("carries one request and is closed: %s", async (_name, method, target, options) => {
+  it.each(cases)("carries one request and is closed: %s", async (_name, method, target, options) => {
     const ports = new Set<number | undefined>();
     scene.upstream.onOther = (incoming, response) => {
       ports.add(incoming.socket.remotePort);
@@ -47,7 +47,7 @@ describe("a connection to Glance", () => {
     );
   });
 
-  test("is not retried after a reset by Glance: the client gets 502", async () => {
+  it("is not retried after a reset by Glance: the client gets 502", async () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.resetAndDestroy();
     expect((await request(scene.proxy.port, "GET", PATH)).status).toBe(502);
     expect(scene.upstream.requests).toHaveLength(1);
@@ -87,7 +87,7 @@ describe("bytes that Glance sends behind the end of an answer", () => {
     return `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`;
   }
 
-  test.each([
+  it.each([
     ["at once", () => 0],
     ["10 ms late", () => 10],
     ["at any time up to 2 s late", () => Math.random() * 2_000],

@@ -1,5 +1,5 @@
 /** What is no upload goes through as it is: request and answer. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { connect, request } from "../support/raw-http.js";
 import { FILE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
@@ -7,7 +7,7 @@ import { relayUnderTest } from "../support/proxy.js";
 const scene = useScene();
 
 describe("a request that is not an upload:", () => {
-  test.each(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD"])(
+  it.each(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD"])(
     "%s arrives with its method",
     async (method) => {
       const answer = await request(scene.proxy.port, method, "/v2/images/one/members/two");
@@ -18,7 +18,7 @@ describe("a request that is not an upload:", () => {
     },
   );
 
-  test.each([
+  it.each([
     "/v2/images?limit=2&marker=a//b&sort=name:asc,size:desc",
     "/v2/images?uri=http://one.test//x&other=https://two.test///y",
     "/v2/images?name=%2F%2f%20+%C3%A9&empty=&=&&x",
@@ -34,7 +34,7 @@ describe("a request that is not an upload:", () => {
     expect(scene.upstream.requests[0]?.target).toBe(target);
   });
 
-  test("a target is appended to the path of upstream.url unchanged", async () => {
+  it("a target is appended to the path of upstream.url unchanged", async () => {
     const below = await scene.startAnother({}, `${scene.upstream.url}/image/`);
     await request(below.port, "GET", "/v2/images?marker=a//b");
     await request(below.port, "PUT", "/v2/images/one/file", { body: "hello" });
@@ -44,7 +44,7 @@ describe("a request that is not an upload:", () => {
     ]);
   });
 
-  test.each(["POST", "PATCH", "GET"])("%s with a chunked body arrives with its body", async (method) => {
+  it.each(["POST", "PATCH", "GET"])("%s with a chunked body arrives with its body", async (method) => {
     const peer = await scene.connect();
     peer.sendHead(method, "/v2/images", {
       "Transfer-Encoding": "chunked",
@@ -57,7 +57,7 @@ describe("a request that is not an upload:", () => {
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("content-length");
   });
 
-  test.each(["POST", "PATCH", "GET", "DELETE", "OPTIONS"])(
+  it.each(["POST", "PATCH", "GET", "DELETE", "OPTIONS"])(
     "%s with a Content-Length arrives with its body",
     async (method) => {
       const answer = await request(scene.proxy.port, method, "/v2/images", { body: '{"a":1}' });
@@ -68,7 +68,7 @@ describe("a request that is not an upload:", () => {
     },
   );
 
-  test("PUT arrives with its body, without a size header", async () => {
+  it("PUT arrives with its body, without a size header", async () => {
     await request(scene.proxy.port, "PUT", "/v2/images/one/members/two", { body: "{}" });
     expect(scene.upstream.requests).toMatchObject([{ method: "PUT", bytes: 2, complete: true }]);
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("x-openstack-image-size");
@@ -76,18 +76,18 @@ describe("a request that is not an upload:", () => {
     expect((await scene.proxy.uploads()).finished).toEqual([]);
   });
 
-  test("POST without a body arrives without one", async () => {
+  it("POST without a body arrives without one", async () => {
     expect((await request(scene.proxy.port, "POST", "/v2/images/one/actions/deactivate")).status).toBe(200);
     expect(scene.upstream.requests[0]?.headers["transfer-encoding"]).toBeUndefined();
   });
 
-  test("a large body arrives whole", async () => {
+  it("a large body arrives whole", async () => {
     const body = Buffer.alloc(5 * 1024 * 1024, "x");
     expect((await request(scene.proxy.port, "POST", "/v2/images", { body })).status).toBe(200);
     expect(scene.upstream.requests).toMatchObject([{ bytes: body.length, complete: true }]);
   });
 
-  test.each([
+  it.each([
     ["", ""],
     ["*/*", "*/*"],
   ])("its Accept of %j stays as it is", async (accept, seen) => {
@@ -95,12 +95,12 @@ describe("a request that is not an upload:", () => {
     expect(scene.upstream.requests[0]?.headers["accept"]).toBe(seen);
   });
 
-  test("a missing Accept stays missing", async () => {
+  it("a missing Accept stays missing", async () => {
     await request(scene.proxy.port, "GET", "/v2/images");
     expect(scene.upstream.requests[0]?.headers).not.toHaveProperty("accept");
   });
 
-  test.each(["GET", "PUT"])("a header of any name is kept, %s", async (method) => {
+  it.each(["GET", "PUT"])("a header of any name is kept, %s", async (method) => {
     const target = method === "PUT" ? FILE : "/v2/images";
     await request(scene.proxy.port, method, target, { headers: { Constructor: "1", ToString: "2" } });
     const lines = scene.upstream.requests[0]?.rawHeaders ?? [];
@@ -109,13 +109,13 @@ describe("a request that is not an upload:", () => {
     expect(valuesOf("tostring")).toEqual(["2"]);
   });
 
-  test("repeated headers are kept", async () => {
+  it("repeated headers are kept", async () => {
     await request(scene.proxy.port, "GET", "/v2/images", { headers: { "X-Image-Meta-A": ["1", "2"] } });
     const raw = scene.upstream.requests[0]?.rawHeaders ?? [];
     expect(raw.filter((_, index) => raw[index - 1]?.toLowerCase() === "x-image-meta-a")).toEqual(["1", "2"]);
   });
 
-  test("a Trailer header and the trailers are dropped, and the request is served", async () => {
+  it("a Trailer header and the trailers are dropped, and the request is served", async () => {
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { "Transfer-Encoding": "chunked", Trailer: "X-Sum" });
     peer.sendChunk("{}").send("0\r\nX-Sum: 1\r\n\r\n");
@@ -124,7 +124,7 @@ describe("a request that is not an upload:", () => {
     expect((await request(scene.proxy.port, "GET", "/v2/images")).status).toBe(200);
   });
 
-  test("an early refusal by Glance reaches a client that still sends its body", async () => {
+  it("an early refusal by Glance reaches a client that still sends its body", async () => {
     scene.upstream.onOther = (incoming, response) => {
       incoming.resume();
       response.writeHead(401, { "content-length": 12 }).write("who are you?");
@@ -139,7 +139,7 @@ describe("a request that is not an upload:", () => {
     expect(peer.wasReset).toBe(false);
   });
 
-  test("a second request on the same connection is served", async () => {
+  it("a second request on the same connection is served", async () => {
     const peer = await scene.connect();
     for (const target of ["/v2/images", "/versions", "/v2/schemas/image"]) {
       peer.sendHead("GET", target);
@@ -163,7 +163,7 @@ describe("an answer to a request that is not an upload", () => {
     };
   };
 
-  test.each([
+  it.each([
     [204, "No Content"],
     [304, "Not Modified"],
   ])("%i has no body and waits for none", async (status, phrase) => {
@@ -175,21 +175,21 @@ describe("an answer to a request that is not an upload", () => {
     expect((await peer.response()).status).toBe(status);
   });
 
-  test("reaches a client that is still sending, even without a body", async () => {
+  it("reaches a client that is still sending, even without a body", async () => {
     scene.upstream.onOther = (_incoming, response) => response.writeHead(401, { "content-length": 0 }).end();
     const peer = await scene.connect();
     peer.sendHead("POST", "/v2/images", { "Content-Length": 100 }).send("{");
     expect((await peer.response({ deadlineMs: 3_000 })).status).toBe(401);
   });
 
-  test("keeps its Content-Length if it is to HEAD", async () => {
+  it("keeps its Content-Length if it is to HEAD", async () => {
     answer(200, ["Content-Length", "123456"]);
     const head = await request(scene.proxy.port, "HEAD", "/v2/images/one/file");
     expect(head.headers["content-length"]).toBe("123456");
     expect(head.body).toHaveLength(0);
   });
 
-  test("keeps its range", async () => {
+  it("keeps its range", async () => {
     answer(206, ["Content-Range", "bytes 2-4/10", "Content-Length", "3"], "abc");
     const part = await request(scene.proxy.port, "GET", "/v2/images/one/file", {
       headers: { Range: "bytes=2-4" },
@@ -198,7 +198,7 @@ describe("an answer to a request that is not an upload", () => {
     expect(part).toMatchObject({ status: 206, text: "abc", headers: { "content-range": "bytes 2-4/10" } });
   });
 
-  test("keeps its repeated headers, in order", async () => {
+  it("keeps its repeated headers, in order", async () => {
     answer(200, ["Set-Cookie", "a=1", "X-B", "1", "Set-Cookie", "b=2", "X-B", "2"]);
     const { rawHeaders } = await request(scene.proxy.port, "GET", "/v2/images");
     const values = (wanted: string) =>
@@ -207,13 +207,13 @@ describe("an answer to a request that is not an upload", () => {
     expect(values("x-b")).toEqual(["1", "2"]);
   });
 
-  test.each(["", "Quite Alright"])("keeps its reason phrase %j", async (phrase) => {
+  it.each(["", "Quite Alright"])("keeps its reason phrase %j", async (phrase) => {
     answer(200, [], "ok", phrase);
     const kept = await request(scene.proxy.port, "GET", "/v2/images");
     expect(kept).toMatchObject({ status: 200, statusText: phrase, text: "ok" });
   });
 
-  test("stays compressed", async () => {
+  it("stays compressed", async () => {
     const bytes = Buffer.from([0x1f, 0x8b, 0, 1, 2, 255]);
     scene.upstream.onOther = (_incoming, response) => {
       response.writeHead(200, { "content-encoding": "gzip" }).end(bytes);
@@ -226,14 +226,14 @@ describe("an answer to a request that is not an upload", () => {
     expect(zipped.body).toEqual(bytes);
   });
 
-  test.each([300, 301, 400, 403, 404, 409, 500, 503])("%i is passed on with its body", async (status) => {
+  it.each([300, 301, 400, 403, 404, 409, 500, 503])("%i is passed on with its body", async (status) => {
     answer(status, ["Location", "http://glance.test/v2/", "Content-Type", "x/y"], "Glance's words");
     const passed = await request(scene.proxy.port, "GET", "/v2/images");
     expect(passed).toMatchObject({ status, text: "Glance's words" });
     expect(passed.headers).toMatchObject({ location: "http://glance.test/v2/", "content-type": "x/y" });
   });
 
-  test("has one Date, and nothing of the proxy's own but Via", async () => {
+  it("has one Date, and nothing of the proxy's own but Via", async () => {
     answer(200, ["Date", "Thu, 01 Jan 1970 00:00:00 GMT", "Content-Length", "0"]);
     const { rawHeaders } = await request(scene.proxy.port, "GET", "/v2/images");
     expect(rawHeaders.map(([name]) => name.toLowerCase()).sort()).toEqual([
@@ -244,7 +244,7 @@ describe("an answer to a request that is not an upload", () => {
     ]);
   });
 
-  test("without a length reaches a client of HTTP/1.0, which knows no chunks", async () => {
+  it("without a length reaches a client of HTTP/1.0, which knows no chunks", async () => {
     scene.upstream.onOther = (_incoming, response) => {
       response.write("hello ");
       response.end("world");

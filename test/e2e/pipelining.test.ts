@@ -1,18 +1,18 @@
 /** Requests sent without waiting for answers: each begins when the one before it is over. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { FILE, SIZE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
 
-test("a refused upload behind another request gets its answer", async () => {
+it("a refused upload behind another request gets its answer", async () => {
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images").sendHead("PUT", FILE, { [SIZE]: "x", "Content-Length": 0 });
   expect((await peer.response()).status).toBe(200);
   expect((await peer.response()).status).toBe(400);
 });
 
-test("two uploads of one image do not run at once", async () => {
+it("two uploads of one image do not run at once", async () => {
   let atOnce = 0;
   let most = 0;
   scene.upstream.onUpload = (incoming, response) => {
@@ -33,7 +33,7 @@ test("two uploads of one image do not run at once", async () => {
   expect(scene.upstream.uploads).toHaveLength(2);
 });
 
-test("a client that leaves in the middle of several downloads leaves no connection to Glance", async () => {
+it("a client that leaves in the middle of several downloads leaves no connection to Glance", async () => {
   let open = 0;
   const piece = Buffer.alloc(1024 * 1024);
   scene.upstream.onOther = (_incoming, response) => {
@@ -56,7 +56,7 @@ test("a client that leaves in the middle of several downloads leaves no connecti
   expect(scene.upstream.requests.filter(({ target }) => target === FILE)).toHaveLength(1);
 });
 
-test("a request behind one that is refused for its framing is not read", async () => {
+it("a request behind one that is refused for its framing is not read", async () => {
   const peer = await scene.connect();
   peer.send(
     `PUT ${FILE} HTTP/1.1\r\nHost: a\r\nContent_Length: 60\r\n\r\nDELETE /v2/images/victim HTTP/1.1\r\nHost: a\r\n\r\n`,
@@ -67,7 +67,7 @@ test("a request behind one that is refused for its framing is not read", async (
   expect(scene.upstream.requests.filter(({ method }) => method === "DELETE")).toEqual([]);
 });
 
-test("a client that pipelines too many requests is disconnected", async () => {
+it("a client that pipelines too many requests is disconnected", async () => {
   scene.upstream.onOther = () => undefined;
   const peer = await scene.connect();
   peer.sendHead("GET", "/v2/images");
@@ -77,7 +77,7 @@ test("a client that pipelines too many requests is disconnected", async () => {
   expect(scene.upstream.requests).toHaveLength(1);
 });
 
-test.each([
+it.each([
   ["GET", "", ""],
   ["POST", "Content-Length: 2\r\n", "{}"],
   ["PUT", "Content-Length: 5\r\n", "hello"],

@@ -1,5 +1,5 @@
 /** What Prometheus's own checker says of a live scrape. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
@@ -8,7 +8,7 @@ import { FILE, SIZE, useScene } from "./scene.js";
 describeWith(["promtool"], "promtool check metrics", () => {
   const scene = useScene();
 
-  test("finds nothing wrong with the metrics", async () => {
+  it("finds nothing wrong with the metrics", async () => {
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     await request(scene.proxy.port, "PUT", FILE, { body: "hello", headers: { [SIZE]: 4 } });
     await request(scene.proxy.port, "GET", "/v2/images");

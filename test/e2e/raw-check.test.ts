@@ -1,7 +1,7 @@
 /** What tells at the start whether bodies can be taken over. */
 import { once } from "node:events";
 import { connect, createServer, Socket, type AddressInfo } from "node:net";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { checkRawBodies } from "../../src/raw-io/self-check.js";
 
 afterEach(() => {
@@ -21,18 +21,18 @@ async function nativeStream(): Promise<{ useUserBuffer: () => void }> {
   return owner as { useUserBuffer: () => void };
 }
 
-test("the self-test passes on this Node", async () => {
+it("the self-test passes on this Node", async () => {
   expect(await checkRawBodies()).toBeUndefined();
 });
 
-test("the self-test reports a Node without the needed internals, and the process continues", async () => {
+it("the self-test reports a Node without the needed internals, and the process continues", async () => {
   vi.spyOn(await nativeStream(), "useUserBuffer").mockImplementation(() => {
     throw new TypeError("not a function");
   });
   expect(await checkRawBodies()).toBe("not a function");
 });
 
-test("the self-test reports a Node that reads in spite of a pause", async () => {
+it("the self-test reports a Node that reads in spite of a pause", async () => {
   vi.spyOn(Socket.prototype, "pause").mockReturnThis();
   expect(await checkRawBodies()).toMatch(/./);
 });

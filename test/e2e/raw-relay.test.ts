@@ -1,6 +1,6 @@
 /** What only the raw relay could get wrong; all the rest is tested over both. */
 import { randomBytes } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
 import { until } from "../support/glance-client.js";
 import { FILE, readSlowly, SIZE, useScene } from "./scene.js";
@@ -11,7 +11,7 @@ const scene = useScene({ upload: { relay: "auto" } });
 const body = randomBytes(12 * MIB + 1);
 
 describe("every byte of a large upload reaches a slow Glance as it was", () => {
-  test("Content-Length", async () => {
+  it("Content-Length", async () => {
     const seen = readSlowly(scene.upstream);
     const peer = await scene.connect();
     peer.sendHead("PUT", FILE, { "Content-Length": body.length }).send(body);
@@ -23,7 +23,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     ["whose size is told", { [SIZE]: body.length }],
     ["whose size nobody tells", {}],
   ])("%s", (_, headers) => {
-    test.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
+    it.each([1000, 5000, 64 * 1024, MIB, 3 * MIB + 7])("chunks of %i bytes", async (size) => {
       const seen = readSlowly(scene.upstream);
       const peer = await scene.startUpload(headers);
       for (let at = 0; at < body.length; at += size) peer.sendChunk(body.subarray(at, at + size));
@@ -33,7 +33,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     });
   });
 
-  test("many pieces that are too small to cause back-pressure", async () => {
+  it("many pieces that are too small to cause back-pressure", async () => {
     const seen = readSlowly(scene.upstream);
     let read = (): void => undefined;
     const readWhenAsked = scene.upstream.onUpload;
@@ -58,7 +58,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
     expect(seen.digest()).toBe(sha256(whole));
   });
 
-  test("sent to Glance in chunks, too", async () => {
+  it("sent to Glance in chunks, too", async () => {
     const asTheyCome = await scene.startAnother({ size: { reframe: false }, upload: { relay: "auto" } });
     const seen = readSlowly(scene.upstream);
     const peer = await scene.startUpload({ [SIZE]: body.length }, FILE, asTheyCome.port);
@@ -68,7 +68,7 @@ describe("every byte of a large upload reaches a slow Glance as it was", () => {
   });
 });
 
-test("data queued for a Glance that refuses is not overwritten by later data", async () => {
+it("data queued for a Glance that refuses is not overwritten by later data", async () => {
   let refuse = (): void => undefined;
   let endAnswer = (): void => undefined;
   let readOn = (): unknown => undefined;
@@ -104,7 +104,7 @@ test("data queued for a Glance that refuses is not overwritten by later data", a
   expect(await peer.response()).toMatchObject({ status: 413, text: "no!!" });
 });
 
-test("the raw relay is used for uploads that are large or may be, and the metrics show it", async () => {
+it("the raw relay is used for uploads that are large or may be, and the metrics show it", async () => {
   expect(await scene.proxy.metric('relay_info{relay="raw"}')).toBe(1);
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": 5 }).send("hello");
@@ -116,7 +116,7 @@ test("the raw relay is used for uploads that are large or may be, and the metric
   expect((await undeclared.response()).headers["connection"]).toBe("close");
 });
 
-test("upload.relay: stream turns the raw relay off", async () => {
+it("upload.relay: stream turns the raw relay off", async () => {
   const other = await scene.startAnother({ upload: { relay: "stream" } });
   expect(await other.metric('relay_info{relay="stream"}')).toBe(1);
   const peer = await scene.connect(other.port);
@@ -124,7 +124,7 @@ test("upload.relay: stream turns the raw relay off", async () => {
   expect((await peer.response()).headers["connection"]).toBe("keep-alive");
 });
 
-test("a request behind a large upload is neither answered nor sent on", async () => {
+it("a request behind a large upload is neither answered nor sent on", async () => {
   const peer = await scene.connect();
   peer.sendHead("PUT", FILE, { "Content-Length": MIB }).send(body.subarray(0, MIB));
   peer.sendHead("DELETE", "/v2/images/victim", {});

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, describe, test, vi } from "vitest";
+import { afterAll, describe, it, vi } from "vitest";
 import { createAuthority } from "../support/certificates.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM } from "../support/glance-client.js";
@@ -156,7 +156,7 @@ async function uploadSlowly(port: number, targets: readonly string[]): Promise<S
 const THREE = [FILE, FILE, FILE];
 
 describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
-  test("three slow uploads that take all of Glance's workers leave the proxy ready, for as long as they move", async ({
+  it("three slow uploads that take all of Glance's workers leave the proxy ready, for as long as they move", async ({
     expect,
   }) => {
     const glance = await startThreeWorkers();
@@ -182,7 +182,7 @@ describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
     expect(await state(proxy)).toBe("answers, up 1");
   });
 
-  test("a Glance that has stopped with nothing in flight is found, and found again when it goes on", async ({
+  it("a Glance that has stopped with nothing in flight is found, and found again when it goes on", async ({
     expect,
   }) => {
     const glance = await startChildGlance();
@@ -198,7 +198,7 @@ describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
     await expect.poll(() => ready(proxy), PATIENCE).toEqual(ANSWERS);
   });
 
-  test("a Glance that has stopped is found although clients go on to ask it, and to upload small images", async ({
+  it("a Glance that has stopped is found although clients go on to ask it, and to upload small images", async ({
     expect,
   }) => {
     const glance = await startChildGlance();
@@ -220,7 +220,7 @@ describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
     await expect.poll(() => ready(proxy), PATIENCE).toEqual(SILENT);
   });
 
-  test("a Glance that refuses connections is unreachable at once", async ({ expect }) => {
+  it("a Glance that refuses connections is unreachable at once", async ({ expect }) => {
     const proxy = await start("http://127.0.0.1:1", count, 60_000);
     expect(await ready(proxy)).toEqual(UNREACHABLE);
     const answerTime = async (): Promise<number> => {
@@ -266,28 +266,28 @@ async function startServer(
 }
 
 describe.concurrent("Glance is", () => {
-  test("slow if its answer takes more than a second", async ({ expect }) => {
+  it("slow if its answer takes more than a second", async ({ expect }) => {
     const { url } = await startServer((response) => void setTimeout(() => response.end(), 1_200));
     const proxy = await startHere(url);
     expect(await ready(proxy)).toEqual(SLOW);
     expect(await state(proxy)).toBe("slow, up 1");
   });
 
-  test("unreachable if it closes connections without an answer", async ({ expect }) => {
+  it("unreachable if it closes connections without an answer", async ({ expect }) => {
     const { url } = await startServer((_response, socket) => void socket.destroy());
     expect(await ready(await startHere(url))).toEqual(UNREACHABLE);
   });
 
-  test("unreachable if it answers something that is not HTTP", async ({ expect }) => {
+  it("unreachable if it answers something that is not HTTP", async ({ expect }) => {
     const { url } = await startServer((_response, socket) => void socket.end("220 mail.example\r\n"));
     expect(await ready(await startHere(url))).toEqual(UNREACHABLE);
   });
 
-  test("unreachable if its name is unknown", async ({ expect }) => {
+  it("unreachable if its name is unknown", async ({ expect }) => {
     expect(await ready(await startHere("http://glance.invalid"))).toEqual(UNREACHABLE);
   });
 
-  test("unreachable if connections do not open", async ({ expect }) => {
+  it("unreachable if connections do not open", async ({ expect }) => {
     const listener = await startHangingListener();
     cleanUp.push(() => listener.stop());
     const proxy = await startHere(listener.url);
@@ -295,7 +295,7 @@ describe.concurrent("Glance is", () => {
     expect(await ready(proxy)).toEqual(UNREACHABLE);
   });
 
-  test("busy, not unreachable, if a router in front of it gives a question up", async ({ expect }) => {
+  it("busy, not unreachable, if a router in front of it gives a question up", async ({ expect }) => {
     let questions = 0;
     const { url } = await startServer((_response, socket) => {
       questions += 1;
@@ -308,7 +308,7 @@ describe.concurrent("Glance is", () => {
     await expect.poll(() => ready(proxy), PATIENCE).toEqual(SILENT);
   });
 
-  test("busy if it answers clients, although not the proxy itself", async ({ expect }) => {
+  it("busy if it answers clients, although not the proxy itself", async ({ expect }) => {
     const { url } = await startServer((response, _socket, target) => {
       if (target !== "/versions") response.end();
     });
@@ -320,7 +320,7 @@ describe.concurrent("Glance is", () => {
     await expect.poll(() => ready(proxy), PATIENCE).toEqual(SILENT);
   });
 
-  test("unreachable as soon as it is gone, although a question of before waits", async ({ expect }) => {
+  it("unreachable as soon as it is gone, although a question of before waits", async ({ expect }) => {
     const glance = await startChildGlance();
     const proxy = await startHere(glance.url);
     glance.child.kill("SIGSTOP");
@@ -333,7 +333,7 @@ describe.concurrent("Glance is", () => {
 
 describe.concurrent("in front of", () => {
   describeWith(["openssl"], "a Glance behind TLS", () => {
-    test("three slow uploads that take all of Glance's workers leave the proxy ready", async ({ expect }) => {
+    it("three slow uploads that take all of Glance's workers leave the proxy ready", async ({ expect }) => {
       const authority = await createAuthority();
       cleanUp.push(() => authority.remove());
       const glance = await startThreeWorkers(
@@ -353,7 +353,7 @@ describe.concurrent("in front of", () => {
     /** Of `test/support/glance-servers.ts`. */
     const THREADS = 8;
 
-    test("stays ready while slow uploads take all of its threads", async ({ expect }) => {
+    it("stays ready while slow uploads take all of its threads", async ({ expect }) => {
       const glance = await startRealGlance({ server: "uwsgi" });
       cleanUp.push(() => glance.stop());
       const proxy = await startHere(glance.url);

@@ -2,7 +2,7 @@
  * The whole body went to Glance, and its answer was lost or came too late, as behind uWSGI's router: what became of the upload is seen
  * in the image. The client is told of a success only if it is certain that this upload made the image what it is.
  */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { request, type RawResponse } from "../support/raw-http.js";
 import type { UploadScript } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, SIZE, STAGE, useScene, type Scene } from "./scene.js";
@@ -64,7 +64,7 @@ const losses: [string, UploadScript][] = [
 ];
 
 describe.each(losses)("an answer that is %s", (_, script) => {
-  test.each([
+  it.each([
     ["file", FILE, "active"],
     ["stage", STAGE, "uploading"],
   ])("becomes a success if the image has all bytes (%s)", async (_operation, target, status) => {
@@ -82,7 +82,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
     );
   });
 
-  test("becomes 502 if Glance has rolled the image back", async () => {
+  it("becomes 502 if Glance has rolled the image back", async () => {
     afterWhole(script);
     showing(scene, { status: "saving", size: null }, { status: "queued", size: null });
     const { status } = await upload();
@@ -90,7 +90,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
     expect(await recovered("queued")).toBe(1);
   });
 
-  test("becomes 504 with the state of the image if neither is certain", async () => {
+  it("becomes 504 with the state of the image if neither is certain", async () => {
     afterWhole(script);
     showing(scene, { status: "saving", size: null });
     const { status, text } = await upload();
@@ -105,7 +105,7 @@ describe.each(losses)("an answer that is %s", (_, script) => {
 describe("it is not certain that this upload made the image active", () => {
   const active = (more: Partial<Image> = {}): Image => ({ status: "active", size: 5, ...more });
 
-  test.each([
+  it.each([
     ["it was so before", active({ updated_at: ago(60_000) })],
     ["Glance does not say since when", active()],
     ["it has another size", active({ size: 4, updated_at: ago(0) })],
@@ -125,14 +125,14 @@ describe("it is not certain that this upload made the image active", () => {
     expect(await recovered("success")).toBe(0);
   });
 
-  test("if another upload of the same image has just completed", async () => {
+  it("if another upload of the same image has just completed", async () => {
     showing(scene, active({ updated_at: ago(0) }));
     expect((await upload()).status).toBe(204);
     afterWhole(reset);
     expect((await upload()).status).toBe(504);
   });
 
-  test("if another upload of the same image is in progress, even if the image was saving", async () => {
+  it("if another upload of the same image is in progress, even if the image was saving", async () => {
     showing(scene, { status: "saving", size: null }, { status: "saving", size: null }, active());
     let release = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
@@ -146,7 +146,7 @@ describe("it is not certain that this upload made the image active", () => {
     expect((await first).status).toBe(204);
   });
 
-  test("if the body was incomplete: nothing is recovered", async () => {
+  it("if the body was incomplete: nothing is recovered", async () => {
     scene.upstream.onUpload = (incoming) => {
       incoming.once("data", () => incoming.socket.resetAndDestroy());
     };
@@ -158,14 +158,14 @@ describe("it is not certain that this upload made the image active", () => {
   });
 });
 
-test("a lost answer is recovered if the image has changed since the upload began", async () => {
+it("a lost answer is recovered if the image has changed since the upload began", async () => {
   afterWhole(reset);
   showing(scene, { status: "active", size: 5, updated_at: ago(0) });
   expect((await upload()).status).toBe(204);
   expect(await recovered("success")).toBe(1);
 });
 
-test("rollback.verify: false turns answer recovery off", async () => {
+it("rollback.verify: false turns answer recovery off", async () => {
   const { port } = await scene.startAnother({ rollback: { verify: false } });
   afterWhole(reset);
   showing(scene, { status: "active", size: 5, updated_at: ago(0) });
@@ -173,7 +173,7 @@ test("rollback.verify: false turns answer recovery off", async () => {
   expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT"]);
 });
 
-test("a lost answer is recovered and counted even if the client has disconnected", async () => {
+it("a lost answer is recovered and counted even if the client has disconnected", async () => {
   afterWhole(reset);
   showing(scene, { status: "saving", size: null }, { status: "active", size: 5 });
   const peer = await scene.startUpload({ [SIZE]: 5 });

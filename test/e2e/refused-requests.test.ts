@@ -1,5 +1,5 @@
 /** Requests that two servers could read in two ways: refused or cleaned, and no byte of them reaches Glance. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { FILE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
 
@@ -9,7 +9,7 @@ const head = (...lines: string[]): string => [...lines, "", ""].join(CRLF);
 const put = (...lines: string[]): string => head(`PUT ${FILE} HTTP/1.1`, "Host: glance.test", ...lines);
 
 describe("refused before Glance hears of it:", () => {
-  test.each<[string, number, string]>([
+  it.each<[string, number, string]>([
     ["gzip, chunked", 501, put("Transfer-Encoding: gzip, chunked") + "0\r\n\r\n"],
     ["chunked twice", 400, put("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + "0\r\n\r\n"],
     ["Content-Length: 05", 400, put("Content-Length: 05") + "hello"],
@@ -68,7 +68,7 @@ describe("refused before Glance hears of it:", () => {
 });
 
 describe("another spelling of an upload", () => {
-  test.each([
+  it.each([
     `//v2//images/one//file`,
     `/v2/images/one/%66ile`,
     `/%762/images/%6fne/file`,
@@ -83,7 +83,7 @@ describe("another spelling of an upload", () => {
     expect(upload).toMatchObject({ target: FILE, complete: false });
   });
 
-  test("without a version is enforced, because Glance finds the version in Accept", async () => {
+  it("without a version is enforced, because Glance finds the version in Accept", async () => {
     const peer = await scene.connect();
     peer.sendHead("PUT", "/images/one/file", {
       Accept: "application/vnd.openstack.images-v2.5",
@@ -99,7 +99,7 @@ describe("another spelling of an upload", () => {
   });
 });
 
-test("bytes after a Content-Length body are the next request", async () => {
+it("bytes after a Content-Length body are the next request", async () => {
   const peer = await scene.connect();
   peer.send(put("Content-Length: 5") + "hello" + head("GET /versions HTTP/1.1", "Host: a"));
   expect((await peer.response()).status).toBe(204);
@@ -108,7 +108,7 @@ test("bytes after a Content-Length body are the next request", async () => {
   expect(scene.upstream.uploads).toMatchObject([{ bytes: 5, complete: true }]);
 });
 
-test.each(["hello\r\n", "5\r\nhelloXX0\r\n\r\n", "-1\r\n", "ffffffffffffffffff\r\n"])(
+it.each(["hello\r\n", "5\r\nhelloXX0\r\n\r\n", "-1\r\n", "ffffffffffffffffff\r\n"])(
   "a body with broken chunks, %j, is never completed",
   async (body) => {
     const peer = await scene.connect();

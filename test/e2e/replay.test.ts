@@ -2,7 +2,7 @@
  * A client that is refused with 401, or loses its connection, sends again what it has already read to its end: the rest of the image,
  * or nothing. Through the proxy that becomes no image.
  */
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { startCommand } from "../support/cli.js";
 import { request, type HeaderValues, type RawResponse } from "../support/raw-http.js";
 import { answerEarly, resetAtFirstByte, type UploadScript } from "../support/recording-upstream.js";
@@ -56,7 +56,7 @@ describe.each(failures)("after %s", (_, script, status) => {
     scene.upstream.imageSize = null;
   });
 
-  test.each([
+  it.each([
     ["Content-Length", {}, {}],
     ["chunked", CHUNKED, CHUNKED],
     ["Content-Length, then chunked", {}, CHUNKED],
@@ -74,7 +74,7 @@ describe.each(failures)("after %s", (_, script, status) => {
     expect(lines.at(-1)).toMatchObject({ outcome: "size_mismatch" });
   });
 
-  test("the rest of a declared body is refused, also as a body of unknown size", async () => {
+  it("the rest of a declared body is refused, also as a body of unknown size", async () => {
     expect((await put("hello", { [SIZE]: 5 })).status).toBe(status);
     const before = scene.upstream.uploads.length;
     expect((await put("lo")).text).toContain("Size mismatch: expected 5 bytes, got 2 bytes");
@@ -82,7 +82,7 @@ describe.each(failures)("after %s", (_, script, status) => {
     expect(scene.upstream.uploads.slice(before).filter(({ complete }) => complete)).toEqual([]);
   });
 
-  test.each([
+  it.each([
     ["with its size in the header", "lo", { [SIZE]: 2 }, FILE],
     ["of the whole body", "hello", {}, FILE],
     ["of the whole body, in chunks", "hello", CHUNKED, FILE],
@@ -96,20 +96,20 @@ describe.each(failures)("after %s", (_, script, status) => {
     expect(await scene.proxy.metric("replays_refused_total")).toBe(0);
   });
 
-  test("a success clears the memory", async () => {
+  it("a success clears the memory", async () => {
     expect((await put("hello")).status).toBe(status);
     expect((await put("hello")).status).toBe(204);
     expect((await put("")).status).toBe(204);
   });
 });
 
-test("a retry shorter than a body of unknown size is accepted", async () => {
+it("a retry shorter than a body of unknown size is accepted", async () => {
   failOnce(readThenAnswer(401));
   expect((await put("hello", CHUNKED)).status).toBe(401);
   expect((await put("lo", CHUNKED)).status).toBe(204);
 });
 
-test("a client that leaves in the middle of its body is remembered", async () => {
+it("a client that leaves in the middle of its body is remembered", async () => {
   const peer = await scene.startUpload({ ...AGENT, [SIZE]: 5 });
   peer.sendChunk("hell");
   await scene.uploadUpstream();
@@ -118,7 +118,7 @@ test("a client that leaves in the middle of its body is remembered", async () =>
   expect((await put("o")).status).toBe(400);
 });
 
-test("discarded body bytes count as read for the replay guard", async () => {
+it("discarded body bytes count as read for the replay guard", async () => {
   failOnce(answerEarly(401, "who are you"));
   const peer = await scene.startUpload({ ...AGENT, Expect: "100-continue" });
   expect((await peer.response()).status).toBe(401);
@@ -127,7 +127,7 @@ test("discarded body bytes count as read for the replay guard", async () => {
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
-test("body bytes that arrive during the look-up count as read for the replay guard", async () => {
+it("body bytes that arrive during the look-up count as read for the replay guard", async () => {
   scene.upstream.onUpload = (incoming) => void incoming.socket.resetAndDestroy();
   scene.upstream.answerLookUp = (response) => {
     setTimeout(() => response.end(JSON.stringify({ status: "queued", size: null })), 300);
@@ -139,7 +139,7 @@ test("body bytes that arrive during the look-up count as read for the replay gua
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
-test("body bytes that arrive during Glance's answer count as read for the replay guard", async () => {
+it("body bytes that arrive during Glance's answer count as read for the replay guard", async () => {
   failOnce((_incoming, response) => {
     response.writeHead(401, { "content-length": 3 }).flushHeaders();
     setTimeout(() => response.end("who"), 100);
@@ -151,7 +151,7 @@ test("body bytes that arrive during Glance's answer count as read for the replay
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
-test.each([
+it.each([
   ["401", answerEarly(401, "who are you"), 401],
   ["a reset", (incoming) => void incoming.socket.resetAndDestroy(), 502],
 ])("nothing is remembered of a body of which nothing was read: %s", async (_, script, status) => {
@@ -162,19 +162,19 @@ test.each([
   expect((await put("hello")).status).toBe(204);
 });
 
-test("an empty upload whose first try was empty, too, works", async () => {
+it("an empty upload whose first try was empty, too, works", async () => {
   failOnce(answerEarly(401, "who are you"));
   expect((await put("")).status).toBe(401);
   expect((await put("")).status).toBe(204);
 });
 
-test.each([400, 403, 404, 409, 413, 500])("nothing is remembered after %i", async (status) => {
+it.each([400, 403, 404, 409, 413, 500])("nothing is remembered after %i", async (status) => {
   failOnce(readThenAnswer(status));
   expect((await put("hello")).status).toBe(status);
   expect((await put("")).status).toBe(204);
 });
 
-test("a spooled body that turns out empty is refused, and Glance hears nothing", async () => {
+it("a spooled body that turns out empty is refused, and Glance hears nothing", async () => {
   const { port } = await scene.startAnother({ size: { unknown: "spool" } });
   failOnce(readThenAnswer(401));
   expect((await put("hello", CHUNKED, FILE, port)).status).toBe(401);
@@ -183,7 +183,7 @@ test("a spooled body that turns out empty is refused, and Glance hears nothing",
   expect(scene.upstream.uploads).toHaveLength(before);
 });
 
-test.each([
+it.each([
   ["replay.guard: false", { replay: { guard: false } }],
   ["replay.window: 0", { replay: { window: 0 } }],
 ] as const)("%s turns the replay guard off", async (_, config) => {
@@ -193,7 +193,7 @@ test.each([
   expect((await put("", {}, FILE, port)).status).toBe(204);
 });
 
-test("all workers share the memory of failed uploads", async () => {
+it("all workers share the memory of failed uploads", async () => {
   const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
   try {
     for (let image = 0; image < 10; image += 1) {

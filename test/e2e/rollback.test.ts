@@ -1,5 +1,5 @@
 /** After an aborted upload the client is answered once Glance has put the image back, and told if it has not. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { CHUNKED, FILE, SIZE, STAGE, useScene, type Scene } from "./scene.js";
 
 const ROLLBACK = { timeout: "300ms", interval: "10ms" };
@@ -23,7 +23,7 @@ function lookUps(scene: Scene) {
 describe("the image is looked up", () => {
   const scene = useScene({ rollback: { timeout: "10s", interval: "10ms" } });
 
-  test.each([
+  it.each([
     ["saving", FILE],
     ["uploading", STAGE],
   ])("until it is no longer %s, and only then the client is answered", async (status, target) => {
@@ -44,7 +44,7 @@ describe("the image is looked up", () => {
     expect(await scene.proxy.metric("rollback_duration_seconds_count")).toBe(1);
   });
 
-  test("with the client's own credentials, and by nothing but GET", async () => {
+  it("with the client's own credentials, and by nothing but GET", async () => {
     const peer = await abort(scene, {
       "X-Auth-Token": "canary",
       "X-Service-Token": "service",
@@ -77,7 +77,7 @@ describe("the image is looked up", () => {
     expect(scene.upstream.requests.map(({ method }) => method)).toEqual(["PUT", "GET", "GET"]);
   });
 
-  test.each([
+  it.each([
     ["too many bytes", "!", 400],
     ["too few bytes", "", 400],
   ])("after %s", async (_, more, status) => {
@@ -90,7 +90,7 @@ describe("the image is looked up", () => {
     expect(lookUps(scene)).toHaveLength(2);
   });
 
-  test("after the client has disconnected", async () => {
+  it("after the client has disconnected", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 });
     peer.sendChunk("hell");
     const upload = await scene.uploadUpstream();
@@ -99,20 +99,20 @@ describe("the image is looked up", () => {
     await expect.poll(() => scene.proxy.metric('rollbacks_total{result="queued"}')).toBe(1);
   });
 
-  test("not for an upload that was never sent to Glance", async () => {
+  it("not for an upload that was never sent to Glance", async () => {
     const peer = await scene.startUpload({ [SIZE]: "x" });
     expect((await peer.response()).status).toBe(400);
     expect(scene.upstream.requests).toEqual([]);
   });
 
-  test("not after a refusal by Glance", async () => {
+  it("not after a refusal by Glance", async () => {
     scene.upstream.onUpload = (_incoming, response) => void response.writeHead(409).end("no");
     const peer = await scene.startUpload({ [SIZE]: 5 });
     expect((await peer.response()).status).toBe(409);
     expect(lookUps(scene)).toEqual([]);
   });
 
-  test("by its canonical id, however the client has written it", async () => {
+  it("by its canonical id, however the client has written it", async () => {
     const peer = await scene.startUpload({ [SIZE]: 5 }, "//v2/images/%6fne/%66ile");
     peer.sendChunk("hello!");
     expect((await peer.response()).status).toBe(400);
@@ -126,7 +126,7 @@ describe("the image is looked up", () => {
 describe("the client is told", () => {
   const scene = useScene({ rollback: ROLLBACK });
 
-  test.each([
+  it.each([
     ["saving", "timeout", "Glance has not yet set image one back to queued"],
     ["uploading", "timeout", "Glance has not yet set image one back to queued"],
     ["active", "active", "Glance reports that image one is active"],
@@ -150,7 +150,7 @@ describe("the client is told", () => {
     expect(scene.upstream.requests.filter(({ method }) => !["GET", "PUT"].includes(method))).toEqual([]);
   });
 
-  test("nothing more if the image cannot be looked up", async () => {
+  it("nothing more if the image cannot be looked up", async () => {
     const hidden = await scene.startAnother({ rollback: ROLLBACK, listen: {} }, scene.upstream.url);
     scene.upstream.imageStatus = "";
     const peer = await scene.startUpload({ [SIZE]: 5 }, FILE, hidden.port);
@@ -162,7 +162,7 @@ describe("the client is told", () => {
 describe("rollback.verify: false", () => {
   const scene = useScene({ rollback: { verify: false } });
 
-  test("answers at once without a look-up", async () => {
+  it("answers at once without a look-up", async () => {
     scene.upstream.imageStatus = "saving";
     const peer = await abort(scene);
     expect((await peer.response()).status).toBe(400);
@@ -173,7 +173,7 @@ describe("rollback.verify: false", () => {
 describe("a Glance that cannot be reached", () => {
   const scene = useScene();
 
-  test("causes no look-up", async () => {
+  it("causes no look-up", async () => {
     const alone = await scene.startAnother({}, "http://127.0.0.1:1");
     const peer = await scene.connect(alone.port);
     peer.sendHead("PUT", FILE, CHUNKED).sendChunk("hello");
@@ -185,7 +185,7 @@ describe("a Glance that cannot be reached", () => {
 describe("before the abort", () => {
   const scene = useScene({ rollback: { interval: "10ms" } });
 
-  test("an upload that Glance is slow to begin is not cut before it has begun", async () => {
+  it("an upload that Glance is slow to begin is not cut before it has begun", async () => {
     // A Glance that says no 100, and marks the image only after it has been looked at a few times.
     let looks = 0;
     let cutAfter: number | undefined;
@@ -209,7 +209,7 @@ describe("before the abort", () => {
 describe("the log line of an upload that was cut", () => {
   const scene = useScene();
 
-  test.each([
+  it.each([
     [101, true],
     [1, false],
   ])("of %i MiB mentions parts that S3 may keep: %s", async (mib, says) => {

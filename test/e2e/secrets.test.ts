@@ -1,5 +1,5 @@
 /** What must never be seen in a log, a metric or a page. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -14,7 +14,7 @@ const SECRETS = {
   Cookie: `session=${CANARY}-cookie`,
 };
 
-test("tokens and queries go to Glance and nowhere else", async () => {
+it("tokens and queries go to Glance and nowhere else", async () => {
   const { proxy, upstream } = scene;
   const ask = (method: string, target: string, headers = {}, body?: string, port = proxy.port) =>
     request(port, method, target, {

@@ -4,7 +4,7 @@ import { closeSync } from "node:fs";
 import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { patternedBytes, sha256 } from "../support/bytes.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { connect, request, requestHead } from "../support/raw-http.js";
@@ -44,7 +44,7 @@ describe.each([
   ["slow", readSlowly],
   ["fast", readAtOnce],
 ] as const)("every byte reaches a %s Glance as it was", (_, read) => {
-  test.each([
+  it.each([
     ["all of it kept", {}],
     ["the rest forwarded", { maxPerUpload: "3MiB", onFull: "forward" }],
   ] as const)("%s", async (_how, bounds) => {
@@ -60,7 +60,7 @@ describe.each([
 });
 
 describe.each([FILE, STAGE])("%s", (target) => {
-  test.each([0, 1, 5 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB])(
+  it.each([0, 1, 5 * KIB, 256 * KIB, 256 * KIB + 1, 3 * KIB * KIB])(
     "%i bytes are sent with their size, once it is known",
     async (bytes) => {
       const body = patternedBytes(bytes);
@@ -95,7 +95,7 @@ describe.each([FILE, STAGE])("%s", (target) => {
   );
 });
 
-test.runIf(process.platform === "linux")(
+it.runIf(process.platform === "linux")(
   "a small body never touches the disk, a large one has no name there",
   async () => {
     const small = await scene.startUpload();
@@ -113,12 +113,12 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-test("a missing spool.dir is reported at start-up", async () => {
+it("a missing spool.dir is reported at start-up", async () => {
   const start = scene.startAnother({ size: { unknown: "spool" }, spool: { dir: "/nowhere" } });
   await expect(start).rejects.toThrow(/^spool\.dir: "\/nowhere": cannot be written to \(ENOENT\)/);
 });
 
-test("a body with a declared size is not spooled", async () => {
+it("a body with a declared size is not spooled", async () => {
   const peer = await scene.startUpload({ [SIZE]: 10 });
   peer.sendChunk("hello");
   await expect.poll(() => scene.upstream.uploads[0]?.bytes).toBe(5);
@@ -126,7 +126,7 @@ test("a body with a declared size is not spooled", async () => {
 });
 
 describe("a client of a spooled upload that", () => {
-  test("goes away leaves nothing, and Glance hears nothing", async () => {
+  it("goes away leaves nothing, and Glance hears nothing", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk(Buffer.alloc(400 * KIB));
     await expect.poll(() => scene.proxy.metric("spool_bytes")).toBe(400 * KIB);
@@ -136,7 +136,7 @@ describe("a client of a spooled upload that", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 
-  test("goes away just when its file is opened leaves none open", async () => {
+  it("goes away just when its file is opened leaves none open", async () => {
     for (let count = 0; count < 30; count += 1) {
       const peer = await scene.startUpload();
       peer.sendChunk(Buffer.alloc(300 * KIB));
@@ -148,7 +148,7 @@ describe("a client of a spooled upload that", () => {
     await expect.poll(() => openSpoolFiles()).toEqual([]);
   });
 
-  test("sends single bytes loses none", async () => {
+  it("sends single bytes loses none", async () => {
     const peer = await scene.startUpload();
     for (let count = 0; count < 1000; count += 1) peer.sendChunk(String(count % 10));
     peer.endChunks();
@@ -156,7 +156,7 @@ describe("a client of a spooled upload that", () => {
     expect(scene.upstream.uploads).toMatchObject([{ bytes: 1000, complete: true }]);
   });
 
-  test("stops sending gets 408, and Glance hears nothing", async () => {
+  it("stops sending gets 408, and Glance hears nothing", async () => {
     const peer = await scene.startUpload();
     peer.sendChunk("hello");
     expect((await peer.response()).status).toBe(408);
@@ -164,7 +164,7 @@ describe("a client of a spooled upload that", () => {
     await expectNothingKept();
   });
 
-  test("leaves once its body is whole changes nothing for Glance", async () => {
+  it("leaves once its body is whole changes nothing for Glance", async () => {
     let answer = (): void => undefined;
     scene.upstream.onUpload = (incoming, response) => {
       response.writeContinue();
@@ -184,7 +184,7 @@ describe("a client of a spooled upload that", () => {
 });
 
 describe("an upload that Glance would refuse", () => {
-  test.each(["active", "saving", "deactivated"])(
+  it.each(["active", "saving", "deactivated"])(
     "is not kept where the image is %s: Glance answers",
     async (status) => {
       scene.upstream.imageStatus = status;
@@ -204,7 +204,7 @@ describe("an upload that Glance would refuse", () => {
 });
 
 describe("spool.maxPerUpload", () => {
-  test("with onFull: forward, what was kept goes first, then the rest, as a body of unknown size", async () => {
+  it("with onFull: forward, what was kept goes first, then the rest, as a body of unknown size", async () => {
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
       spool: { ...spool, maxPerUpload: "100KiB" },
@@ -236,7 +236,7 @@ describe("spool.maxPerUpload", () => {
     await expect.poll(() => proxy.metric("spool_bytes")).toBe(0);
   });
 
-  test.each([
+  it.each([
     ["forward", 204, [{ bytes: 1025, complete: true }]],
     ["reject", 413, []],
   ] as const)(
@@ -257,7 +257,7 @@ describe("spool.maxPerUpload", () => {
     },
   );
 
-  test("with onFull: forward, a client that leaves in the rest leaves Glance an upload that never ends", async () => {
+  it("with onFull: forward, a client that leaves in the rest leaves Glance an upload that never ends", async () => {
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
       spool: { ...spool, maxPerUpload: "1KiB" },
@@ -271,7 +271,7 @@ describe("spool.maxPerUpload", () => {
     await expect.poll(async () => (await proxy.uploads()).finished[0]?.outcome).toBe("client_aborted");
   });
 
-  test("with onFull: reject, the client gets 413", async () => {
+  it("with onFull: reject, the client gets 413", async () => {
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
       spool: { ...spool, maxPerUpload: "100KiB", onFull: "reject" },
@@ -285,7 +285,7 @@ describe("spool.maxPerUpload", () => {
 });
 
 describe("spool.maxTotal", () => {
-  test("is never exceeded by 50 simultaneous uploads, and those without space get 507", async () => {
+  it("is never exceeded by 50 simultaneous uploads, and those without space get 507", async () => {
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
       spool: { ...spool, maxTotal: "1MiB", onFull: "reject" },
@@ -313,7 +313,7 @@ describe("spool.maxTotal", () => {
 });
 
 describe("a disk that fails", () => {
-  test("loses no data, and the log has the reason", async () => {
+  it("loses no data, and the log has the reason", async () => {
     const gone = await mkdtemp(join(tmpdir(), "spool-"));
     const proxy = await scene.startAnother({
       size: { unknown: "spool" },
@@ -329,7 +329,7 @@ describe("a disk that fails", () => {
     expect(warning?.["reason"]).toContain("ENOENT");
   });
 
-  test.runIf(process.platform === "linux")(
+  it.runIf(process.platform === "linux")(
     "only when the file is closed takes nothing from the answer",
     async () => {
       scene.upstream.onUpload = (incoming, response) => {
@@ -353,7 +353,7 @@ describe("a disk that fails", () => {
 describe.runIf(process.platform === "linux")("a spooling process", () => {
   beforeAll(() => expect(readFile("dist/cli.js")).resolves.toBeDefined());
 
-  test("leaves no file if it is killed during an upload", async () => {
+  it("leaves no file if it is killed during an upload", async () => {
     const command = await startCommand(scene.upstream.url, {
       GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
       GLANCE_SIZE_PROXY_SPOOL__DIR: dir,
@@ -410,7 +410,7 @@ describeWith(["tmpfs"], "a full disk", () => {
     return (await request(command.adminPort, "GET", "/metrics")).text;
   }
 
-  test("with onFull: forward, nothing of the body is lost, and its place is given back", async () => {
+  it("with onFull: forward, nothing of the body is lost, and its place is given back", async () => {
     await start("forward");
     expect(await upload(3_000_000)).toEqual({ status: 204, whole: true });
     expect(scene.upstream.uploads[0]?.headers).toMatchObject({ "transfer-encoding": "chunked" });
@@ -420,7 +420,7 @@ describeWith(["tmpfs"], "a full disk", () => {
     expect(await metrics()).toMatch(/spool_bytes 0$/m);
   });
 
-  test("with onFull: reject, the client gets 507, Glance hears nothing, and the place is given back", async () => {
+  it("with onFull: reject, the client gets 507, Glance hears nothing, and the place is given back", async () => {
     await start("reject");
     expect(await upload(3_000_000)).toEqual({ status: 507, whole: false });
     expect(scene.upstream.uploads).toEqual([]);

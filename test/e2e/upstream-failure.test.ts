@@ -1,7 +1,7 @@
 /** A Glance that cannot be reached, does not answer or does not speak HTTP: told apart, and Glance-shaped. */
 import dns from "node:dns";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { startHangingListener } from "../support/hanging-listener.js";
 import { request } from "../support/raw-http.js";
 import type { UploadScript } from "../support/recording-upstream.js";
@@ -29,7 +29,7 @@ const requests = [
 describe.each(requests)("%s %s", (method, target) => {
   const options = method === "PUT" ? { body: "hello" } : {};
 
-  test("gets 502 if Glance refuses the connection", async () => {
+  it("gets 502 if Glance refuses the connection", async () => {
     const alone = await scene.startAnother({}, NOBODY);
     const answer = await request(alone.port, method, target, options);
     expect(answer.status).toBe(502);
@@ -45,7 +45,7 @@ describe.each(requests)("%s %s", (method, target) => {
     );
   });
 
-  test("gets 502 at once if both addresses of Glance refuse the connection", async () => {
+  it("gets 502 at once if both addresses of Glance refuse the connection", async () => {
     const alone = await scene.startAnother({}, "http://glance.test:1");
     const addresses = [
       { address: "127.0.0.1", family: 4 },
@@ -62,7 +62,7 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(await alone.metric('rollbacks_total{result="unknown"}')).toBe(0);
   });
 
-  test("gets 504 if the connection does not open in time", async () => {
+  it("gets 504 if the connection does not open in time", async () => {
     const url = await hangingUrl();
     const alone = await scene.startAnother({ upstream: { connectTimeout: "300ms" } }, url);
     const answer = await request(alone.port, method, target, options);
@@ -71,7 +71,7 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(await alone.metric('upstream_errors_total{kind="connect_timeout"}')).toBe(1);
   });
 
-  test("waits for the connection if connectTimeout is 0", async () => {
+  it("waits for the connection if connectTimeout is 0", async () => {
     const patient = await scene.startAnother({ upstream: { connectTimeout: 0 } }, await hangingUrl());
     const answered = request(patient.port, method, target, options).then(() => "answered");
     expect(await Promise.race([answered, delay(300, "waiting")])).toBe("waiting");
@@ -79,7 +79,7 @@ describe.each(requests)("%s %s", (method, target) => {
     await answered.catch(() => undefined);
   });
 
-  test("gets 504 if Glance does not answer in time, and the request is aborted", async () => {
+  it("gets 504 if Glance does not answer in time, and the request is aborted", async () => {
     const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
     let closed = false;
     const hang: UploadScript = (incoming, response) => {
@@ -102,7 +102,7 @@ describe.each(requests)("%s %s", (method, target) => {
     ).toHaveLength(1);
   });
 
-  test("gets 502 if Glance closes without an answer", async () => {
+  it("gets 502 if Glance closes without an answer", async () => {
     scene.upstream.onUpload = scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const answer = await request(scene.proxy.port, method, target, options);
     expect(answer.status).toBe(502);
@@ -110,7 +110,7 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(await scene.proxy.metric('upstream_errors_total{kind="reset"}')).toBe(1);
   });
 
-  test("gets 502 if the answer is not HTTP", async () => {
+  it("gets 502 if the answer is not HTTP", async () => {
     scene.upstream.onUpload = scene.upstream.onOther = (incoming) => {
       incoming.socket.end("SSH-2.0-OpenSSH_9.2\r\n");
     };
@@ -120,7 +120,7 @@ describe.each(requests)("%s %s", (method, target) => {
     expect(await scene.proxy.metric('upstream_errors_total{kind="protocol"}')).toBe(1);
   });
 
-  test("gets the error in the media type that it accepts", async () => {
+  it("gets the error in the media type that it accepts", async () => {
     const alone = await scene.startAnother({}, NOBODY);
     const answer = await request(alone.port, method, target, {
       ...options,
@@ -131,7 +131,7 @@ describe.each(requests)("%s %s", (method, target) => {
   });
 });
 
-test("HEAD gets 502 without a body", async () => {
+it("HEAD gets 502 without a body", async () => {
   const alone = await scene.startAnother({}, NOBODY);
   const peer = await scene.connect(alone.port);
   peer.sendHead("HEAD", "/v2/images");
@@ -140,7 +140,7 @@ test("HEAD gets 502 without a body", async () => {
   expect(await peer.response({ hasBody: false })).toMatchObject({ status: 502 });
 });
 
-test("an upload that Glance does not read on gets 504", async () => {
+it("an upload that Glance does not read on gets 504", async () => {
   const impatient = await scene.startAnother({
     upstream: { responseTimeout: "300ms" },
     rollback: { verify: false },

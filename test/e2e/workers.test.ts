@@ -7,7 +7,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
 import { createAuthority } from "../support/certificates.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
@@ -55,7 +55,7 @@ function logged(command: RunningCommand, message: string): Record<string, unknow
     .filter(({ msg }) => msg === message);
 }
 
-test("the uploads of all workers are counted and shown once, in one sum", async () => {
+it("the uploads of all workers are counted and shown once, in one sum", async () => {
   const command = await start();
   const peers = await begin(command, 6, { [SIZE]: 5 });
   for (const peer of peers) peer.sendChunk("hel");
@@ -77,7 +77,7 @@ test("the uploads of all workers are counted and shown once, in one sum", async 
   expect(text.match(/^glance_size_proxy_build_info.* 1$/gm)).toHaveLength(1);
 });
 
-test("limits.maxConcurrentUploads holds for all of them together", async () => {
+it("limits.maxConcurrentUploads holds for all of them together", async () => {
   const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "3" });
   const peers = await begin(command, 3, { [SIZE]: 5 });
   await expect.poll(() => scene.upstream.uploads.length).toBe(3);
@@ -107,7 +107,7 @@ describe("spool.maxTotal", () => {
     GLANCE_SIZE_PROXY_SPOOL__ON_FULL: "reject",
   };
 
-  test("is never overrun by 50 uploads at once over all of them", async () => {
+  it("is never overrun by 50 uploads at once over all of them", async () => {
     const command = await start(env);
     const peers = await begin(command, 50);
     let most = 0;
@@ -125,7 +125,7 @@ describe("spool.maxTotal", () => {
     await expect.poll(() => command.metric("spool_bytes")).toBe(0);
   });
 
-  test("is reserved while a body arrives, and no byte is lost", async () => {
+  it("is reserved while a body arrives, and no byte is lost", async () => {
     const command = await start({ ...env, GLANCE_SIZE_PROXY_SPOOL__MAX_TOTAL: "64MiB" });
     const seen = readSlowly(scene.upstream);
     const body = randomBytes(12 * KIB * KIB + 1);
@@ -136,7 +136,7 @@ describe("spool.maxTotal", () => {
     expect(seen.digest()).toBe(sha256(body));
   });
 
-  test("gets back what a dead worker had reserved", async () => {
+  it("gets back what a dead worker had reserved", async () => {
     const command = await start(env);
     const [victim = 0] = await workersOf(command);
     const peers = await beginInTurn(command, 2);
@@ -151,7 +151,7 @@ describe("spool.maxTotal", () => {
 });
 
 describe("a worker that dies", () => {
-  test("is replaced; its uploads count as upstream_error, those of the other go on, and no counter goes back", async () => {
+  it("is replaced; its uploads count as upstream_error, those of the other go on, and no counter goes back", async () => {
     const command = await start();
     const done = await begin(command, 4, { [SIZE]: 5 });
     for (const peer of done) peer.sendChunk("hello").endChunks();
@@ -200,7 +200,7 @@ describe("a worker that dies", () => {
     expect(await command.metric(`uploads_total{${LABELS}}`)).toBe(11);
   });
 
-  test("frees its places in limits.maxConcurrentUploads", async () => {
+  it("frees its places in limits.maxConcurrentUploads", async () => {
     const command = await start({ GLANCE_SIZE_PROXY_LIMITS__MAX_CONCURRENT_UPLOADS: "4" });
     await beginInTurn(command, 4, { [SIZE]: 5 });
     process.kill((await workersOf(command))[0] ?? 0, "SIGKILL");
@@ -214,7 +214,7 @@ describe("a worker that dies", () => {
 });
 
 describe("a worker that cannot be replaced", () => {
-  test("because of a missing file is retried, and without a worker the proxy is not ready", async () => {
+  it("because of a missing file is retried, and without a worker the proxy is not ready", async () => {
     const dir = await mkdtemp(join(tmpdir(), "workers-"));
     const command = await start({
       GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "spool",
@@ -238,7 +238,7 @@ describe("a worker that cannot be replaced", () => {
   });
 
   describeWith(["prlimit"], "because descriptors run out", () => {
-    test("affects nothing else, and is replaced later", async () => {
+    it("affects nothing else, and is replaced later", async () => {
       const command = await start();
       const [victim = 0, other = 0] = await workersOf(command);
       const open = (await readdir(`/proc/${command.pid}/fd`)).length;
@@ -255,7 +255,7 @@ describe("a worker that cannot be replaced", () => {
     });
   });
 
-  test("because the proxy is draining does not keep it from ending", async () => {
+  it("because the proxy is draining does not keep it from ending", async () => {
     const command = await start();
     const before = await workersOf(command);
     process.kill(before[0] ?? 0, "SIGKILL");
@@ -267,7 +267,7 @@ describe("a worker that cannot be replaced", () => {
   });
 });
 
-test("a hanging worker does not keep the proxy from exiting after shutdown.drainTimeout", async () => {
+it("a hanging worker does not keep the proxy from exiting after shutdown.drainTimeout", async () => {
   const command = await start({
     GLANCE_SIZE_PROXY_SHUTDOWN__DRAIN_TIMEOUT: "100ms",
     GLANCE_SIZE_PROXY_ROLLBACK__TIMEOUT: "100ms",
@@ -278,7 +278,7 @@ test("a hanging worker does not keep the proxy from exiting after shutdown.drain
   expect(await exited).toEqual([0, null]);
 });
 
-test("the workers end with the process above them, and what they carried is never completed", async () => {
+it("the workers end with the process above them, and what they carried is never completed", async () => {
   const command = await start();
   const [peer] = await begin(command, 1, { [SIZE]: 5 });
   peer?.sendChunk("hell");
@@ -290,7 +290,7 @@ test("the workers end with the process above them, and what they carried is neve
   await expect.poll(() => workers.filter(isRunning)).toEqual([]);
 });
 
-test("an upload that returns to any worker is a loop", async () => {
+it("an upload that returns to any worker is a loop", async () => {
   const command = await start();
   const get = (headers: Record<string, string>) => request(command.port, "GET", "/v2/images", { headers });
   await get({});
@@ -298,7 +298,7 @@ test("an upload that returns to any worker is a loop", async () => {
   for (let count = 0; count < 4; count += 1) expect((await get({ Via: via })).status).toBe(508);
 });
 
-test("a port in use ends the command with 2 and one line", async () => {
+it("a port in use ends the command with 2 and one line", async () => {
   const command = await start();
   const address = `127.0.0.1:${command.port}`;
   const child = spawn(
@@ -313,7 +313,7 @@ test("a port in use ends the command with 2 and one line", async () => {
 });
 
 describeWith(["openssl"], "SIGHUP", () => {
-  test("makes all workers read the certificate again", async () => {
+  it("makes all workers read the certificate again", async () => {
     const authority = await createAuthority();
     const directory = await mkdtemp(join(tmpdir(), "workers-"));
     try {

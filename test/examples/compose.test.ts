@@ -1,7 +1,7 @@
 /** examples/compose: nothing is mounted that is not there, and its proxy, Prometheus and Grafana fit together. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { loadConfig } from "../../src/config/load.js";
 import { describeWith } from "../support/requirements.js";
@@ -36,7 +36,7 @@ function mounted(service: Service, path: string): string {
   throw new Error(`nothing is mounted at ${path}`);
 }
 
-test("every mounted path exists, and every volume is declared", () => {
+it("every mounted path exists, and every volume is declared", () => {
   expect(mounts.length).toBeGreaterThanOrEqual(6);
   for (const [from = "", , mode] of mounts) {
     if (from.startsWith("."))
@@ -46,12 +46,12 @@ test("every mounted path exists, and every volume is declared", () => {
 });
 
 describe("the proxy in compose.yaml", () => {
-  test("is built from this repository, under the name that the README gives it", () => {
+  it("is built from this repository, under the name that the README gives it", () => {
     expect(existsSync(join(FOLDER, proxy.build ?? "", "Dockerfile"))).toBe(true);
     expect(readFileSync("README.md", "utf8")).toContain(`docker build -t ${proxy.image} .`);
   });
 
-  test("accepts its environment", () => {
+  it("accepts its environment", () => {
     const env = Object.fromEntries(
       Object.entries(proxy.environment ?? {}).map(([name, value]) => [
         name,
@@ -65,7 +65,7 @@ describe("the proxy in compose.yaml", () => {
     ]);
   });
 
-  test("publishes its admin address, Prometheus and Grafana on loopback only", () => {
+  it("publishes its admin address, Prometheus and Grafana on loopback only", () => {
     const ports = Object.values<Service>(services).flatMap((service) => service.ports ?? []);
     expect(ports.filter((port) => !port.startsWith("127.0.0.1:"))).toEqual(["9292:9292"]);
   });
@@ -75,13 +75,13 @@ describeWith(["promtool"], "Prometheus", () => {
   const [flag = ""] = prometheus.command ?? [];
   const file = mounted(prometheus, flag.replace("--config.file=", ""));
 
-  test("has a configuration with the alert rules that promtool accepts", async () => {
+  it("has a configuration with the alert rules that promtool accepts", async () => {
     const { code, stdout, stderr } = await run("/usr/bin/promtool", ["check", "config", file]);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/\d+ rules found/);
   });
 
-  test("shares the proxy's network, so that the target of the configuration is the proxy", () => {
+  it("shares the proxy's network, so that the target of the configuration is the proxy", () => {
     expect(prometheus.network_mode).toBe("service:proxy");
     const { scrape_configs } = parse(readFileSync(file, "utf8")) as {
       scrape_configs: [{ static_configs: [{ targets: string[] }] }];
@@ -91,14 +91,14 @@ describeWith(["promtool"], "Prometheus", () => {
 });
 
 describe("Grafana", () => {
-  test("finds Prometheus in the proxy's network", () => {
+  it("finds Prometheus in the proxy's network", () => {
     const { datasources } = read("grafana/datasources.yaml") as {
       datasources: { type: string; url: string }[];
     };
     expect(datasources).toMatchObject([{ type: "prometheus", url: "http://proxy:9090" }]);
   });
 
-  test("finds the dashboard of deploy/grafana", () => {
+  it("finds the dashboard of deploy/grafana", () => {
     const { providers } = read("grafana/dashboards.yaml") as { providers: [{ options: { path: string } }] };
     const folder = mounted(grafana, providers[0].options.path);
     expect(existsSync(join(folder, "glance-size-proxy.json"))).toBe(true);

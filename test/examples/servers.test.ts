@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { connect, request, type HeaderValues } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 
@@ -42,13 +42,13 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
   const upload = (size: number, headers: HeaderValues = {}) =>
     request(port, "PUT", FILE, { headers: { ...CHUNKED, [SIZE]: size, ...headers }, body: HELLO });
 
-  test("an upload of its announced size reaches Glance whole", async () => {
+  it("an upload of its announced size reaches Glance whole", async () => {
     expect((await upload(5)).status).toBe(204);
     expect(upstream.uploads).toMatchObject([{ target: FILE, bytes: 5, complete: true }]);
     expect(upstream.uploads[0]?.headers).toMatchObject({ "content-length": "5", [SIZE]: "5" });
   });
 
-  test("an upload of another size is answered 400, and is never whole for Glance", async () => {
+  it("an upload of another size is answered 400, and is never whole for Glance", async () => {
     const refusal = await upload(4);
     expect([refusal.status, refusal.text]).toEqual([
       400,
@@ -58,7 +58,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     expect(upstream.uploads.filter(({ complete }) => complete)).toEqual([]);
   });
 
-  test("a bad size is refused before the client is asked for the body", async () => {
+  it("a bad size is refused before the client is asked for the body", async () => {
     const peer = await connect(port);
     peer.sendHead("PUT", FILE, { ...CHUNKED, [SIZE]: "4x", Expect: "100-continue" });
     expect((await peer.response()).status).toBe(400);
@@ -66,7 +66,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     peer.destroy();
   });
 
-  test("another spelling of an upload does not bypass the proxy", async () => {
+  it("another spelling of an upload does not bypass the proxy", async () => {
     for (const target of ["//v2//images/one//%66ile", "/v2/images/x/../one/file"]) {
       beginEachUpload();
       const answer = await request(port, "PUT", target, { headers: { ...CHUNKED, [SIZE]: 4 }, body: HELLO });
@@ -76,7 +76,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     expect(upstream.uploads.filter(({ complete }) => complete)).toEqual([]);
   });
 
-  test("everything else passes through, with its body", async () => {
+  it("everything else passes through, with its body", async () => {
     const target = `/v2/images?marker=${"x".repeat(500)}`;
     expect((await request(port, "GET", target)).text).toBe(`GET ${target}`);
     const headers = { "Content-Type": "application/openstack-images-v2.1-json-patch" };
@@ -84,7 +84,7 @@ describe.each(["http", "express", "fastify"])("examples/%s", (name) => {
     expect(upstream.requests.at(-1)).toMatchObject({ method: "PATCH", bytes: 2, complete: true });
   });
 
-  test.runIf(name !== "http")("the app's own route shows the metrics", async () => {
+  it.runIf(name !== "http")("the app's own route shows the metrics", async () => {
     await upload(5);
     const answer = await request(port, "GET", "/metrics");
     expect(answer.headers["content-type"]).toMatch(/^text\/plain; version=0\.0\.4/);

@@ -1,6 +1,6 @@
 /** Whatever a client does in the middle of its upload: one end to it, and no image of half a body. */
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { requestHead } from "../support/raw-http.js";
 import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
 import { dribble, useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
@@ -266,7 +266,7 @@ const COMBINATIONS = ["file", "stage"].flatMap((operation) =>
 const scenes = useFaultScenes();
 
 describe("a client", () => {
-  test.concurrent.each(
+  it.concurrent.each(
     COMBINATIONS.map(
       (one) => [`${one.fault.name} ${one.phase.name} (${one.operation}, ${one.framing})`, one] as const,
     ),
@@ -274,7 +274,7 @@ describe("a client", () => {
     scenes.runUpload((scene) => play(scene, operation, phase, framing, fault)),
   );
 
-  test.concurrent.each([
+  it.concurrent.each([
     ["closes", (upload: ClientUpload) => upload.peer.destroy(), undefined],
     ["resets", (upload: ClientUpload) => upload.peer.reset(), undefined],
     ["half-closes", (upload: ClientUpload) => void upload.peer.end(), undefined],
@@ -297,7 +297,7 @@ describe("a client", () => {
     }),
   );
 
-  test.concurrent("that sends its head byte by byte is served", () =>
+  it.concurrent("that sends its head byte by byte is served", () =>
     scenes.runUpload(async (scene) => {
       const imageId = "slow-head";
       scene.glance.play({ at: "whole", act: succeed, size: 8 });
@@ -316,7 +316,7 @@ describe("a client", () => {
 
 describe("a client that leaves while a refusal is coming", () => {
   // One after the other: what is looked at is the whole process.
-  test.each([
+  it.each([
     ["closes", (upload: ClientUpload) => upload.peer.destroy()],
     ["resets", (upload: ClientUpload) => upload.peer.reset()],
   ])("%s, and nobody goes on reading from it", (_, act) =>

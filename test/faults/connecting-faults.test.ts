@@ -1,5 +1,5 @@
 /** No connection to Glance opens: the upload ends all the same, also where the client does not wait for that. */
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
 import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
 import { startHangingListener, type HangingListener } from "../support/hanging-listener.js";
@@ -28,7 +28,7 @@ const CLIENTS: readonly Client[] = [
 const COMBINATIONS = CLIENTS.flatMap((client) => FRAMINGS.map((framing) => ({ client, framing })));
 
 describe("while the connection to Glance does not open, a client", () => {
-  test.concurrent.each(COMBINATIONS.map((one) => [`${one.client.name} (${one.framing})`, one] as const))(
+  it.concurrent.each(COMBINATIONS.map((one) => [`${one.client.name} (${one.framing})`, one] as const))(
     "that %s",
     (_, { client, framing }) => scenes.runUpload((scene) => play(scene, client, framing)),
   );

@@ -1,6 +1,6 @@
 /** What each combination of faults runs in, and what holds at the end of every one of them. */
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { connect, request, type Peer } from "../support/raw-http.js";
 import type { ClientUpload } from "./client-upload.js";
@@ -155,7 +155,7 @@ export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptio
       }),
     nothingLeft: (deadlineMs) => watch.expectNothingLeft(deadlineMs),
     expectNothingLeft() {
-      test("after all these faults no socket, timer or uncaught error is left", async () => {
+      it("after all these faults no socket, timer or uncaught error is left", async () => {
         await watch.expectNothingLeft();
       });
     },

@@ -1,5 +1,5 @@
 /** Whatever Glance does in the middle of an upload: one end to it, told to the client, and no image of half a body. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
 import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
 import { answerOf, CONTINUE, NO_CONTENT, type Act, type Stage } from "./scripted-glance.js";
@@ -232,7 +232,7 @@ const COMBINATIONS = ["file", "stage"].flatMap((operation) =>
 const scenes = useFaultScenes();
 
 describe("Glance", () => {
-  test.concurrent.each(
+  it.concurrent.each(
     COMBINATIONS.map(
       (one) =>
         [`${one.fault.name}, having ${HAVING[one.stage]} (${one.operation}, ${one.framing})`, one] as const,
@@ -241,7 +241,7 @@ describe("Glance", () => {
     scenes.runUpload((scene) => play(scene, operation, stage, framing, fault)),
   );
 
-  test.concurrent.each(FRAMINGS)("does not listen (%s)", (framing) =>
+  it.concurrent.each(FRAMINGS)("does not listen (%s)", (framing) =>
     scenes.runUpload(async (scene) => {
       const imageId = `nobody-${framing.length}`;
       scene.glance.play({ at: "accepted", act: () => undefined, size: SIZE });

@@ -1,5 +1,5 @@
 /** As configured for real, timeouts take minutes or hours: nothing that is over may wait for one. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ClientUpload, type Reading } from "./client-upload.js";
 import { useFaultScenes } from "./fault-scene.js";
 import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Stage } from "./scripted-glance.js";
@@ -81,7 +81,7 @@ const ENDINGS: readonly Ending[] = [
 ];
 
 describe("no timer and no socket outlives it when", () => {
-  test.each(ENDINGS.map((ending) => [ending.name, ending] as const))("%s", (_, ending) =>
+  it.each(ENDINGS.map((ending) => [ending.name, ending] as const))("%s", (_, ending) =>
     scenes.run(async (scene) => {
       const { method, at, act, size = SIZE, client, reads } = ending;
       scene.glance.play({ at, act, size });
@@ -104,7 +104,7 @@ describe("no timer and no socket outlives it when", () => {
     }),
   );
 
-  test("an upload is rolled back, having taken from the client all that it sent meanwhile", () =>
+  it("an upload is rolled back, having taken from the client all that it sent meanwhile", () =>
     scenes.run(async (scene) => {
       let image = "saving";
       scene.glance.play({

@@ -1,5 +1,5 @@
 /** Requests that are no uploads, and everything that can happen to them: an answer or an end, and nothing left behind. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ClientUpload, type Framing, type Reading } from "./client-upload.js";
 import { dribble, increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
 import { eventually } from "./eventually.js";
@@ -120,7 +120,7 @@ async function begin(
 }
 
 describe("a download", () => {
-  test.concurrent.each(
+  it.concurrent.each(
     DOWNLOAD_FAULTS.flatMap((fault) =>
       (["accepted", "whole"] as const).map((stage) => [fault.name, stage, fault] as const),
     ),
@@ -134,7 +134,7 @@ describe("a download", () => {
     }),
   );
 
-  test.concurrent("when Glance refuses the connection", () =>
+  it.concurrent("when Glance refuses the connection", () =>
     runRequest(async (scene) => {
       await scene.glance.refuse();
       const download = await begin(scene);
@@ -144,7 +144,7 @@ describe("a download", () => {
     }),
   );
 
-  test.concurrent.each(CLIENT_ENDS)("when the client %s before the answer", (_, act) =>
+  it.concurrent.each(CLIENT_ENDS)("when the client %s before the answer", (_, act) =>
     runRequest(async (scene) => {
       scene.glance.play({ at: "whole", act: () => undefined, size: 0 });
       const download = await begin(scene);
@@ -155,7 +155,7 @@ describe("a download", () => {
     }),
   );
 
-  test.concurrent.each(CLIENT_ENDS)("when the client %s within the answer", (_, act) =>
+  it.concurrent.each(CLIENT_ENDS)("when the client %s within the answer", (_, act) =>
     runRequest(async (scene) => {
       scene.glance.play({
         at: "whole",
@@ -170,7 +170,7 @@ describe("a download", () => {
     }),
   );
 
-  test.concurrent.each(CLIENT_ENDS.slice(0, 2))("when the client %s, having read nothing", (_, act) =>
+  it.concurrent.each(CLIENT_ENDS.slice(0, 2))("when the client %s, having read nothing", (_, act) =>
     runRequest(async (scene) => {
       scene.glance.play({
         at: "whole",
@@ -186,7 +186,7 @@ describe("a download", () => {
   );
 });
 
-test.each(["GET", "POST"])(
+it.each(["GET", "POST"])(
   "an answer to %s that takes longer than any timeout arrives whole, and the connection is kept",
   (method) =>
     scenes.run(async (scene) => {
@@ -218,7 +218,7 @@ test.each(["GET", "POST"])(
     }),
 );
 
-test("a download that the client does not read ends after limits.idleTimeout", () =>
+it("a download that the client does not read ends after limits.idleTimeout", () =>
   runRequest(async (scene) => {
     scene.glance.play({
       at: "whole",
@@ -235,7 +235,7 @@ describe("a request with a body", () => {
   const STAGES = ["accepted", "head", "body", "whole"] as const satisfies readonly Stage[];
   const FRAMINGS = ["Content-Length", "chunked"] as const;
 
-  test.concurrent.each(
+  it.concurrent.each(
     FAULTS.flatMap((fault) =>
       STAGES.flatMap((stage) => FRAMINGS.map((framing) => [fault.name, stage, framing, fault] as const)),
     ),
@@ -252,7 +252,7 @@ describe("a request with a body", () => {
     }),
   );
 
-  test.concurrent.each(FRAMINGS)("when Glance says nothing (%s)", (framing) =>
+  it.concurrent.each(FRAMINGS)("when Glance says nothing (%s)", (framing) =>
     runRequest(async (scene) => {
       scene.glance.play({ at: "head", act: () => undefined, size: SIZE });
       const post = await begin(scene, framing, SIZE);
@@ -263,7 +263,7 @@ describe("a request with a body", () => {
     }),
   );
 
-  test.concurrent.each(FRAMINGS)("when Glance reads nothing of it (%s)", (framing) =>
+  it.concurrent.each(FRAMINGS)("when Glance reads nothing of it (%s)", (framing) =>
     runRequest(async (scene) => {
       scene.glance.play({ at: "accepted", act: ({ socket }) => socket.pause(), size: BIG_SIZE });
       const post = await begin(scene, framing, BIG_SIZE);
@@ -274,7 +274,7 @@ describe("a request with a body", () => {
     }),
   );
 
-  test.concurrent.each(
+  it.concurrent.each(
     [
       ...CLIENT_ENDS,
       ["sends a chunk that is none", (upload: ClientUpload) => void upload.peer.send("zz\r\n")] as const,
@@ -296,7 +296,7 @@ describe("a request with a body", () => {
     }),
   );
 
-  test.concurrent.each(FRAMINGS)("when the client falls silent within it (%s)", (framing) =>
+  it.concurrent.each(FRAMINGS)("when the client falls silent within it (%s)", (framing) =>
     runRequest(async (scene) => {
       scene.glance.play({ at: "body", act: () => undefined, size: SIZE });
       const post = await begin(scene, framing, SIZE);
@@ -310,7 +310,7 @@ describe("a request with a body", () => {
     }),
   );
 
-  test.concurrent.each(FRAMINGS)("when the client ends it byte by byte (%s)", (framing) =>
+  it.concurrent.each(FRAMINGS)("when the client ends it byte by byte (%s)", (framing) =>
     runRequest(async (scene) => {
       scene.glance.play({ at: "whole", act: (connection) => connection.send(WHOLE), size: SIZE });
       const post = await begin(scene, framing, SIZE);

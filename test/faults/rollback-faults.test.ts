@@ -1,5 +1,5 @@
 /** Whatever becomes of the look-ups of an aborted upload's image, the client is told of the abort, in bounded time. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ClientUpload } from "./client-upload.js";
 import { increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
 import { answerOf, showImage, type Act, type Script } from "./scripted-glance.js";
@@ -108,7 +108,7 @@ async function abort(
 }
 
 describe("the look-ups of an aborted upload's image", () => {
-  test.concurrent.each(
+  it.concurrent.each(
     COMBINATIONS.map((one) => [`${one.lookUp.name} (${one.operation}, ${one.at})`, one] as const),
   )("%s", (_, { operation, at, lookUp }) =>
     scenes.runUpload(async (scene) => {
@@ -119,7 +119,7 @@ describe("the look-ups of an aborted upload's image", () => {
     }),
   );
 
-  test.concurrent("cannot connect to Glance", () =>
+  it.concurrent("cannot connect to Glance", () =>
     scenes.runUpload(async (scene) => {
       const settled = await abort(scene, "file", { result: "unknown" }, () => scene.glance.refuse());
       await scene.glance.listen();

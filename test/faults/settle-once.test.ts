@@ -1,11 +1,11 @@
 /** However many things go wrong with an upload, the first of them is its end. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { createLog } from "../../src/observe/log.js";
 import { createMetrics } from "../../src/observe/metrics.js";
 import { createUploadsRegistry } from "../../src/observe/uploads-registry.js";
 import { Upload } from "../../src/upload/upload.js";
 
-test("an upload that is settled again keeps its outcome, and is counted, listed and logged once", async () => {
+it("an upload that is settled again keeps its outcome, and is counted, listed and logged once", async () => {
   const lines: string[] = [];
   const metrics = createMetrics();
   const uploads = createUploadsRegistry();

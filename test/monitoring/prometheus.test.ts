@@ -1,5 +1,5 @@
 /** A real Prometheus scrapes proxies under load: each query of the dashboard finds data, and the alerts are raised. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { createImage, OCTET_STREAM, postJson, putImageData, until } from "../support/glance-client.js";
 import { createAuthority } from "../support/certificates.js";
 import { startPrometheus, type Prometheus } from "../support/prometheus.js";
@@ -142,7 +142,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     );
   }
 
-  test("evaluates every rule without an error", async () => {
+  it("evaluates every rule without an error", async () => {
     const rules = await until(
       async () => {
         const { groups } = (await prometheus.api("rules")) as {
@@ -160,7 +160,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
   const variables = dashboard.templating.list.flatMap(({ name, definition }) =>
     definition === undefined ? [] : [{ name, definition }],
   );
-  test.each(variables)("the dashboard's variable $name has values to choose", async ({ definition }) => {
+  it.each(variables)("the dashboard's variable $name has values to choose", async ({ definition }) => {
     const [, selector = "", label = ""] = /^label_values\((.*), (\w+)\)$/.exec(definition) ?? [];
     const expected = { job: [JOB], instance: [busy, other, secure].map(instanceOf).sort() }[label];
     await until(
@@ -173,7 +173,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
   const queries = panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ refId, expr, legendFormat = "" }) => ({ title, refId, expr, legendFormat })),
   );
-  test.each(queries)("the panel $title finds data by query $refId", async ({ expr, legendFormat }) => {
+  it.each(queries)("the panel $title finds data by query $refId", async ({ expr, legendFormat }) => {
     const series = await until(
       () => prometheus.query(substitute(expr)),
       (found) => found.some(({ value }) => Number.isFinite(value)),
@@ -184,22 +184,22 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     }
   });
 
-  test.each(["GlanceSizeProxySizeMismatches", "GlanceSizeProxyUploadsAborted"])(
+  it.each(["GlanceSizeProxySizeMismatches", "GlanceSizeProxyUploadsAborted"])(
     "raises %s over all instances",
     async (alert) => {
       await raised(alert, {});
     },
   );
 
-  test("raises GlanceSizeProxySpoolNearlyFull if the spool had no space for a body", async () => {
+  it("raises GlanceSizeProxySpoolNearlyFull if the spool had no space for a body", async () => {
     await raised("GlanceSizeProxySpoolNearlyFull", { instance: instanceOf(busy) });
   });
 
-  test("raises GlanceSizeProxyCertificateExpiring for a certificate that expires tomorrow", async () => {
+  it("raises GlanceSizeProxyCertificateExpiring for a certificate that expires tomorrow", async () => {
     await raised("GlanceSizeProxyCertificateExpiring", { instance: instanceOf(secure), side: "listen" });
   });
 
-  test.each([
+  it.each([
     ["GlanceSizeProxyRollbackNotFinished", "saving"],
     ["GlanceSizeProxyImageActiveAfterAbort", "active"],
   ])("raises %s at the very first image that is %s after an abort", async (alert, status) => {
@@ -214,18 +214,18 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
     await raised(alert, { instance: instanceOf(other) });
   });
 
-  test("raises GlanceSizeProxyGlanceUnreachable when Glance is gone, and only for its proxy", async () => {
+  it("raises GlanceSizeProxyGlanceUnreachable when Glance is gone, and only for its proxy", async () => {
     await told.stop();
     const instance = instanceOf(other);
     expect(await raised("GlanceSizeProxyGlanceUnreachable", { instance })).toMatchObject([{ instance }]);
   });
 
-  test("raises GlanceSizeProxyDown when a proxy is gone", async () => {
+  it("raises GlanceSizeProxyDown when a proxy is gone", async () => {
     other.stop();
     await raised("GlanceSizeProxyDown", { instance: instanceOf(other) });
   });
 
-  test("scraped a load in which each upload had the expected outcome", async () => {
+  it("scraped a load in which each upload had the expected outcome", async () => {
     sending = false;
     await load;
   });

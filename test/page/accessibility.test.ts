@@ -1,6 +1,6 @@
 /** Who cannot see the page as it was meant, or uses another device: axe finds nothing serious, in no state. */
 import type { Page } from "playwright-core";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE, SIZE, useScene, type Scene } from "../e2e/scene.js";
@@ -37,7 +37,7 @@ describeWith(["chromium"], "the live page is accessible:", () => {
   const rows = (page: Page) => expect.poll(() => page.locator("tbody tr").count(), SOON);
   const state = (page: Page) => expect.poll(() => page.getByRole("status").innerText(), SOON);
 
-  test.each(LOOKS)("%s", async (_, look) => {
+  it.each(LOOKS)("%s", async (_, look) => {
     const { adminPort } = scene.proxy;
     const { page, expectLoss } = await browser.open(adminPort, look);
     await state(page).toBe("Glance ready");
@@ -57,7 +57,7 @@ describeWith(["chromium"], "the live page is accessible:", () => {
     expect(await findBarriers(page), "lost").toEqual([]);
   });
 
-  test.each([320, PHONE.width, 768, 1024, 1600])("fits into a width of %d", async (width) => {
+  it.each([320, PHONE.width, 768, 1024, 1600])("fits into a width of %d", async (width) => {
     await makeBusy(scene);
     const { page } = await browser.open(scene.proxy.adminPort, { viewport: { width, height: 700 } });
     await rows(page).toBe(6);
@@ -72,7 +72,7 @@ describeWith(["chromium"], "the live page is accessible:", () => {
     expect(right).toBeLessThanOrEqual(width);
   });
 
-  test("uploads are a table with named columns for a screen reader, even if rows are cards", async () => {
+  it("uploads are a table with named columns for a screen reader, even if rows are cards", async () => {
     await makeBusy(scene);
     const { page } = await browser.open(scene.proxy.adminPort, { viewport: PHONE });
     await rows(page).toBe(6);

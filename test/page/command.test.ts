@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { startCommand } from "../support/cli.js";
 import type { Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -14,7 +14,7 @@ describeWith(["chromium"], "the live page", () => {
   const scene = useScene();
   const browser = useBrowser();
 
-  test("shows the uploads of all workers, and that a worker died", async () => {
+  it("shows the uploads of all workers, and that a worker died", async () => {
     const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
     try {
       const { page, expectLoss } = await browser.open(command.adminPort);
@@ -46,7 +46,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("of the demo stays available at the printed address, with the outcomes", async () => {
+  it("of the demo stays available at the printed address, with the outcomes", async () => {
     const demo = spawn(process.execPath, ["dist/cli.js", "demo"], { stdio: ["ignore", "pipe", "inherit"] });
     try {
       let port = "";

@@ -1,5 +1,5 @@
 /** Five hundred uploads at once, on one page. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../support/requirements.js";
 import { SIZE, useScene } from "../e2e/scene.js";
 import { SOON, useBrowser } from "./live-page.js";
@@ -35,7 +35,7 @@ describeWith(["chromium"], "the live page with 500 uploads in flight", () => {
   const scene = useScene();
   const browser = useBrowser();
 
-  test("shows every upload, rewrites only what changed, and filters by image", async () => {
+  it("shows every upload, rewrites only what changed, and filters by image", async () => {
     const peers = await Promise.all(
       Array.from({ length: COUNT }, (_, index) =>
         scene.startUpload({ [SIZE]: 10 * COUNT }, `/v2/images/image-${index}/file`),

@@ -1,6 +1,6 @@
 /** What the live page says when nothing goes on, and when something is wrong. */
 import type { Page } from "playwright-core";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { startCommand } from "../support/cli.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -14,7 +14,7 @@ describeWith(["chromium"], "the live page", () => {
   const state = (page: Page) => expect.poll(() => page.getByRole("status").innerText(), SOON);
   const notice = (page: Page) => expect.poll(() => page.locator(".notice").allInnerTexts(), SOON);
 
-  test("says that no upload is in flight", async () => {
+  it("says that no upload is in flight", async () => {
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
@@ -24,7 +24,7 @@ describeWith(["chromium"], "the live page", () => {
     ]);
   });
 
-  test("says that Glance is down, and that it is back", async () => {
+  it("says that Glance is down, and that it is back", async () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance unreachable");
@@ -34,7 +34,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([]);
   });
 
-  test("distinguishes a slow, busy, silent and unreachable Glance", async () => {
+  it("distinguishes a slow, busy, silent and unreachable Glance", async () => {
     const proxy = await scene.startAnother({ readiness: { silence: "6s" } });
     scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end(), 1_200);
     const { page } = await browser.open(proxy.adminPort);
@@ -50,7 +50,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([]);
   });
 
-  test("says that the proxy is draining, and shows the uploads in flight", async () => {
+  it("says that the proxy is draining, and shows the uploads in flight", async () => {
     const { page, expectLoss } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     const peer = await scene.startUpload({ [SIZE]: 5 });
@@ -65,7 +65,7 @@ describeWith(["chromium"], "the live page", () => {
     await notice(page).toEqual([expect.stringContaining("The proxy was draining")]);
   });
 
-  test("reports a lost connection, keeps its data, and reconnects when the proxy is back", async () => {
+  it("reports a lost connection, keeps its data, and reconnects when the proxy is back", async () => {
     const { adminPort } = scene.proxy;
     const { page, expectLoss } = await browser.open(adminPort);
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
@@ -84,7 +84,7 @@ describeWith(["chromium"], "the live page", () => {
     await outcomes().toEqual([]); // it knows nothing of those before
   });
 
-  test("reports a silent stream as lost, and recovers when it sends again", async () => {
+  it("reports a silent stream as lost, and recovers when it sends again", async () => {
     const command = await startCommand(scene.upstream.url);
     try {
       const { page, expectLoss } = await browser.open(command.adminPort);
@@ -99,7 +99,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("announces only its state to screen readers", async () => {
+  it("announces only its state to screen readers", async () => {
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance ready");
     expect(await page.locator("[aria-live], [role=status], [role=alert], [role=log], output").count()).toBe(

@@ -1,6 +1,6 @@
 /** Real uploads, as the live page shows them in a real browser. */
 import type { Locator } from "playwright-core";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { accept, answerEarly } from "../support/recording-upstream.js";
@@ -18,7 +18,7 @@ describeWith(["chromium"], "the live page", () => {
     return expect.poll(async () => (await locator.allInnerTexts()).join(" | "), SOON);
   }
 
-  test("moves the bar of an upload, and shows its outcome", async () => {
+  it("moves the bar of an upload, and shows its outcome", async () => {
     const page = await open();
     const moving = page.getByRole("table", { name: "Uploads in flight" }).getByRole("row");
     const bar = page.getByRole("progressbar", { name: "Progress of one" });
@@ -38,7 +38,7 @@ describeWith(["chromium"], "the live page", () => {
     expect(await bar.count()).toBe(0);
   });
 
-  test("shows the rate of an upload, and the time left", async () => {
+  it("shows the rate of an upload, and the time left", async () => {
     const page = await open();
     const peer = await scene.startUpload({ [SIZE]: 100 * KIB * KIB });
     const send = setInterval(() => peer.sendChunk(Buffer.alloc(50 * KIB)), 100);
@@ -50,7 +50,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("shows the bytes so far, but no time left, if the size is unknown", async () => {
+  it("shows the bytes so far, but no time left, if the size is unknown", async () => {
     const peer = await scene.startUpload({}, STAGE);
     peer.sendChunk(Buffer.alloc(10 * KIB));
     const page = await open();
@@ -61,7 +61,7 @@ describeWith(["chromium"], "the live page", () => {
     expect([await bar.count(), await bar.getAttribute("value")]).toEqual([1, null]);
   });
 
-  test("marks uploads that are stalled, and uploads that wait for Glance", async () => {
+  it("marks uploads that are stalled, and uploads that wait for Glance", async () => {
     scene.upstream.onUpload = () => undefined;
     const still = await scene.startUpload({ [SIZE]: 100 }, "/v2/images/still/file");
     still.sendChunk("x");
@@ -73,7 +73,7 @@ describeWith(["chromium"], "the live page", () => {
     await soon(row("still")).toMatch(/1 %.*0 B\/s\s+stalled$/s);
   });
 
-  test("shows every outcome as words, and their totals", async () => {
+  it("shows every outcome as words, and their totals", async () => {
     const page = await open();
     await request(scene.proxy.port, "PUT", FILE, { body: "hello" });
     await request(scene.proxy.port, "PUT", FILE, { body: "hello", headers: { [SIZE]: 4 } });
@@ -96,7 +96,7 @@ describeWith(["chromium"], "the live page", () => {
     await soon(totals.nth(5)).toMatch(/^Failed\s+1\s+1 client aborted$/);
   });
 
-  test("draws the throughput, and describes it in text", async () => {
+  it("draws the throughput, and describes it in text", async () => {
     const page = await open();
     const plot = page.getByRole("img", {
       name: /^Throughput plot\. Now: 0 B\/s from clients, 0 B\/s to Glance$/,
@@ -131,7 +131,7 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  test("shows markup from clients as text", async () => {
+  it("shows markup from clients as text", async () => {
     const page = await open();
     const peer = await scene.startUpload(
       { [SIZE]: 5 },
@@ -142,7 +142,7 @@ describeWith(["chromium"], "the live page", () => {
     peer.destroy();
   });
 
-  test("can be filtered and ordered by keyboard", async () => {
+  it("can be filtered and ordered by keyboard", async () => {
     const one = await scene.startUpload({ [SIZE]: 50, "User-Agent": "curl/8.1" }, "/v2/images/first/file");
     await scene.uploadUpstream();
     await scene.startUpload({ [SIZE]: 50 }, "/v2/images/second/file");

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 
 /** In the repository, so that the package's own name leads to its `dist`. */
 const FOLDER = "build/documented";
@@ -28,7 +28,7 @@ const blocks = documents
     ),
   );
 
-test("every block of TypeScript compiles against the package", () => {
+it("every block of TypeScript compiles against the package", () => {
   expect(blocks.length).toBeGreaterThanOrEqual(8);
   rmSync(FOLDER, { recursive: true, force: true });
   mkdirSync(FOLDER, { recursive: true });
@@ -45,7 +45,7 @@ test("every block of TypeScript compiles against the package", () => {
   expect(program.getSourceFiles().some(({ fileName }) => fileName.endsWith("dist/index.d.ts"))).toBe(true);
 });
 
-test("docs/api.md has a section on each export, and on nothing else", () => {
+it("docs/api.md has a section on each export, and on nothing else", () => {
   const program = ts.createProgram(["src/index.ts"], OPTIONS);
   const checker = program.getTypeChecker();
   const source = program.getSourceFile("src/index.ts");

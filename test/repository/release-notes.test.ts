@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { run, type CommandResult } from "../support/run.js";
 
 const CHANGELOG = `# Changelog
@@ -38,12 +38,12 @@ function releaseNotes(version: string, tag: string): Promise<CommandResult> {
   return run(process.execPath, [join(folder, "scripts/release-notes.mjs"), tag]);
 }
 
-test("the notes of a release are its section of the changelog", async () => {
+it("the notes of a release are its section of the changelog", async () => {
   const notes = "### Added\n\n- Something.\n";
   expect(await releaseNotes("1.2.3", "v1.2.3")).toEqual({ code: 0, stdout: notes, stderr: "" });
 });
 
-test.each([
+it.each([
   ["the tag names another version than the package", "1.2.3", "v1.2.4", "package.json wants v1.2.3"],
   ["the tag has no v", "1.2.3", "1.2.3", "package.json wants v1.2.3"],
   ["the changelog has no section for the version", "1.2.4", "v1.2.4", "no section [1.2.4]"],

@@ -1,7 +1,7 @@
 /** The project's words for the spell checker, which `npm run check` runs. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { parse } from "yaml";
 
 const { words, ignoreWords } = parse(readFileSync("cspell.config.yaml", "utf8")) as Record<
@@ -14,7 +14,7 @@ const files = execFileSync("git", ["ls-files", "--", ...checked], { encoding: "u
   .split("\n");
 const text = files.map((file) => readFileSync(file, "utf8").toLowerCase()).join("\n");
 
-test.each(Object.entries({ words, ignoreWords }))(
+it.each(Object.entries({ words, ignoreWords }))(
   "the list of %s is sorted, and has no word twice",
   (_, list) => {
     const sorted = [...new Set(list)].sort((one, other) => one.localeCompare(other, "en"));
@@ -22,6 +22,6 @@ test.each(Object.entries({ words, ignoreWords }))(
   },
 );
 
-test("each word of cspell.config.yaml is in use", () => {
+it("each word of cspell.config.yaml is in use", () => {
   expect([...words, ...ignoreWords].filter((word) => !text.includes(word.toLowerCase()))).toEqual([]);
 });

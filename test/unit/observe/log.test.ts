@@ -2,8 +2,6 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { forPeople } from "../../../src/observe/for-people.js";
 import { createLog } from "../../../src/observe/log.js";
-import { describeWith } from "../../support/requirements.js";
-import { run } from "../../support/run.js";
 
 function lines(act: (log: ReturnType<typeof createLog>) => void): string[] {
   const written: string[] = [];
@@ -88,16 +86,4 @@ it("logs any value as one line of at most 4096 bytes", () => {
 
 it("omits lines below the log level", () => {
   expect(lines((log) => log.debug({}, "detail"))).toEqual([]);
-});
-
-describeWith(["script"], "the log on a terminal", () => {
-  it("is readable text; into a pipe it is JSON", async () => {
-    const program =
-      'import("./dist/observe/log.js").then(({ createLog }) => createLog("info").info({ a: 1 }, "hello"))';
-    const command = `'${process.execPath}' -e '${program}'`;
-    const terminal = await run("/usr/bin/script", ["-qec", command, "/dev/null"], { cwd: process.cwd() });
-    expect(terminal.stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}hello {2}a=1\r\n$/);
-    const pipe = await run(process.execPath, ["-e", program], { cwd: process.cwd() });
-    expect(JSON.parse(pipe.stdout)).toMatchObject({ level: "info", msg: "hello", a: 1 });
-  });
 });

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { Duplex } from "node:stream";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import {
   BadFraming,
   ChunkedFraming,
@@ -135,7 +135,7 @@ const mangled = fc
     return text + behind;
   });
 
-test("a chunked body that is accepted as complete is the same body for Node, and ends at the same byte", async () => {
+it("a chunked body that is accepted as complete is the same body for Node, and ends at the same byte", async () => {
   await fc.assert(
     fc.asyncProperty(mangled, cuts, async (wire, where) => {
       const ours = read(new ChunkedFraming(), wire, where);
@@ -153,7 +153,7 @@ test("a chunked body that is accepted as complete is the same body for Node, and
   );
 });
 
-test("a body in well-formed chunks is read completely, however it is split", () => {
+it("a body in well-formed chunks is read completely, however it is split", () => {
   fc.assert(
     fc.property(fc.array(fc.string({ minLength: 1, maxLength: 300 })), cuts, (texts, where) => {
       const parts = texts.map((text) => Buffer.from(text).toString("latin1"));
@@ -169,7 +169,7 @@ test("a body in well-formed chunks is read completely, however it is split", () 
   );
 });
 
-test.each([
+it.each([
   ["a size that is no number", "x\r\n"],
   ["no size", "\r\n"],
   ["a sign", "+5\r\nhello\r\n"],
@@ -187,7 +187,7 @@ test.each([
   expect(read(new ChunkedFraming(), wire, [1, 2, 3, 4, 5, 6, 7]).verdict).toBe("refused");
 });
 
-test("a body of Content-Length ends at its last byte", () => {
+it("a body of Content-Length ends at its last byte", () => {
   fc.assert(
     fc.property(fc.string({ minLength: 1 }), cuts, (text, where) => {
       const body = Buffer.from(text).toString("latin1");

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createQuota } from "../../../src/upload/spool/quota.js";
 import { createLeasedQuota } from "../../../src/workers/leased-quota.js";
 
@@ -12,13 +12,13 @@ function lease() {
 }
 
 describe("what lies unused here may be taken while more is asked for:", () => {
-  test("nobody is refused where there is enough of the whole", async () => {
+  it("nobody is refused where there is enough of the whole", async () => {
     const quota = lease();
     expect(await quota.reserve(1)).toBe(true); // 9 lie here
     expect(await Promise.all([quota.reserve(100), quota.reserve(9)])).toEqual([true, true]);
   });
 
-  test("a refused reservation takes nothing, and a released one can be reserved again", async () => {
+  it("a refused reservation takes nothing, and a released one can be reserved again", async () => {
     const quota = lease();
     expect(await Promise.all([quota.reserve(600), quota.reserve(600)])).toEqual([true, false]);
     expect(await quota.reserve(400)).toBe(true);

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { ByteQueue } from "../../../../src/upload/spool/byte-queue.js";
 import { patternedBytes } from "../../../support/bytes.js";
 
@@ -8,7 +8,7 @@ const MOST_STEPS = 30;
 const MOST_BYTES = 300 * KIB;
 const bytes = patternedBytes(MOST_STEPS * MOST_BYTES);
 
-test("a byte queue returns the bytes in order and does not move them", () => {
+it("a byte queue returns the bytes in order and does not move them", () => {
   const step = fc.record({
     push: fc.oneof(fc.nat({ max: MOST_BYTES }), fc.constantFrom(64 * KIB, 128 * KIB, 256 * KIB)),
     shift: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -34,7 +34,7 @@ test("a byte queue returns the bytes in order and does not move them", () => {
   );
 });
 
-test("a byte queue reuses its memory", () => {
+it("a byte queue reuses its memory", () => {
   const queue = new ByteQueue();
   const memories = new Set<ArrayBufferLike>();
   for (let turn = 0; turn < 100; turn += 1) {

@@ -1,5 +1,5 @@
 /** Memory that a body was read into, and when it may serve another. All else is seen end to end. */
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { keepBody, type Kept } from "../../../../src/upload/spool/keep-body.js";
 import type { NoPlace, Spool } from "../../../../src/upload/spool/spool.js";
 import { OnePiece } from "../../../support/one-piece.js";
@@ -19,7 +19,7 @@ function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
   });
 }
 
-test("reuses the read buffer once the spool has copied the body", async () => {
+it("reuses the read buffer once the spool has copied the body", async () => {
   const source = new OnePiece(Buffer.from("hello"));
   let copied = (): void => undefined;
   const kept = keep(source, () => new Promise<undefined>((resolve) => (copied = () => resolve(undefined))));
@@ -30,7 +30,7 @@ test("reuses the read buffer once the spool has copied the body", async () => {
   expect(source.release).toHaveBeenCalledOnce();
 });
 
-test.each([true, false])(
+it.each([true, false])(
   "does not reuse the read buffer if the spool is full, last piece kept: %s",
   async (isKept) => {
     const source = new OnePiece(Buffer.from("hello"));

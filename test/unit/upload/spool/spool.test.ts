@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, it } from "vitest";
 import { createQuota } from "../../../../src/upload/spool/quota.js";
 import { createSpoolBudget } from "../../../../src/upload/spool/budget.js";
 import { Spool } from "../../../../src/upload/spool/spool.js";
@@ -32,7 +32,7 @@ async function createOpenSpool(): Promise<ReturnType<typeof createSpool>> {
   return created;
 }
 
-test("the spool returns what it was given, in pieces of any size", async () => {
+it("the spool returns what it was given, in pieces of any size", async () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 3 * MEMORY }), { maxLength: 30 });
   await fc.assert(
     fc.asyncProperty(sizes, async (lengths) => {
@@ -51,7 +51,7 @@ test("the spool returns what it was given, in pieces of any size", async () => {
   );
 });
 
-test("the spool accepts more while the file is written, up to spool.memory, then applies back-pressure", async () => {
+it("the spool accepts more while the file is written, up to spool.memory, then applies back-pressure", async () => {
   const { spool } = await createOpenSpool();
   expect(spool.append(patternedBytes(600, 1001))).toBeUndefined();
   expect(spool.append(patternedBytes(400, 1601))).toBeUndefined();
@@ -62,7 +62,7 @@ test("the spool accepts more while the file is written, up to spool.memory, then
   await spool.close();
 });
 
-test("a piece read from the spool file is valid until the next is requested", async () => {
+it("a piece read from the spool file is valid until the next is requested", async () => {
   const { spool } = createSpool();
   const bytes = patternedBytes(2 * 1024 * 1024);
   expect(await spool.append(bytes)).toBeUndefined();
@@ -76,14 +76,14 @@ test("a piece read from the spool file is valid until the next is requested", as
   await spool.close();
 });
 
-test("the spool can be read completely while the file is still written", async () => {
+it("the spool can be read completely while the file is still written", async () => {
   const { spool } = await createOpenSpool();
   expect(spool.append(patternedBytes(900, 1001))).toBeUndefined();
   expect((await content(spool)).equals(patternedBytes(1901))).toBe(true);
   await spool.close();
 });
 
-test("the spool reports a failed write with the next piece, and loses no data", async () => {
+it("the spool reports a failed write with the next piece, and loses no data", async () => {
   const { spool } = createSpool(join(dir, "gone"));
   const full = await spool.append(patternedBytes(MEMORY + 1));
   expect(full).toMatchObject({ full: "disk", kept: true, cause: { code: "ENOENT" } });

@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { relayBody, type RelayEnd } from "../../../src/upload/relay.js";
-import { OnePiece } from "../../support/one-piece.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../../support/recording-upstream.js";
+import { relayBody, type RelayEnd } from "../../src/upload/relay.js";
+import { OnePiece } from "../support/one-piece.js";
+import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 
 /** More than a connection holds. */
 const body = Buffer.alloc(32 * 1024 * 1024, "b");

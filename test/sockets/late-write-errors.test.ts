@@ -14,8 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
-import { reportWriteErrorsLate } from "../../../src/upstream/late-write-errors.js";
-import { createAuthority } from "../../support/certificates.js";
+import { reportWriteErrorsLate } from "../../src/upstream/late-write-errors.js";
+import { createAuthority } from "../support/certificates.js";
 
 const ANSWER = "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbig!";
 const RUNS = 100;

@@ -1,10 +1,10 @@
 import { createServer } from "node:http";
 import express from "express";
 import request from "supertest";
-import { expect, test } from "vitest";
-import { messagesOf } from "../../../src/client/express-app.js";
+import { expect, it } from "vitest";
+import { messagesOf } from "../../src/client/express-app.js";
 
-test("an app leaves the prototypes of such messages as they are, and finds itself in them", async () => {
+it("an app leaves the prototypes of such messages as they are, and finds itself in them", async () => {
   const app = express();
   const server = createServer(messagesOf(app));
   const seen: object[] = [];

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { request, type ClientRequest } from "node:http";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { guardWire, OutgoingRequest, UnannouncedBytes } from "../../../src/upstream/wire-guard.js";
+import { guardWire, OutgoingRequest, UnannouncedBytes } from "../../src/upstream/wire-guard.js";
 
 const HEAD = "PUT / HTTP/1.1\r\nHost: a\r\n";
 

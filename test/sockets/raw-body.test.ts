@@ -4,17 +4,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Socket, type AddressInfo } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { readAnnouncedBody } from "../../../src/http/announced-body.js";
-import type { Body } from "../../../src/http/body.js";
-import {
-  createRawBodies,
-  KEEP_READ_BYTES,
-  READ_BYTES,
-  type ClaimBody,
-} from "../../../src/raw-io/claim-body.js";
-import { createRequestHead } from "../../../src/http/request-head.js";
-import { connect, type Peer } from "../../support/raw-http.js";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { readAnnouncedBody } from "../../src/http/announced-body.js";
+import type { Body } from "../../src/http/body.js";
+import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../src/raw-io/claim-body.js";
+import { createRequestHead } from "../../src/http/request-head.js";
+import { connect, type Peer } from "../support/raw-http.js";
 
 const MIB = 1024 * 1024;
 const LARGEST_BYTES = 4 * MIB;
@@ -101,7 +96,7 @@ async function flow(peer: Peer, body: Body): Promise<void> {
   await came;
 }
 
-test("one large buffer is reused for all bodies", async () => {
+it("one large buffer is reused for all bodies", async () => {
   for (let upload = 0; upload < 20; upload += 1) {
     const begun = await begin(flowing.length, claimed);
     expect(await readAll(begun)).toBe(LARGEST_BYTES);
@@ -109,7 +104,7 @@ test("one large buffer is reused for all bodies", async () => {
   }
 });
 
-test("the buffer of a body whose client disconnected is reused, too", async () => {
+it("the buffer of a body whose client disconnected is reused, too", async () => {
   for (let upload = 0; upload < 20; upload += 1) {
     const { peer, found: body } = await begin(flowing.length + 1, claimed);
     const closed = once(body as never, "close");
@@ -125,7 +120,7 @@ test("the buffer of a body whose client disconnected is reused, too", async () =
   expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
 });
 
-test.each(["before", "while"])(
+it.each(["before", "while"])(
   "nor is it kept from others by those that are discarded %s they flow",
   async (when) => {
     const peers: Peer[] = [];
@@ -141,14 +136,14 @@ test.each(["before", "while"])(
   },
 );
 
-test("only one body at a time has the largest buffer", async () => {
+it("only one body at a time has the largest buffer", async () => {
   const { peer, found: body } = await begin(2 * flowing.length, claimed);
   await flow(peer, body);
   expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGE_BYTES);
   peer.destroy();
 });
 
-test.each([
+it.each([
   ["before it is wanted", () => undefined],
   ["while it is read", (body: Body) => void body.resume()],
 ])("a discarded body keeps no buffer, %s", async (_name, want) => {
@@ -194,7 +189,7 @@ async function memoryOf(purpose: "keep" | "send"): Promise<{ body: Body; memory:
   return { body, memory: first?.memory as ArrayBufferLike };
 }
 
-test.each(["keep", "send"] as const)("a buffer is reused after it is released, to %s", async (purpose) => {
+it.each(["keep", "send"] as const)("a buffer is reused after it is released, to %s", async (purpose) => {
   const one = await memoryOf(purpose);
   one.body.release?.();
   one.body.release?.(); // by the spool, and once more by the relay: it is there for one, still
@@ -204,7 +199,7 @@ test.each(["keep", "send"] as const)("a buffer is reused after it is released, t
   expect(third.memory).not.toBe(another.memory);
 });
 
-test("data that arrives before it is wanted fills one buffer, and the client waits with the rest", async () => {
+it("data that arrives before it is wanted fills one buffer, and the client waits with the rest", async () => {
   const { peer, found } = await begin(flowing.length, (request, response) => ({
     socket: request.socket,
     body: claimed(request, response),
@@ -220,7 +215,7 @@ test("data that arrives before it is wanted fills one buffer, and the client wai
   expect(Buffer.concat(pieces).equals(flowing)).toBe(true);
 });
 
-test("data after a body does not overwrite the next body in the same buffer", async () => {
+it("data after a body does not overwrite the next body in the same buffer", async () => {
   const { peer, found: before } = await begin(LEAST_BYTES, claimed);
   const ended = once(before as never, "end");
   before.resume();
@@ -244,7 +239,7 @@ test("data after a body does not overwrite the next body in the same buffer", as
   other.destroy();
 });
 
-test.each([-1, 0, 1])("the socket may already have the size of the buffer %i bytes", async (more) => {
+it.each([-1, 0, 1])("the socket may already have the size of the buffer %i bytes", async (more) => {
   const bytes = KEEP_READ_BYTES + more;
   const roomy = createServer({ highWaterMark: 4 * MIB });
   claim = createRawBodies(roomy, LEAST_BYTES);
@@ -280,7 +275,7 @@ test.each([-1, 0, 1])("the socket may already have the size of the buffer %i byt
   roomy.closeAllConnections();
 });
 
-test("a read in spite of a pause closes the connection, because it may have overwritten data", async () => {
+it("a read in spite of a pause closes the connection, because it may have overwritten data", async () => {
   const { peer, found: body } = await begin(10, claimed);
   const pieces: Buffer[] = [];
   body.on("data", (piece) => pieces.push(Buffer.from(piece)));
@@ -295,7 +290,7 @@ test("a read in spite of a pause closes the connection, because it may have over
   expect(Buffer.concat(pieces).toString()).toBe("first");
 });
 
-test("the body of a paused connection is read as usual", async () => {
+it("the body of a paused connection is read as usual", async () => {
   const { peer, found: request } = await begin(5, (request, response) => {
     request.socket.pause();
     expect(claimOf(request, response, "send")).toBeUndefined();
@@ -309,7 +304,7 @@ test("the body of a paused connection is read as usual", async () => {
   expect(Buffer.concat(pieces).toString()).toBe("hello");
 });
 
-test("a short body is left to the parser, and comes with its head", async () => {
+it("a short body is left to the parser, and comes with its head", async () => {
   const text = "x".repeat(LEAST_BYTES - 1);
   server.once("request", (request, response) => {
     expect(claimOf(request, response, "send")).toBeUndefined();
@@ -321,7 +316,7 @@ test("a short body is left to the parser, and comes with its head", async () => 
   peer.destroy();
 });
 
-test.each(["Content-Length", "content-length", "CONTENT-LENGTH"])(
+it.each(["Content-Length", "content-length", "CONTENT-LENGTH"])(
   "one that is long enough is taken over by any spelling: %s",
   async (name) => {
     const found = once(server, "request") as Promise<[IncomingMessage, ServerResponse]>;
