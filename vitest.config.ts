@@ -14,6 +14,8 @@ const WITHOUT_UPLOADS = [
 
 /** They keep a machine busy: each runs alone, after all others. */
 const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
+/** They need much that no other test needs: `npm run stores`. */
+const STORES = ["test/stores/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
@@ -27,7 +29,10 @@ export default defineConfig({
     // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
     retry: process.env["CI"] === "true" ? 1 : 0,
     projects: [
-      { extends: true, test: { name: "stream", include: ["test/**/*.test.ts"], exclude: HEAVY } },
+      {
+        extends: true,
+        test: { name: "stream", include: ["test/**/*.test.ts"], exclude: [...HEAVY, ...STORES] },
+      },
       {
         extends: true,
         test: {
@@ -42,6 +47,7 @@ export default defineConfig({
         extends: true,
         test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone },
       },
+      { extends: true, test: { name: "stores", include: STORES, ...alone } },
     ],
   },
 });
