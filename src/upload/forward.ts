@@ -8,13 +8,14 @@ import type { Upstream } from "../upstream/upstream.js";
 import type { Admitted } from "./admit.js";
 import { SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
 import { keepBody } from "./spool/keep-body.js";
-import { relayBody, type RelayEnd } from "./relay.js";
+import { relayBody } from "./relay.js";
 import type { LookUp, Rollback } from "./rollback.js";
 import type { SpoolBound } from "../vocabulary/labels.js";
 import type { Spool } from "./spool/spool.js";
 import type { Upload } from "./upload.js";
 import type { Observers } from "../observe/observers.js";
 import type { Framing } from "../http/body.js";
+import type { RelayEnd } from "./relay-plan.js";
 
 export interface ForwardOptions {
   readonly config: Config;

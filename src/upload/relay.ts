@@ -20,8 +20,8 @@ import type { Body, ByteCounter } from "../http/body.js";
 import { onceConnected } from "../upstream/upstream.js";
 import { createTimer, type Timer } from "../http/timer.js";
 import { Turns } from "../http/turns.js";
-import { breakOff, type Begun, type UntilBegun } from "./break-off.js";
-import type { RelayPlan } from "./relay-plan.js";
+import { breakOff, type UntilBegun } from "./break-off.js";
+import type { RelayEnd, RelayPlan } from "./relay-plan.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
 import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
@@ -47,12 +47,6 @@ export interface RelayOptions {
   readonly onContinue: () => void;
   readonly untilBegun: UntilBegun;
 }
-
-export type RelayEnd =
-  /** Glance answered: after the whole body or, `early`, with a refusal before its end. */
-  | { readonly kind: "answered"; readonly answer: IncomingMessage; readonly early: boolean }
-  /** The request to Glance was destroyed, or Glance ended it. `whole`: it had the whole body. */
-  | { readonly kind: "failed"; readonly error: ProxyError; readonly begun: Begun; readonly whole: boolean };
 
 /** Resolves once, never rejects. Afterwards the source flows and nobody listens: what still comes is discarded. */
 export function relayBody(options: RelayOptions): Promise<RelayEnd> {

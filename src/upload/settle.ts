@@ -6,7 +6,7 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import { truncatedAnswer } from "../upstream/failures.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
-import type { RelayEnd } from "./relay.js";
+import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
 import { type Upload } from "./upload.js";

@@ -2,9 +2,10 @@
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { relayBody, type RelayEnd } from "../../src/upload/relay.js";
+import { relayBody } from "../../src/upload/relay.js";
 import { OnePiece } from "../support/one-piece.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import type { RelayEnd } from "../../src/upload/relay-plan.js";
 
 /** More than a connection holds. */
 const body = Buffer.alloc(32 * 1024 * 1024, "b");
