@@ -1,4 +1,4 @@
-/** The way of a request: guarded, told apart, carried. The same for the command, the container and the middleware. */
+/** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
 import type { Config } from "./config/schema.js";
 import { readTarget } from "./glance/request-target.js";
@@ -26,11 +26,11 @@ export interface AppOptions {
   readonly upstream: Upstream;
   readonly observers: Observers;
   readonly quotas: Quotas;
-  /** Uploads that failed a moment ago; the processes of one proxy have the same. */
+  /** Recently failed uploads, shared by all processes of one proxy. */
   readonly replays: ReplayMemory;
-  /** By which a request that comes back is known; the processes of one proxy have the same. */
+  /** Name in the `Via` header, by which the proxy recognises its own requests. Shared by all processes of one proxy. */
   readonly instance: string;
-  /** Takes upload bodies over from Node; without it they are read as usual. */
+  /** Takes upload bodies over from Node. If absent, Node's streams read them. */
   readonly claimBody?: ClaimBody;
 }
 
@@ -45,7 +45,7 @@ export function createApp(options: AppOptions): App {
   return { handle, messages: messagesOf(handle) };
 }
 
-/** What carries the requests of each kind. */
+/** One handler for each kind of request. */
 interface Carriers {
   readonly forwarder: HeaderForwarder;
   readonly answerer: Answerer;
@@ -96,7 +96,7 @@ class RequestWay {
   async serve(request: Request, response: Response): Promise<void> {
     const startedAt = performance.now();
     response.once("close", () => {
-      // 499 as nginx has it: the client left before there was an answer.
+      // 499, as in nginx: the client disconnected before the answer.
       const status = response.headersSent ? response.statusCode : 499;
       this.#observers.metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
     });
@@ -114,7 +114,7 @@ class RequestWay {
       throw new Error("a body parser has read the body: it may not stand in front of the proxy");
     const { method = "", url = "", httpVersion } = request;
     requireWholeHead(request);
-    // Of a request that would switch protocols Node drops what came behind it, and reads on somewhere in what comes next.
+    // If a request asks to switch protocols, Node drops the bytes that follow it and continues at an unknown place. So the connection ends.
     if (head.values("upgrade").length > 0) exchange.response.shouldKeepAlive = false;
     guardRequest(method, httpVersion, head, announced);
     const target = readTarget(method, url, this.#pathPrefix);
@@ -153,7 +153,7 @@ class RequestWay {
   }
 }
 
-/** Calls `act` once for each of the first values; a client chooses them, so their number is bounded. */
+/** Calls `act` once for each value, for at most `most` values. Clients choose the values, so their number must be bounded. */
 function createOnce(act: (value: string) => void, most = 100): (value: string) => void {
   const seen = new Set<string>();
   return (value) => {

@@ -21,27 +21,28 @@ import type { ProxyServer } from "./client/server.js";
 export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {
-  /** Where to log. Default: JSON lines on standard output, from `log.level` on. */
+  /** Destination of the log. Default: JSON lines on standard output, at `log.level` and above. */
   readonly log?: Log;
-  /** Where to register the metrics. Default: a registry of its own. */
+  /** Registry for the metrics. Default: a new one. */
   readonly registry?: Registry;
 }
 
 export interface GlanceSizeProxy extends Middleware {
-  /** The metrics, for a `/metrics` route of yours. */
+  /** The metrics, for your own `/metrics` route. */
   readonly registry: Registry;
-  /** The uploads in flight, and the last that finished. */
+  /** The uploads in flight, and the last 100 finished ones. */
   uploads(): UploadsSnapshot;
 }
 
 /**
- * The proxy as Express middleware. It answers every request that reaches it, so it goes last; no body parser may stand
- * in front of it. What belongs to the HTTP server is yours (docs/middleware.md): `requestTimeout = 0`, or Node cuts uploads after
- * 300 s; `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; a `maxHeaderSize` large
- * enough for Keystone's tokens; and a `keepAliveTimeout` longer than that of a balancer in front.
+ * The proxy as Express middleware. It answers every request that it receives, so mount it last, and without a body parser before it.
+ *
+ * You own the HTTP server, which needs these settings (docs/middleware.md): `requestTimeout = 0`, or Node aborts uploads after 300 s;
+ * `server.on("checkContinue", app)`, so that bad uploads are refused before their body is sent; a `maxHeaderSize` large enough for
+ * Keystone's tokens; a `keepAliveTimeout` longer than that of a load balancer in front.
  *
  * @param config the keys of the configuration file; only `upstream.url` is required. `listen.address`, `listen.tls`,
- *   `admin`, `shutdown`, `workers`, `limits.maxHeaderSize` and `upload.relay` mean nothing here.
+ *   `admin`, `shutdown`, `workers`, `limits.maxHeaderSize` and `upload.relay` have no effect.
  * @throws ConfigError naming every key that is wrong.
  */
 export function createGlanceSizeProxy(
@@ -50,7 +51,7 @@ export function createGlanceSizeProxy(
 ): GlanceSizeProxy {
   const parsed = parseConfig(config);
   const observers = createObservers(parsed.log.level, options);
-  observers.metrics.relayChosen("stream"); // the connections are the app's
+  observers.metrics.relayChosen("stream"); // the server owns the connections
   const { handle } = createApp({
     config: parsed,
     upstream: createUpstream(parsed.upstream),
@@ -67,7 +68,7 @@ export function createGlanceSizeProxy(
 }
 
 /**
- * The proxy with its two listeners, as the command runs it, in this process: `workers` means nothing here.
+ * The proxy with both listeners, as the command runs it, in this process. `workers` has no effect.
  *
  * @throws ConfigError naming every key that is wrong.
  */

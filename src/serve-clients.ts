@@ -1,4 +1,4 @@
-/** What clients see, of one process: the way of a request behind its server. */
+/** Serves clients in one process: the server, and the way of a request behind it. */
 import { createApp, type AppOptions } from "./app.js";
 import { createClientServer, type ClientServer } from "./client/server.js";
 import { ConfigError } from "./config/config-error.js";
@@ -6,7 +6,7 @@ import { expiryOf } from "./http/credentials.js";
 
 export type ServeClients = (options: Omit<AppOptions, "claimBody">) => Omit<ClientServer, "credentials">;
 
-/** `reload` never throws: if files cannot be used, it says so and keeps the old ones. @throws ConfigError if one cannot be used now. */
+/** `reload` never throws: it logs files that cannot be used, and keeps the old ones. @throws ConfigError if a file cannot be used. */
 export const serveClients: ServeClients = (options) => {
   const { config, upstream, observers } = options;
   const { metrics, log, uploads } = observers;

@@ -1,4 +1,4 @@
-/** The proxy as a server of its own, in this process: what clients see, and what operators see. */
+/** The proxy as a server in one process: the listener for clients and the listener for operators. */
 import { createAdminServer } from "./admin/server.js";
 import type { ProxyServer } from "./client/server.js";
 import type { Config } from "./config/schema.js";

@@ -1,4 +1,4 @@
-/** Before anything of an upload is read or sent: the size that was declared, the limits, a place among the others. */
+/** Decides whether an upload may start: declared size, limits, concurrent uploads. Nothing is read or sent before that. */
 import type { Config } from "../config/schema.js";
 import { ProxyError, tooLarge } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
@@ -8,7 +8,7 @@ import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } f
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
 import type { Upload } from "./upload.js";
 
-/** Seconds after which a client that was turned away for want of a place may come again. */
+/** `Retry-After` of an upload that was refused because too many are in progress. */
 const RETRY_AFTER_SECONDS = 10;
 
 export interface AdmissionOptions {
@@ -22,16 +22,16 @@ export interface AdmissionOptions {
 
 export interface Admitted {
   readonly declared: DeclaredSize;
-  /** @returns why a body of that many bytes may not be finished. */
+  /** @returns the reason why a body of that many bytes must not become an image. */
   readonly refuseEnd: ((bytes: number) => ProxyError | undefined) | undefined;
 }
 
 export interface Admission {
-  /** What the client declared. @throws ProxyError if the upload must not go on. */
+  /** @returns the declared size. @throws ProxyError if the upload must not start. */
   declare(exchange: Exchange, upload: Upload): DeclaredSize;
-  /** Takes the body over from Node if that is worth it; before anything is waited for, or Node's parser has the body. */
+  /** Takes the body over from Node if that saves CPU. Call it in the turn of the request: later, Node's parser has the body. */
   claim(exchange: Exchange, declared: DeclaredSize): Exchange;
-  /** Takes a place among the uploads in flight; `leave` gives it back. @throws ProxyError if there is none. */
+  /** Reserves one of `limits.maxConcurrentUploads`; `leave` releases it. @throws ProxyError `busy`. */
   enter(upload: Upload, declared: DeclaredSize): Promise<Admitted>;
   leave(): void;
 }
@@ -78,7 +78,7 @@ class UploadAdmission implements Admission {
     this.#options.places.release(1);
   }
 
-  /** Whoever sends the header means it. */
+  /** A client that sends the header knows the size, so its upload is no replay. */
   async #guardReplay(upload: Upload, declared: DeclaredSize): Promise<Admitted["refuseEnd"]> {
     const { replays } = this.#options;
     if (replays === undefined || declared.source === "header") return undefined;
@@ -90,7 +90,7 @@ class UploadAdmission implements Admission {
     return (bytes) => refuseReplay(failed, bytes);
   }
 
-  /** Those of unknown size are most often snapshots and volumes: large ones. */
+  /** Bodies of unknown size are usually snapshots and volumes, which are large. */
   #claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
     const { size } = this.#options.config;
     if (declared.source === "unknown" && size.unknown === "spool") return "keep";

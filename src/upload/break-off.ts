@@ -1,24 +1,24 @@
-/** Ends a request to Glance whose body must not become whole. */
+/** Aborts a request to Glance whose body must not become complete. */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { unrelayableHead } from "../upstream/answer-head.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 
-/** Whether Glance may have changed the image: `unseen`, if the request was cut and Glance was not seen to begin. */
+/** Whether Glance may have changed the image. `unseen`: the request was cut before the image showed that Glance had begun. */
 export type Begun = "no" | "unseen" | "yes";
 
 /**
- * Waits until Glance has begun, or has been waited for long enough.
+ * Waits until the image shows that Glance has begun, for at most `rollback.timeout`.
  *
  * @param over resolves when Glance has answered or closed.
- * @returns whether Glance was seen to have begun.
+ * @returns whether the image showed it.
  */
 export type UntilBegun = (over: Promise<void>) => Promise<boolean>;
 
 export interface BreakOffOptions {
-  /** Absent if nothing went to Glance. It is the caller's to destroy. */
+  /** Absent if nothing was sent to Glance. The caller destroys it. */
   readonly upstream: ClientRequest | undefined;
   readonly error: ProxyError;
-  /** Glance has everything, though not as the end of a whole body. */
+  /** The whole body was handed to the connection. */
   readonly bodyEnded: boolean;
   /** Glance, or a server in front of it, has said `100`. */
   readonly said100: boolean;
@@ -26,8 +26,8 @@ export interface BreakOffOptions {
 }
 
 /**
- * Gives a Glance that is slow to begin its time: else it would mark the image only after it was looked at, and a refusal of its own would
- * be lost.
+ * Waits for a slow Glance before the request is destroyed. Otherwise Glance would change the image after the proxy has checked it, and
+ * Glance's own refusal would be lost.
  *
  * @returns Glance's refusal, which wins over the proxy's, or whether Glance had begun.
  */
@@ -48,7 +48,7 @@ export async function breakOff(options: BreakOffOptions): Promise<IncomingMessag
       resolve();
     });
   });
-  // Glance has not been asked yet if the body was wrong before any of it could go.
+  // If the body was wrong at once, the head is still corked.
   upstream.flushHeaders();
   upstream.uncork();
   const seen = await untilBegun(over);

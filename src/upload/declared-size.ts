@@ -1,4 +1,4 @@
-/** Learning the size of an upload from its head. Pure. */
+/** Reads the declared size of an upload from its head. Pure. */
 import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
@@ -16,9 +16,9 @@ export const SIZE_HEADER = "x-openstack-image-size";
 const INVALID_SIZE = "Invalid or missing image size in request headers.";
 
 /**
- * Every size the client declared, in the order in which they count: `x-openstack-image-size`, the hints, `Content-Length`.
+ * All sizes that the client declared, in order of precedence: `x-openstack-image-size`, the hints, `Content-Length`.
  *
- * @throws ProxyError `invalid_size` where a value is not a plain decimal number given once.
+ * @throws ProxyError `invalid_size` if a value is not one plain decimal number.
  */
 export function readDeclaredSizes(
   head: RequestHead,
@@ -34,7 +34,7 @@ export function readDeclaredSizes(
 }
 
 /**
- * All have to agree with the first.
+ * All sizes must equal the first.
  *
  * @throws ProxyError `size_exceeded` or `size_mismatch`, worded as Glance words a body of the wrong size.
  */
@@ -45,7 +45,7 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
   }
 }
 
-/** What HTTP itself says of the body: without any framing it is empty (RFC 9112, section 6.3). */
+/** The length from HTTP framing. Without framing the body is empty (RFC 9112, section 6.3). */
 function bodyLength(announced: AnnouncedBody): number | undefined {
   switch (announced.kind) {
     case "none":
@@ -68,14 +68,14 @@ function readSize(head: RequestHead, name: string): number | undefined {
   return bytes;
 }
 
-/** Name and value are for the log, which shows the cause; the client reads Glance's words alone. */
+/** The client gets Glance's message. Name and value are in the cause, which only the log shows. */
 function invalidSize(name: string, value: string): ProxyError {
   return new ProxyError("invalid_size", INVALID_SIZE, {
     cause: new Error(`${name}: ${JSON.stringify(value)}`),
   });
 }
 
-/** Digits only. Glance itself also takes `+5` and `1_000`; two readers could then disagree. */
+/** Digits only. Glance also accepts `+5` and `1_000`, which other software reads differently. */
 function parseImageSize(value: string): number | undefined {
   const bytes = /^[0-9]{1,16}$/.test(value) ? Number(value) : Number.NaN;
   return Number.isSafeInteger(bytes) ? bytes : undefined;

@@ -1,4 +1,4 @@
-/** The body's way to Glance: kept first if its size is unknown and has to be learned, then relayed. */
+/** Forwards a body to Glance. If its size is unknown and `size.unknown` is `spool`, it is spooled first. */
 import type { Config } from "../config/schema.js";
 import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
 import { ProxyError } from "../vocabulary/errors.js";
@@ -69,7 +69,7 @@ class Forwarding {
     }
   }
 
-  /** Nobody may fill the spool with a body that Glance would refuse: then Glance is asked at once, and answers itself. */
+  /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
   async #spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
     if (!this.#isToBeKept(admitted.declared)) return undefined;
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
@@ -80,7 +80,7 @@ class Forwarding {
     return source === "unknown" && this.#config.size.unknown === "spool";
   }
 
-  /** @returns what is sent before the rest of the client's body. @throws ProxyError if the upload ends here. */
+  /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
   async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
     exchange.sendContinue();
     const idleMs = this.#config.limits.idleTimeout;
@@ -108,7 +108,7 @@ class Forwarding {
     }
   }
 
-  /** Full, gone, read-only, broken: the client sees none of it, and the metric not which. */
+  /** The metric does not say whether the disk is full, read-only, missing or broken. The log does. */
   #warnOfDisk(upload: Upload, cause: unknown): void {
     const { requestId, imageId } = upload.origin;
     this.#observers.log.warn(
@@ -165,7 +165,7 @@ function spoolFull(why: SpoolBound, bytes: number): ProxyError {
       );
 }
 
-/** Strip first, inject after: nothing the client says of the size or framing goes on by itself. */
+/** Removes the client's size and framing headers before it adds the proxy's. */
 function uploadHeaders(
   headers: readonly HeaderLine[],
   declaredBytes: number | undefined,

@@ -1,4 +1,4 @@
-/** One upload, as its way goes: admitted, forwarded, settled. */
+/** Handles one upload: admit, forward, settle. */
 import type { Config } from "../config/schema.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Operation } from "../vocabulary/labels.js";
@@ -47,7 +47,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const settle = createSettle({ ...options, replays });
 
   return async (exchange, target) => {
-    // Whoever stood in front of us may have set the body flowing: not a byte may pass before it is counted.
+    // Middleware before the proxy may have started the body. No byte may pass before it is counted.
     exchange.request.pause();
     const upload = new Upload(
       {

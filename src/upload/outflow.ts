@@ -1,7 +1,7 @@
 /**
- * Writes an upload's body to Glance, in pieces that suit it. Small pieces go together, since each costs a write. In a body of unknown
- * size every chunk but the last has exactly 64 KiB, however the client cut its own: uWSGI hands whole chunks to Glance, whose RBD
- * driver fails on one that is larger than it asked for, and uWSGI itself resets the connection on chunks near 1 MiB.
+ * Writes an upload's body to Glance. Small pieces are joined, because each write is a system call. If the size is unknown, each chunk
+ * except the last has exactly 64 KiB, whatever the client's chunks are. Reason: uWSGI passes whole chunks to Glance, whose RBD driver
+ * fails on a chunk that is larger than it asked for, and uWSGI resets the connection on chunks of about 1 MiB.
  */
 import type { ClientRequest } from "node:http";
 import type { Socket } from "node:net";
@@ -9,31 +9,31 @@ import { createTimer, type Timer } from "../http/timer.js";
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** uWSGI gives up on an upload that pauses (`socket-timeout`, 10 s in Debian): what has waited that long goes as it is. */
+/** Data that has waited this long is sent as it is. uWSGI ends an upload that pauses for `socket-timeout`, 10 s in Debian. */
 const MAX_WAIT_MS = 5_000;
 
-/** A piece of a body of known size that is smaller waits for the others of this turn. */
+/** If the size is known, smaller pieces wait for the other pieces of the same tick. */
 const SMALL_BYTES = 4 * 1024;
 
-/** Worth a system call of its own: it is mostly with the kernel then, and the next may be read with no turn in between. */
+/** Pieces of at least this size are written at once, not at the end of the tick: the kernel usually accepts them, so that reading goes on in the same tick. */
 const AT_ONCE_BYTES = 256 * 1024;
 
 export interface OutflowOptions {
   readonly request: ClientRequest;
   readonly framing: "content-length" | "chunked";
-  /** Called with the number of bytes that are handed to the connection. */
+  /** Called with the number of bytes written to the connection. */
   readonly onForwarded: (bytes: number) => void;
-  /** Called when everything that was handed to the connection is with the kernel. */
+  /** Called when the kernel has accepted everything that was written. */
   readonly onSent: () => void;
 }
 
 export class Outflow {
   readonly #options: OutflowOptions;
-  /** Waits to go together with what comes next. */
+  /** Not written yet: joined with the next pieces. */
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #isFlushDue = false;
-  /** Writes that are not with the kernel yet. */
+  /** Writes that the kernel has not accepted yet. */
   #unsent = 0;
   readonly #stale: Timer;
 
@@ -43,8 +43,8 @@ export class Outflow {
   }
 
   /**
-   * @param reused the memory of these bytes is read into again, once they are with the kernel.
-   * @returns whether to go on: if not, `drain` of the request or `onSent` tells when.
+   * @param reused the caller reuses the memory of these bytes once the kernel has accepted them.
+   * @returns whether the caller may write more. If not, wait for `drain` of the request or for `onSent`.
    */
   write(bytes: Buffer, reused: boolean): boolean {
     if (this.#options.framing === "chunked") this.#writeChunks(bytes, reused);
@@ -57,17 +57,17 @@ export class Outflow {
     return reused ? this.#unsent === 0 : !request.writableNeedDrain;
   }
 
-  /** @param onSent called when the kernel has all of it. */
+  /** @param onSent called when the kernel has accepted the whole body. */
   end(onSent: () => void): void {
     this.#flush();
     const { request } = this.#options;
-    // Node says `finish` of a connection that has failed, too.
+    // Node emits `finish` also if the connection has failed.
     request.end(() => {
       if (request.socket && !request.socket.destroyed && !request.socket.errored) onSent();
     });
   }
 
-  /** Nothing more goes out. */
+  /** Writes nothing more. */
   stop(): void {
     this.#stale.stop();
     this.#waiting = [];
@@ -132,7 +132,7 @@ export class Outflow {
   }
 }
 
-/** One system call for all that is written now. Node also merges the writes of a turn into one chunk unless it finds this (26). */
+/** All writes of this tick become one system call. On Node 26 this also keeps Node from merging them into one chunk. */
 function corkForThisTurn(socket: Socket): void {
   socket.cork();
   process.nextTick(() => socket.uncork());

@@ -1,4 +1,4 @@
-/** What all uploads together may have at once. */
+/** Limits for all uploads together. */
 import type { Config } from "../config/schema.js";
 import { createQuota, type LocalQuota, type Quota } from "./spool/quota.js";
 
@@ -9,7 +9,7 @@ export interface Quotas {
   readonly spool: Quota;
 }
 
-/** Of a proxy that is one process. */
+/** For a proxy of one process. */
 export function createQuotas({ limits, spool }: Config): { uploads: LocalQuota; spool: LocalQuota } {
   return { uploads: createQuota(limits.maxConcurrentUploads), spool: createQuota(spool.maxTotal) };
 }

@@ -1,6 +1,6 @@
 /**
- * An upload whose body went to Glance whole and whose answer was lost, or came too late: uWSGI's router and balancers end a request
- * that Glance is still working on. The image tells what became of it. Only ever looks.
+ * Finds out what became of an upload that was sent completely but not answered: uWSGI's router and load balancers end a request on
+ * which Glance is still working. It reads the image, and changes nothing.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { FoundImage } from "../upstream/look-up.js";
@@ -10,7 +10,7 @@ import { countDown, isInProgress, type LookUp, type RollbackOptions } from "./ro
 
 export interface Recovery {
   readonly result: RecoveryResult;
-  /** What was seen last, for the client to read; empty if nothing was. */
+  /** Last state of the image, in words for the client; empty if it could not be read. */
   readonly seen: string;
 }
 
@@ -21,14 +21,14 @@ export interface SentUpload {
   readonly bytes: number;
   /** How long ago the upload began, in milliseconds. */
   readonly begunMsAgo: () => number;
-  /** Whether any other upload to the same image is known that may have made it what it is. */
+  /** Whether another known upload may have caused the state of the image. */
   readonly hasRival: () => boolean | Promise<boolean>;
 }
 
-/** What Glance's clock, which counts seconds, may be wrong by when two of its times are compared. */
+/** Maximum error when two times of Glance are compared: its clock counts seconds. */
 const CLOCK_MS = 1_000;
 
-/** Looks for at most `timeout`. */
+/** Resolves within `timeout`. */
 export async function recoverAnswer(
   upload: SentUpload,
   lookUp: LookUp,
@@ -45,7 +45,7 @@ export async function recoverAnswer(
       seen = `image ${upload.imageId} is ${look.status}${look.size === null ? "" : ` with ${look.size} bytes`}`;
       if (look.status === "queued") return { result: "queued", seen };
       if (isDone(look, upload)) {
-        // It was seen to become so after all of the body was sent, or it has changed since the upload began.
+        // The image became active after the whole body was sent, or it has changed since the upload began.
         const isOwn = inProgress || isOwnDoing(look, upload);
         const isCertain = isOwn && !hadRival && !(await upload.hasRival());
         return { result: isCertain ? "success" : "unknown", seen };
@@ -62,7 +62,7 @@ function isDone({ status, size }: FoundImage, { operation, bytes }: SentUpload):
   return size === bytes && status === (operation === "file" ? "active" : "uploading");
 }
 
-/** An image that was complete before this upload began has not been changed since. */
+/** False for an image that was complete before this upload began. */
 function isOwnDoing({ changedMsAgo }: FoundImage, { begunMsAgo }: SentUpload): boolean {
   return changedMsAgo !== undefined && changedMsAgo <= begunMsAgo() + CLOCK_MS;
 }

@@ -1,8 +1,8 @@
 /**
- * Carries an upload's body from the client to Glance: counted, never one byte too many, never complete before the client's
- * own body is. Whatever goes wrong destroys the request to Glance; only a body that ended as declared finishes it.
+ * Sends an upload's body from the client to Glance and counts it. Glance never gets more bytes than declared, and never a complete body
+ * before the client's body has ended. Any failure destroys the request to Glance.
  *
- * Who ends what: this relay ends or destroys the request to Glance. The client's request and response are the caller's.
+ * This relay ends or destroys the request to Glance. The caller owns the client's request and response.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import {
@@ -26,21 +26,21 @@ import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
 import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
 
-/** A client that sends `Expect: 100-continue` asks Glance, too; uWSGI never answers that. */
+/** How long a client that sent `Expect: 100-continue` waits for Glance's `100`. uWSGI never sends one. */
 const CONTINUE_WAIT_MS = 1_000;
 
-/** A body up to that size may have come whole with its head. */
+/** A body up to this size may have arrived together with its head. */
 const SMALL_BYTES = 64 * 1024;
 
 export interface RelayOptions {
   readonly source: Body;
   readonly plan: RelayPlan;
   readonly counter: ByteCounter;
-  /** The beginning of the body, read and counted already; `source` has the rest. A piece is there until the next is asked for. */
+  /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
   /**
-   * Opens the request to Glance, its head complete with framing.
-   * @param expectContinue whether to ask for `100 Continue`, by which Glance tells that it has begun.
+   * Opens the request to Glance, with all its headers.
+   * @param expectContinue whether to send `Expect: 100-continue`.
    */
   readonly open: (expectContinue: boolean) => ClientRequest;
   /** Called when the client may send its body. */
@@ -48,7 +48,7 @@ export interface RelayOptions {
   readonly untilBegun: UntilBegun;
 }
 
-/** Resolves once, never rejects. Afterwards the source flows and nobody listens: what still comes is discarded. */
+/** Resolves once, never rejects. Afterwards the rest of the source is discarded. */
 export function relayBody(options: RelayOptions): Promise<RelayEnd> {
   return new Promise((resolve) => {
     new Relay(options, resolve).start();
@@ -63,18 +63,18 @@ class Relay {
   readonly #continueWait: Timer;
   #upstream: ClientRequest | undefined;
   #outflow: Outflow | undefined;
-  /** Set while kept pieces wait for Glance to read. */
+  /** Set while spooled pieces wait for Glance to read. */
   #onWritable: (() => void) | undefined;
-  /** Glance, or a server in front of it, has said `100`. */
+  /** Glance, or a server in front of Glance, has sent `100`. */
   #said100 = false;
   #reading = false;
-  /** The whole body lies in memory, and goes in one write: nobody has to wait. */
+  /** The whole body is in memory and goes out in one write, so nothing waits. */
   #isHere = false;
-  /** The client, or what is kept, waits until Glance has read. */
+  /** The client or the spool waits until Glance has read. */
   #waiting = false;
-  /** Nothing more comes from the client: the body is whole and right. */
+  /** The client's body has ended and has the right size. */
   #bodyEnded = false;
-  /** The kernel has the whole body: Glance may have it, too. */
+  /** The kernel has accepted the whole body, so Glance may have it. */
   #isSent = false;
   #done = false;
 
@@ -100,11 +100,11 @@ class Relay {
     source.on("halfClosed", this.#onHalfClosed);
     if (source.malformed) return this.#onMalformed();
     if (source.destroyed && !source.readableEnded) return this.#onSourceClose();
-    // A head with `Content-Length: 0` is a complete upload: it may not go before the client's body has ended.
+    // A head with `Content-Length: 0` is a complete upload, so it must wait for the end of the client's body.
     if (plan.framing === "content-length" && plan.declaredBytes === 0) return this.#readBody();
     const { declaredBytes = Number.POSITIVE_INFINITY } = plan;
     const mayBeHere = declaredBytes <= SMALL_BYTES && !kept && !plan.clientWaits;
-    // Node tells that a body is complete when it has read all that came at once.
+    // Node knows that a body is complete after it has read everything that arrived together.
     if (mayBeHere) setImmediate(() => this.#begin());
     else this.#begin();
   }
@@ -112,14 +112,14 @@ class Relay {
   #begin(): void {
     if (this.#done) return;
     const { source, plan, kept } = this.#options;
-    // A body that came whole with its head goes with the head: there is nothing to be told to send.
+    // A body that arrived together with its head goes out with its head, without waiting for `100`.
     this.#isHere = source.complete && !kept && !plan.clientWaits;
     const upstream = this.#openUpstream(!this.#isHere);
     upstream.once("continue", () => {
       this.#said100 = true;
       this.#readBody();
     });
-    // Until it ends: head, body and the byte that is held back go in one write.
+    // Uncorked at the end: head, body and the last byte go out in one write.
     if (this.#isHere) upstream.cork();
     else upstream.flushHeaders();
     if (!plan.clientWaits) return this.#readBody();
@@ -134,11 +134,11 @@ class Relay {
       request: upstream,
       framing: plan.framing,
       onForwarded: (bytes) => counter.forwarded(bytes),
-      onSent: this.#onDrain, // the memory it lay in may be read into again
+      onSent: this.#onDrain, // the memory may be reused
     });
     upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
     upstream.on("response", (answer) => this.#onAnswer(answer));
-    // Also where Node says nothing else: an answer that switches protocols, for one.
+    // For some failures Node emits nothing else, for example for an answer that switches protocols.
     upstream.on("close", () => {
       if (!this.#done) this.#fail(toUpstreamError(new Error("closed without an answer")));
     });
@@ -147,14 +147,14 @@ class Relay {
   }
 
   readonly #onDrain = (): void => {
-    if (!this.#waiting || this.#done || this.#bodyEnded) return; // nobody waits, or it is Glance's turn
+    if (!this.#waiting || this.#done || this.#bodyEnded) return; // nothing waits, or Glance must answer
     this.#waiting = false;
     this.#turns.stop();
     if (this.#onWritable) this.#onWritable();
     else this.#awaitClient();
   };
 
-  /** Once. */
+  /** Has an effect only once. */
   #readBody(): void {
     if (this.#done || this.#reading) return;
     this.#reading = true;
@@ -175,7 +175,7 @@ class Relay {
           this.#onWritable = resolve;
         });
         this.#onWritable = undefined;
-        if (this.#done) return; // before the next piece is read over one that is still on its way
+        if (this.#done) return; // the next piece would overwrite one that is not sent yet
       }
       this.#readSource();
     } catch (cause) {
@@ -211,7 +211,7 @@ class Relay {
     source.pause();
   };
 
-  /** @returns whether to go on; else {@link #onDrain} tells when. */
+  /** @returns whether to go on now; otherwise {@link #onDrain} goes on. */
   #write(bytes: Buffer, reused: boolean): boolean {
     return this.#outflow?.write(this.#holdBack ? this.#holdBack.push(bytes) : bytes, reused) ?? true;
   }
@@ -235,15 +235,15 @@ class Relay {
     this.#turns.awaitGlance();
   };
 
-  /** The client went away, or its connection broke. Once its body has ended that changes nothing for Glance. */
+  /** The client disconnected. After the end of its body this does not matter to Glance. */
   readonly #onSourceClose = (): void => {
-    // Not by `source.complete`: it may be parsed to its end and yet not have been read, and then never will be.
+    // `source.complete` would be wrong here: a body may be parsed to its end and never be read.
     if (!this.#bodyEnded && !this.#options.source.readableEnded) this.#fail(clientAborted());
   };
 
   readonly #onMalformed = (): void => this.#fail(malformedBody());
 
-  /** Listens on when all is decided: a client that has closed its side can still read the answer. */
+  /** Stays registered: a client that has closed its sending side can still read the answer. */
   readonly #onHalfClosed = (): void => this.#fail(clientAborted());
 
   #onAnswer(answer: IncomingMessage): void {
@@ -261,7 +261,7 @@ class Relay {
   }
 
   #settleAnswered(answer: IncomingMessage): void {
-    // Node would first send what is still on its way; a Glance that has answered need not read it, ever.
+    // Node would wait until Glance has read the rest, but a Glance that has answered may never read it.
     if (!this.#isSent) answer.once("close", () => this.#upstream?.destroy());
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
   }
@@ -272,7 +272,7 @@ class Relay {
     void this.#abort(error);
   }
 
-  /** A refusal of Glance's that comes meanwhile wins over the proxy's. */
+  /** If Glance refuses the upload meanwhile, its refusal replaces the proxy's error. */
   async #abort(error: ProxyError): Promise<void> {
     const upstream = this.#upstream;
     const { untilBegun } = this.#options;
@@ -292,7 +292,7 @@ class Relay {
     const { source } = this.#options;
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onSourceClose).off("malformed", this.#onMalformed);
-    source.renew?.(); // what was written last may still be on its way
+    source.renew?.(); // the last piece may not be sent yet
     if (!this.#bodyEnded) this.#options.counter.discardFrom(source);
     source.resume();
   }
