@@ -1,4 +1,4 @@
-/** The answers that the proxy makes itself, and Glance's answers on their way to the client. */
+/** Answers clients: with the proxy's own refusals, or with Glance's answers. */
 import { ServerResponse, type IncomingMessage } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import type { ProxyError } from "../vocabulary/errors.js";
@@ -11,19 +11,19 @@ import type { Linger } from "./linger.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 
 export interface Answerer {
-  /** Answers with an error in Glance's own shape. The client may still be sending. */
+  /** Answers with an error in Glance's format. The client may still be sending. */
   refuse(exchange: Exchange, refusal: Refusal): void;
-  /** Answers an upload as Glance does that has made the image. */
+  /** Answers 204, as Glance does after an upload. */
   succeed(exchange: Exchange): void;
-  /** Passes Glance's answer on as it comes. */
+  /** Streams Glance's answer to the client. */
   relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
-  /** Passes a short answer on that came while the client is still sending: at once, and with its length. */
+  /** Passes on a short answer that came while the client is still sending: completely read first, with its length. */
   relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
 }
 
 export interface Refusal {
   readonly error: ProxyError;
-  /** Added to the explanation. */
+  /** Appended to the explanation. */
   readonly remark?: string;
 }
 
@@ -83,7 +83,7 @@ class HttpAnswerer implements Answerer {
   async relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer> {
     const { response } = exchange;
     const body = await collectAnswer(answer, this.#options.patience.silenceMs);
-    if (body === undefined) return "truncated"; // nothing is out yet: the caller can still say so
+    if (body === undefined) return "truncated"; // the client has received nothing, so the caller can still answer
     const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
     const told = bodiless || answer.headers["content-length"] !== undefined;
     this.#writeHead(response, answer, [
@@ -112,8 +112,8 @@ class HttpAnswerer implements Answerer {
     );
     const lines = [...headers, ...more];
     const status = [answer.statusCode ?? 502, answer.statusMessage ?? ""] as const;
-    // Middleware in front of us that wraps `writeHead` may not know flat lists (on-headers before 1.1.0 does not). And if it has set
-    // headers of its own, Node 20 would keep only the last of each repeated one.
+    // Middleware that wraps `writeHead` may not support flat lists (on-headers before 1.1.0). If it has set headers of its own,
+    // Node 20 would keep only the last of repeated ones.
     const isOurs = response.writeHead === ServerResponse.prototype.writeHead;
     if (isOurs && response.getHeaderNames().length === 0) return void response.writeHead(...status, lines);
     for (const [name, values] of linesByName(createRequestHead(lines).lines))
@@ -121,11 +121,11 @@ class HttpAnswerer implements Answerer {
     response.writeHead(...status);
   }
 
-  /** Ends an answer that is written, seeing a client that is still sending through to the end of its request. */
+  /** Ends a written answer. If the client is still sending, the rest of its request is discarded first. */
   #finish(exchange: Exchange): void {
     const { body, response } = exchange;
     if (isSending(exchange)) {
-      response.flushHeaders(); // a head without a body would wait for its end
+      response.flushHeaders(); // otherwise a head without a body is sent only at the end
       this.#options.linger(body, response);
     } else {
       response.end();
@@ -134,7 +134,7 @@ class HttpAnswerer implements Answerer {
   }
 }
 
-/** Whether more of the request may still come. */
+/** Whether the client may send more of its request. */
 function isSending({ body, announced }: Exchange): boolean {
   return !body.complete && !isEmpty(announced);
 }

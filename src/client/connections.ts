@@ -1,4 +1,4 @@
-/** Which connections of a server have a request being served; Node tells nobody. */
+/** Tracks which connections of a server have a request in progress. Node does not tell. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -9,20 +9,20 @@ interface Served {
 }
 
 export interface Connections {
-  /** What has come last on a connection, and is not answered yet. */
+  /** The last unanswered request of a connection. */
   served(socket: Socket): Served | undefined;
-  /** What came first: with pipelining it is answered before. */
+  /** The first unanswered request: with pipelining, it is answered first. */
   first(socket: Socket): Served | undefined;
-  /** Whether a connection is open for requests: under TLS, its handshake done. */
+  /** Whether a connection can carry requests; under TLS, after its handshake. */
   isOpen(socket: Socket): boolean;
-  /** Closes those on which nothing is being served: idle ones, and such as have not sent a whole head. */
+  /** Closes connections without a request in progress: idle ones, and those without a complete head. */
   closeUnserved(): void;
 }
 
 export function trackConnections(server: Server): Connections {
   const sockets = new Set<Socket>();
   const serving = new WeakMap<Socket, Served[]>();
-  // Under TLS requests come on another object than the connection; one that is still shaking hands has a timeout of its own.
+  // Under TLS, requests arrive on another object than the connection. A TLS handshake has its own timeout.
   server.on(server instanceof HttpsServer ? "secureConnection" : "connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));

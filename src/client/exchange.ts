@@ -1,4 +1,4 @@
-/** One request and its answer, with what was read from the head once. */
+/** One request and its response, with the parsed head. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { requestIdOf } from "../http/request-id.js";
@@ -11,10 +11,10 @@ import { createRequestHead, type HeaderLine, type RequestHead } from "../http/re
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** The request itself, unless its body has been taken over. */
+  /** The request, unless its body was taken over from Node. */
   readonly body: Body;
   readonly head: RequestHead;
-  /** What the head says of the body. */
+  /** Body framing according to the head. */
   readonly announced: AnnouncedBody;
   readonly peer: Peer;
   readonly requestId: string;
@@ -22,7 +22,7 @@ export interface Exchange {
   upstreamHeaders(): readonly HeaderLine[];
   /** Whether the client waits for `100 Continue`. */
   readonly awaitsContinue: boolean;
-  /** Tells a client that waits for it (`Expect: 100-continue`) to send its body; once. */
+  /** Sends `100 Continue` to a client that waits for it, once. */
   sendContinue(): void;
   /** The same exchange with a body that was taken over from Node. */
   withBody(body: Body): Exchange;
@@ -39,7 +39,7 @@ export function createExchange(
     encrypted: (request.socket as Partial<TLSSocket>).encrypted === true,
   };
   let awaitsContinue = request.httpVersion === "1.1" && expectsContinue(head);
-  // Of a head that was cut anything may follow.
+  // After a truncated head the framing is unknown.
   const announced: AnnouncedBody = isHeadWhole(request)
     ? readAnnouncedBody(head)
     : { kind: "invalid", value: "" };

@@ -1,20 +1,20 @@
 /**
- * Answering a client that is still sending. Closing at once would reset the connection, and the client would see a broken
- * pipe in place of the answer. So the answer is written, then what still comes is read and discarded, within bounds, and
- * only then is the connection closed (nginx's `lingering_close` is the model).
+ * Answers a client that is still sending. If the connection was closed at once, the kernel would reset it and the client would not
+ * read the answer. So the answer is written, then the rest of the request is discarded for a limited time, and then the connection is
+ * closed, like nginx's `lingering_close`.
  */
 import type { ServerResponse } from "node:http";
 import { createTimer } from "../http/timer.js";
 import type { Body } from "../http/body.js";
 
 export interface LingerBounds {
-  /** Longest time in all, milliseconds. */
+  /** Maximum total time, milliseconds. */
   readonly totalMs: number;
-  /** Longest time without a byte, milliseconds. */
+  /** Maximum time without a byte, milliseconds. */
   readonly idleMs: number;
-  /** How many may linger that long at once. */
+  /** Maximum number of connections that may take the total time. */
   readonly capacity: number;
-  /** Longest time in all for one over the capacity, milliseconds. */
+  /** Maximum total time of connections above the capacity, milliseconds. */
   readonly crowdedMs: number;
 }
 
@@ -25,7 +25,7 @@ export const LINGER: LingerBounds = Object.freeze({
   crowdedMs: 1_000,
 });
 
-/** Ends an answer that is already written, but not ended, once the client has ended its request. */
+/** Ends a written answer when the client has ended its request. */
 export type Linger = (body: Body, response: ServerResponse) => void;
 
 export function createLinger(bounds: LingerBounds = LINGER): Linger {
@@ -38,11 +38,11 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     idle.start();
     body.on("data", onData).on("malformed", onMalformed).once("end", stop).once("close", stop);
     const { socket } = response;
-    socket?.once("end", stop); // the client has closed its side: nothing more can come
+    socket?.once("end", stop); // the client has closed its sending side
     response.once("close", stop);
     body.renew?.();
     body.resume();
-    // Ended, closed by the client, or gone: none of these events will come again.
+    // Already ended, half-closed or destroyed: no event follows.
     if (body.destroyed || socket?.readableEnded || (body.complete && body.readableEnded)) stop();
 
     function onMalformed(): void {
@@ -52,7 +52,7 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
       idle.start();
     }
     function stop(): void {
-      // FIN first, in every case: what the client still sends after the bounds may be lost, the answer not.
+      // FIN first: bytes that the client sends after this may be lost, but not the answer.
       if (!response.writableEnded) response.end();
       if (!body.complete) response.socket?.destroySoon();
       total.stop();

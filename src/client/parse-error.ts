@@ -1,39 +1,39 @@
-/** Requests that Node's parser refuses (TE with CL, folded headers, bare LF ...): answered in Glance's shape. */
+/** Answers requests that Node's parser refuses (TE with CL, folded headers, bare LF) in Glance's format. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import type { Connections } from "./connections.js";
 
-/** `Body.malformed`, of a request that Node parses. */
+/** Sets `Body.malformed` of a request that Node parses. */
 type MalformedRequest = IncomingMessage & { malformed?: boolean };
 
 export function answerParseErrors(server: Server, connections: Connections): void {
-  /** Connections to be closed behind the answer that is on its way; Node tells of each further read. */
+  /** Connections that close after the answer in progress. Node emits an error for each further read. */
   const closing = new WeakSet<Socket>();
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
     const socket = stream as Socket;
     const served = connections.served(socket);
     if (error.code === "ECONNRESET" || !socket.writable || !connections.isOpen(socket)) {
-      socket.destroy(); // gone, or stuck in its TLS handshake, where an answer would wait for ever
+      socket.destroy(); // disconnected, or still in the TLS handshake, where no answer can be sent
     } else if (served === undefined) {
       answer(socket, error.code);
     } else if (served.request.complete) {
-      // Rubbish behind a whole request: that request still gets its answer, and nothing after it is read.
+      // Invalid bytes after a complete request: that request still gets its answer, and nothing more is read.
       if (closing.has(socket)) return;
       closing.add(socket);
       served.response.once("close", () => socket.destroySoon());
     } else if (socket.readableEnded && connections.first(socket) !== served) {
-      // The client has closed its side in the middle of a later request: the earlier ones still get their answers.
+      // The client has closed its sending side in the middle of a later request. The earlier ones still get their answers.
       connections.first(socket)?.response.once("close", () => socket.destroySoon());
     } else if (socket.readableEnded) {
-      // The client has closed its side. What of a body was taken over from the parser may still be whole; if not, nothing becomes of
+      // The client has closed its sending side. A body that was taken over from the parser may be complete. If not, nothing becomes of
       // the request, but an answer that is already written still goes out.
       if (!served.request.emit("halfClosed")) socket.destroySoon();
     } else {
       const request: MalformedRequest = served.request;
       request.malformed = true;
-      request.emit("malformed"); // whoever reads the body answers
+      request.emit("malformed"); // the reader of the body answers
     }
   });
 }

@@ -1,12 +1,12 @@
 /**
- * Pipelining: a client may send requests without waiting for answers. Node hands them over at once, but gives only the first
- * answer a connection; what the others wait for, nobody would tell them. So each begins when the one before it is over.
+ * Pipelining: a client may send requests without waiting for answers. Node emits all of them at once, but only the first response has a
+ * connection. So each request starts when the one before it is finished.
  */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { RequestHandler } from "express";
 
-/** Nothing is written for a request that waits, so nothing else would hold back a client that sends on and on. */
+/** Maximum number of waiting requests. Nothing else limits a client that sends more and more. */
 const MAX_WAITING = 100;
 
 export function createOneAtATime(): RequestHandler {
@@ -18,7 +18,7 @@ export function createOneAtATime(): RequestHandler {
     connection.latest = response;
     connections.set(socket, connection);
     const begin = (): void => {
-      // Not `destroyed`: a connection that is to close after the answer before is so only a moment later.
+      // `destroyed` is set too late if the connection closes after the previous answer.
       if (socket.writable) next();
     };
     if (before === response || before.writableFinished) return begin();

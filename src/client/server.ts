@@ -1,4 +1,4 @@
-/** The side that clients see: their listener, its timeouts, and the way down. */
+/** The server for clients: listener, timeouts, reload and shutdown. */
 import type { Server, ServerOptions, ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/schema.js";
@@ -10,15 +10,15 @@ import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/claim-
 import { checkRawBodies } from "../raw-io/self-check.js";
 import type { Credentials } from "../http/credentials.js";
 
-/** A client may take that long to send a request's head. */
+/** Maximum time for a request's head. */
 const HEADERS_TIMEOUT_MS = 60_000;
-/** How often that is looked after, by Node and, while draining, by us. */
+/** How often slow heads are checked: by Node, and here while draining. */
 const SWEEP_INTERVAL_MS = 1_000;
-/** Longer than a load balancer keeps its own idle connections (50 to 60 s): the balancer has to be the one to close. */
+/** Longer than load balancers keep idle connections (50 to 60 s), so that the balancer closes first. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
-/** By itself Node's HTTPS server closes its side when the client does. Of `net`, and so not among the types of `http`. */
+/** Otherwise Node's HTTPS server closes when the client closes its sending side. An option of `net`, not in the types of `http`. */
 const HALF_OPEN: object = { allowHalfOpen: true };
-/** A connection on which nothing has come for that long is asked by the system whether the client is there. */
+/** TCP keep-alive probes start after this time without data. */
 const TCP_KEEP_ALIVE_MS = 60_000;
 /** Bytes read ahead of each connection. */
 const READ_AHEAD_BYTES = 128 * 1024;
@@ -28,31 +28,31 @@ export interface Listening {
   readonly listen: string;
   /** How upload bodies are read. */
   readonly relay: "raw" | "stream";
-  /** Why not `raw`. */
+  /** Why the relay is not `raw`. */
   readonly relayReason?: string;
 }
 
 export interface ClientServer {
   /** @throws ListenError if the address cannot be used. */
   listen(): Promise<Listening>;
-  /** The certificate that is shown to clients; for the metric of its expiry. */
+  /** The certificate presented to clients, for the expiry metric. */
   credentials(): Credentials;
-  /** Reads the TLS files again, for new connections. @throws ConfigError, and keeps the old ones. */
+  /** Reloads the TLS files for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
   reload(): void;
   /**
-   * Stops accepting and lets what is going on finish.
-   * @param timeoutMs then the rest is cut, and has `rollback.timeout` to settle; 0: as long as it takes.
+   * Stops accepting connections and waits for the requests in progress.
+   * @param timeoutMs after this time the rest is aborted, and has `rollback.timeout` to settle; 0: no limit.
    */
   drain(timeoutMs: number): Promise<void>;
   /** Cuts everything. */
   close(): void;
 }
 
-/** A whole proxy: what clients see, and what operators see. */
+/** A proxy with both listeners. */
 export interface ProxyServer {
-  /** Resolves when both addresses listen. @throws ListenError if one cannot be used: in use, not ours, not allowed. */
+  /** Resolves when both addresses listen. @throws ListenError if an address cannot be used. */
   start(): Promise<Listening & { readonly admin: string }>;
-  /** Reads the TLS files again, for new connections; if they cannot be used it says so and keeps the old ones. */
+  /** Reloads the TLS files for new connections. If a file cannot be used, the error is logged and the old ones stay. */
   reload(): void;
   /** As {@link ClientServer.drain}. */
   drain(timeoutMs: number): Promise<void>;
@@ -64,7 +64,7 @@ export interface ClientServerOptions {
   readonly config: Config;
   /** @param claimBody takes the body of an upload over from Node. */
   readonly openApp: (claimBody: ClaimBody) => App;
-  /** Resolves when no upload is going on. */
+  /** Resolves when no upload is in progress. */
   readonly whenSettled: () => Promise<void>;
 }
 
@@ -75,11 +75,11 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
   const { listen } = config;
   const listener = createListener("listen.address", listen.address, serverOptions(config, app), listen.tls);
   const { server } = listener;
-  // Every line of a head is shown; `maxHeaderSize` alone bounds it.
+  // No limit on the number of header lines, only on their size (`maxHeaderSize`).
   server.maxHeadersCount = 0;
-  // A client that closes its side behind a whole request still gets its answer. Node has this switch, though not in its types.
+  // A client that closes its sending side after a complete request still gets its answer. Not in Node's types.
   Object.assign(server, { httpAllowHalfOpen: true });
-  // With listeners for the latter two Node leaves `100 Continue` and `417 Expectation Failed` to us.
+  // With listeners for the last two, Node does not send `100 Continue` and `417 Expectation Failed` itself.
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);
   answerParseErrors(server, connections);
@@ -118,24 +118,24 @@ function serverOptions({ limits }: Config, app: App): ServerOptions {
     ...app.messages,
     ...HALF_OPEN,
     maxHeaderSize: limits.maxHeaderSize,
-    // Node's default of 300 s would cut a healthy upload; the upload's own timers watch over it.
+    // Node's default of 300 s would abort a healthy upload. `limits.idleTimeout` replaces it.
     requestTimeout: 0,
     headersTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: SWEEP_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     highWaterMark: READ_AHEAD_BYTES,
-    // Refused by our own guard instead, which answers as Glance does.
+    // `http/request-guard.ts` checks the header and answers as Glance does.
     requireHostHeader: false,
-    // A client that has closed its side may be gone altogether: the system asks it.
+    // Finds out whether a half-closed client still exists.
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   };
 }
 
 interface DrainOptions {
-  /** Then the rest is cut; 0: as long as it takes. */
+  /** After this time the rest is aborted; 0: no limit. */
   readonly timeoutMs: number;
-  /** What is cut has so long to settle. */
+  /** Time that aborted uploads have to settle. */
   readonly settlingMs: number;
   readonly whenSettled: () => Promise<void>;
 }
@@ -146,14 +146,14 @@ async function drain(
   { timeoutMs, settlingMs, whenSettled }: DrainOptions,
 ): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
-  // From here on Node no longer watches over slow heads, and keeps connections alive after their last answer.
+  // After `close`, Node no longer checks slow heads, and it keeps connections open after their last answer.
   server.prependListener("request", (_request, response: ServerResponse) => {
     response.shouldKeepAlive = false;
   });
   const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
   const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;
-  // Connections may be gone before their uploads are settled: Glance still has to put images back, or to answer.
+  // Connections may close before their uploads settle: Glance may still have to roll back or to answer.
   const settled = whenSettled();
   await (timeoutMs === 0 ? settled : Promise.race([settled, delay(settlingMs)]));
   clearInterval(sweep);

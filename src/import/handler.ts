@@ -1,6 +1,6 @@
 /**
- * `POST /v2/images/{id}/import`: counted by the method its body names, and passed on as it is. What was staged only in part is
- * not imported: Glance itself would make an image of it.
+ * Handles `POST /v2/images/{id}/import`: counts the import by the method in its body, then passes it through unchanged. Refuses to
+ * import incompletely staged data, of which Glance would make an image.
  */
 import type { Config } from "../config/schema.js";
 import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
@@ -11,7 +11,7 @@ import type { Upstream } from "../upstream/upstream.js";
 import { ProxyError, clientTimeout, malformedBody } from "../vocabulary/errors.js";
 import { createTimer } from "../http/timer.js";
 
-/** An import request is a few hundred bytes; a larger body is not looked into. */
+/** Maximum size of a body that is parsed. Import requests have a few hundred bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 export interface ImportTarget {
@@ -27,7 +27,7 @@ export interface ImportHandlerOptions {
   readonly metrics: Metrics;
 }
 
-/** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
+/** Resolves when the response is closed. @throws ProxyError if the request must not be passed on. */
 export type ImportHandler = (exchange: Exchange, target: ImportTarget) => Promise<void>;
 
 export function createImportHandler(options: ImportHandlerOptions): ImportHandler {
@@ -46,7 +46,7 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 
   async function requireStaged(exchange: Exchange, imageId: string): Promise<void> {
     const seen = await lookUpImage(upstream, imageId, exchange.upstreamHeaders(), LOOK_UP_TIMEOUT_MS);
-    // Whatever else is seen, or not seen, Glance decides.
+    // In all other cases Glance decides.
     if (seen.kind === "found" && seen.status === "uploading" && seen.size === null) {
       throw new ProxyError(
         "conflict",
@@ -57,8 +57,8 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 }
 
 /**
- * Reads the body and puts it back, for whoever reads the request next.
- * @returns what could be read of it within {@link MAX_BODY_BYTES}; empty where it is larger; `gone` with the client.
+ * Reads the body and puts it back, so that it can be read again.
+ * @returns the body; empty if it is larger than {@link MAX_BODY_BYTES}; `gone` if the client has disconnected.
  * @throws ProxyError `client_timeout`.
  */
 function peekBody({ request, body }: Exchange, idleMs: number): Promise<Buffer | "gone"> {
@@ -86,7 +86,7 @@ function peekBody({ request, body }: Exchange, idleMs: number): Promise<Buffer |
       if (!request.complete && bytes <= MAX_BODY_BYTES) return;
       stop();
       const peeked = Buffer.concat(pieces);
-      // In the same turn as the last read: the end of the body is not yet said, and now comes behind it.
+      // In the same tick as the last read, so that `end` has not been emitted yet.
       if (bytes > 0) request.unshift(peeked);
       resolve(bytes <= MAX_BODY_BYTES ? peeked : Buffer.alloc(0));
     };
@@ -118,6 +118,6 @@ function methodOf(body: Buffer): string {
     const { method } = JSON.parse(body.toString()) as { method?: { name?: unknown } };
     return typeof method?.name === "string" ? method.name : "";
   } catch {
-    return ""; // Glance will say so
+    return ""; // Glance will refuse it
   }
 }

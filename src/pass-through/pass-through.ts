@@ -1,13 +1,13 @@
 /**
- * Everything that is not an upload, through http-proxy. The one file that knows http-proxy 1.18.1, and what of it has to be
- * worked around:
- * - it copies `req.headers`, which Node has joined and shortened: the headers for Glance are put there first;
- * - it pipes whatever the request gives, announced or not: a request whose head announces no body is given an empty one;
- * - it rewrites `//` and `\` in `req.url`, and `//` and `http:/` in the path of its target, queries included: the path is
- *   put into its request to Glance, before the head goes out;
- * - with an `Expect` header there is no `proxyReq` event: the header is gone by then, and `100` is answered here;
- * - when the client goes away after its request was read, nothing ends the request to Glance: `res.on("close")` does here;
- * - its own answer writing loses repeated headers and hides a truncated answer: answers go through our own relay.
+ * Passes everything that is not an upload through http-proxy. This is the one file that knows http-proxy 1.18.1. It works around these
+ * quirks:
+ * - It copies `req.headers`, which Node has joined and shortened. So the headers for Glance are put there first.
+ * - It pipes whatever the request emits. So a request whose head announces no body gets an empty body.
+ * - It rewrites `//` and `\` in `req.url`, and `//` and `http:/` in the path of its target, in queries too. So the path is set on its
+ *   request to Glance before the head is sent.
+ * - It emits no `proxyReq` if there is an `Expect` header. So that header is removed, and `100` is sent here.
+ * - If the client disconnects after its request was read, it does not end the request to Glance. So the response's `close` does.
+ * - It loses repeated headers of answers and hides truncated answers. So answers go through `client/answer.ts`.
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
@@ -24,7 +24,7 @@ import { UnannouncedBytes } from "../upstream/wire-guard.js";
 import { toUpstreamError, truncatedAnswer, upstreamTimeout } from "../upstream/failures.js";
 import { Turns, type Patience } from "../http/turns.js";
 
-/** @throws ProxyError where the request must not go on. Resolves when the exchange is over. */
+/** Resolves when the response is closed. @throws ProxyError if the request must not be passed on. */
 export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
 
 export interface PassThroughOptions {
@@ -39,12 +39,12 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     selfHandleResponse: true,
     ignorePath: true,
   });
-  /** What the events of a request are for; http-proxy hands us the client's request and nothing else of ours. */
+  /** By the client's request, because http-proxy's events carry nothing else. */
   const runs = new Map<IncomingMessage, Run>();
   proxy.on("proxyReq", (outgoing, request) => {
     const run = runs.get(request);
     if (run) run.opened(outgoing);
-    else outgoing.destroy(); // the client has left meanwhile
+    else outgoing.destroy(); // the client has disconnected meanwhile
   });
   proxy.on("proxyRes", (answer, request) => runs.get(request)?.answered(answer));
 
@@ -69,7 +69,7 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
   };
 }
 
-/** One request, until its response closes. */
+/** One request, until its response is closed. */
 class Run {
   readonly #options: PassThroughOptions;
   readonly #exchange: Exchange;
@@ -77,9 +77,9 @@ class Run {
   readonly #reject: (error: ProxyError) => void;
   readonly #turns: Turns;
   #outgoing: ClientRequest | undefined;
-  /** Why the request to Glance is to be destroyed; perhaps before http-proxy has shown it. */
+  /** Why the request to Glance must be destroyed; may be set before http-proxy has opened it. */
   #refusal: ProxyError | UnannouncedBytes | undefined;
-  /** The answer has begun, or the request has failed: neither side's time runs any more. */
+  /** The answer has begun or the request has failed, so both timers are off. */
   #isAnswered = false;
   #answer: IncomingMessage | undefined;
   #failure: ProxyError | undefined;
@@ -101,7 +101,7 @@ class Run {
     });
   }
 
-  /** Listens beside http-proxy's own pipe, which keeps deciding when the body flows. */
+  /** Only observes: http-proxy's pipe controls the flow of the body. */
   watchBody(): void {
     const { request, announced } = this.#exchange;
     this.#awaitClient();
@@ -119,7 +119,7 @@ class Run {
     if (this.#refusal) return void outgoing.destroy(this.#refusal);
     outgoing.path = this.#options.upstream.path(this.#path);
     outgoing.on("drain", () => this.#awaitClient()).once("finish", () => this.#awaitGlance());
-    // Also if neither Node nor http-proxy says anything else: an answer that switches protocols, for one.
+    // For some failures nothing else is emitted, for example for an answer that switches protocols.
     outgoing.once("close", () => {
       if (!this.#isAnswered) this.fail(new Error("closed without an answer"));
     });
@@ -136,7 +136,7 @@ class Run {
     this.#answer = answer;
     const { request } = this.#exchange;
     const outgoing = this.#outgoing;
-    // Glance reads no further: what the client still sends would wait for it, and the client for us.
+    // Glance reads no more. The rest of the body would wait for Glance, and the client for its answer.
     if (outgoing) answer.once("end", () => request.unpipe(outgoing));
     void this.#relay(answer);
   }
@@ -179,14 +179,14 @@ class Run {
     else this.#turns.awaitClient();
   }
 
-  /** To read on or, once it has everything, to answer. */
+  /** Glance must read on or, if it has the whole body, answer. */
   #awaitGlance(): void {
     if (this.#isAnswered) this.#turns.stop();
     else this.#turns.awaitGlance();
   }
 }
 
-/** `Readable.from` would do, with an iterator and a promise for each request. */
+/** Cheaper than `Readable.from`, which makes an iterator and a promise for each request. */
 function emptyBody(): Readable {
   return new Readable({
     read() {
@@ -195,12 +195,12 @@ function emptyBody(): Readable {
   });
 }
 
-/** As `IncomingMessage.headers`, but that each line stays one, and that the body is framed as was decided. */
+/** Like `IncomingMessage.headers`, but repeated lines stay separate, and the framing is the one that was decided. */
 function headersFor(
   lines: readonly HeaderLine[],
   announced: AnnouncedBody,
 ): Record<string, string | string[]> {
-  // Without a prototype: a header may be called `constructor`.
+  // Without a prototype, because a header may have the name `constructor`.
   const headers = Object.create(null) as Record<string, string | string[]>;
   for (const [name, values] of linesByName(lines)) {
     const [value = "", ...more] = values;
@@ -209,7 +209,7 @@ function headersFor(
   delete headers["content-length"];
   delete headers["transfer-encoding"];
   if (announced.kind === "length") headers["content-length"] = String(announced.bytes);
-  // Node frames a GET's body only where it is told to.
+  // Node frames the body of a GET only if it has this header.
   if (announced.kind === "chunked") headers["transfer-encoding"] = "chunked";
   return headers;
 }

@@ -1,7 +1,6 @@
 /**
- * Uploads that failed in a way after which clients send again what they have already read to its end: keystoneauth logs in again after
- * 401 and Nova repeats after 503 or a broken connection, none of them rewinding the file. What then arrives is the rest of the image,
- * or nothing at all, and would become an image.
+ * Remembers uploads that failed in a way after which clients retry without rewinding their file: keystoneauth after 401, Nova after 503
+ * or a broken connection. The retry has only the rest of the image, or nothing, and Glance would make an image of it.
  */
 import { createHash } from "node:crypto";
 import type { Operation } from "../vocabulary/labels.js";
@@ -14,21 +13,21 @@ export interface FailedUpload {
   readonly userAgent: string | undefined;
 }
 
-/** What the next upload must not be shorter than. */
+/** Minimum size of the next upload. */
 export interface ExhaustedBody {
-  /** The size declared, or else the bytes read. */
+  /** The declared size; if unknown, the bytes read. */
   readonly bytes: number;
   readonly isDeclared: boolean;
 }
 
-/** Kept for all workers together. What is a promise has taken effect for all of them when it resolves. */
+/** Shared by all workers. If a method returns a promise, its effect is visible to all workers when the promise resolves. */
 export interface ReplayMemory {
   remember(key: string, body: ExhaustedBody): void | Promise<void>;
   recall(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
   forget(key: string): void | Promise<void>;
 }
 
-/** Of fixed length, whatever a client invents. */
+/** Has a fixed length, whatever the client sends. */
 export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload): string {
   return createHash("sha256")
     .update(JSON.stringify([imageId, operation, userAgent]))
@@ -36,14 +35,14 @@ export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload):
 }
 
 /**
- * @param windowMs how long an upload is remembered.
- * @param most how many are.
+ * @param windowMs how long an upload is remembered, milliseconds.
+ * @param most maximum number of remembered uploads.
  */
 export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory {
   const bodies = new Map<string, ExhaustedBody & { readonly until: number }>();
   return {
     remember(key, body) {
-      bodies.delete(key); // the latest goes last
+      bodies.delete(key); // moves the entry to the end
       bodies.set(key, { ...body, until: performance.now() + windowMs });
       const [oldest] = bodies.keys();
       if (bodies.size > most && oldest !== undefined) bodies.delete(oldest);
@@ -60,7 +59,7 @@ export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory
   };
 }
 
-/** @returns why an upload of that many bytes is no new one; undefined if it is. */
+/** @returns the error if an upload of that many bytes is a retry without rewinding; otherwise undefined. */
 export function refuseReplay({ bytes, isDeclared }: ExhaustedBody, got: number): ProxyError | undefined {
   const isReplay = isDeclared ? got < bytes : got === 0;
   if (!isReplay) return undefined;

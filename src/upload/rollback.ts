@@ -1,4 +1,4 @@
-/** Around the abort of an upload: waiting until Glance has begun it, then until it has put the image back. Only ever looks. */
+/** Around the abort of an upload: waits until Glance has begun, then until Glance has set the image back. It only reads the image. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../upstream/look-up.js";
 import type { Operation } from "../vocabulary/labels.js";
@@ -7,7 +7,7 @@ import type { RollbackResult } from "../vocabulary/labels.js";
 
 export interface RolledBack {
   readonly result: RollbackResult;
-  /** What the client is told, behind the reason of the refusal; empty if all is well. */
+  /** Appended to the error message for the client; empty after a normal rollback. */
   readonly remark: string;
 }
 
@@ -23,20 +23,20 @@ export interface RollbackTarget {
   readonly operation: Operation;
 }
 
-/** Looks at the image, for at most that many milliseconds. */
+/** Reads the image, within that many milliseconds. */
 export type LookUp = (timeoutMs: number) => Promise<ImageLookUp>;
 
 export interface Rollback {
   /**
-   * Waits until Glance has begun an upload, so that aborting it will be noticed; at most `timeout`. An image that some other upload
-   * has made what it is, `active` for example, is Glance's reason to refuse, so its refusal is waited for.
+   * Waits until the image shows that Glance has begun the upload, for at most `timeout`. If another upload caused the state of the
+   * image, for example `active`, this waits for Glance's refusal.
    *
-   * @param over resolves when there is nothing more to wait for.
-   * @returns whether Glance was seen to have begun.
+   * @param over resolves when Glance has answered or closed.
+   * @returns whether the image showed it.
    */
   untilBegun(over: Promise<void>): Promise<boolean>;
   /**
-   * Waits until Glance has put the image back; at most `timeout`.
+   * Waits until Glance has set the image back to `queued`, for at most `timeout`.
    *
    * @returns undefined if this upload cannot have changed the image.
    */
@@ -52,7 +52,7 @@ class WatchedRollback implements Rollback {
   readonly #lookUp: LookUp;
   readonly #options: RollbackOptions;
   readonly #begunStatus: string;
-  /** The image was something else than `queued` before this upload can have changed it. */
+  /** The image was not `queued` before this upload can have changed it. */
   #isOthers = false;
 
   constructor(target: RollbackTarget, lookUp: LookUp, options: RollbackOptions) {
@@ -92,9 +92,9 @@ class WatchedRollback implements Rollback {
           return { result: "unknown", remark: "" };
         case "denied":
           denied = true;
-          break; // nothing was seen, but Glance has that much time
+          break; // Glance still has the time to roll back
         case "failed":
-          break; // Glance may be busy for a moment: look again
+          break; // Glance may be busy for a moment
         case "found":
           denied = false;
           inProgress = isInProgress(seen);
@@ -126,7 +126,7 @@ function notSeen(imageId: string): RolledBack {
   };
 }
 
-/** Data that is staged whole has a size; until then the image has none. */
+/** An image has a size once its data is completely staged. */
 export function isInProgress({
   status,
   size,
@@ -137,7 +137,7 @@ export function isInProgress({
   return status === "saving" || (status === "uploading" && size === null);
 }
 
-/** @returns how many milliseconds are left. By a clock that nobody sets. */
+/** @returns a function that tells how many milliseconds are left, by the monotonic clock. */
 export function countDown(ms: number): () => number {
   const deadline = performance.now() + ms;
   return () => deadline - performance.now();

@@ -1,4 +1,4 @@
-/** How an upload ends for everybody: Glance puts the image back, or what it made of it is found out, and the client is answered. */
+/** Ends an upload: waits for the rollback or finds out the result, answers the client, and settles the record. */
 import type { ServerResponse } from "node:http";
 import type { Config } from "../config/schema.js";
 import { ProxyError } from "../vocabulary/errors.js";
@@ -13,10 +13,10 @@ import { type Upload } from "./upload.js";
 import type { Observers } from "../observe/observers.js";
 import type { Begun } from "./break-off.js";
 
-/** What a balancer or uWSGI's router says in Glance's place; Glance itself never does. */
+/** Statuses of load balancers and of uWSGI's router. Glance itself never sends them. */
 const GATEWAY_STATUSES = new Set([502, 504]);
 
-/** After these a client sends again what it has already read. */
+/** After these statuses, clients retry without rewinding their file. */
 const REPLAYED_STATUSES = new Set([401, 502, 503]);
 
 export interface SettleOptions {
@@ -37,7 +37,7 @@ export interface Sent {
 export interface Settle {
   /** Answers the client, and settles the upload. */
   end(sent: Sent, end: RelayEnd): Promise<void>;
-  /** The same for an upload of which Glance has not heard. */
+  /** Refuses an upload that was not sent to Glance. */
   refuse(exchange: Exchange, upload: Upload, error: ProxyError, remark?: string): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ class Settlement implements Settle {
       answer.destroy();
       return this.#succeed(exchange, upload);
     }
-    // Before the client reads the answer: its next upload may follow at once.
+    // Done before the client gets the answer, because its next upload may follow at once.
     if (status < 300) await this.#replays?.forget(upload.replayKey);
     else if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
     const relayed = early
@@ -77,7 +77,7 @@ class Settlement implements Settle {
       : await this.#answerer.relay(exchange, answer);
     if (relayed === "truncated") {
       this.#observers.metrics.upstreamError("truncated");
-      // Nothing of it was passed on.
+      // The client has received nothing yet.
       if (canAnswer(exchange.response)) {
         return early
           ? this.refuse(exchange, upload, truncatedAnswer())
@@ -109,7 +109,7 @@ class Settlement implements Settle {
     }
   }
 
-  /** @returns undefined if Glance may not be asked. */
+  /** @returns undefined if `rollback.verify` is off. */
   async #recover({ upload, lookUp }: Sent): Promise<Recovery | undefined> {
     const { rollback } = this.#config;
     if (!rollback.verify || rollback.timeout === 0) return undefined;
@@ -161,7 +161,7 @@ class Settlement implements Settle {
     upload.settle(error.outcome, error);
   }
 
-  /** Nothing is exhausted of which nothing was read. But a client goes on reading its file while it is refused. */
+  /** Only an upload of which bytes were read can be retried without rewinding. A refused client may still read its file for a while. */
   async #remember(exchange: Exchange, upload: Upload): Promise<void> {
     const replays = this.#replays;
     if (replays === undefined) return;
@@ -171,7 +171,7 @@ class Settlement implements Settle {
       const isDeclared = declaredBytes !== undefined;
       return replays.remember(upload.replayKey, { bytes: declaredBytes ?? readBytes, isDeclared });
     };
-    /** Unless an upload has succeeded meanwhile. */
+    /** Not if an upload has succeeded meanwhile. */
     const update = async (): Promise<void> => {
       if ((await replays.recall(upload.replayKey)) !== undefined) await note();
     };

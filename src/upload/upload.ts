@@ -1,4 +1,4 @@
-/** One upload, from its head to its settling. It settles once; metrics, log and the list of uploads hang off that. */
+/** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
 import type { Operation, SizeSource, RollbackResult } from "../vocabulary/labels.js";
 import { clientKind, type ClientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
@@ -18,10 +18,10 @@ export interface UploadOrigin {
   readonly userAgent: string | undefined;
 }
 
-/** An image's id has 36 characters. A longer one is the client's invention, and lists stay small whatever it invents. */
+/** Maximum length of an image id in lists. Real ids have 36 characters, but the client chooses what it sends. */
 const MOST_ID_LENGTH = 64;
 
-/** `s3_store_large_object_size`: from there on glance_store's S3 driver sends parts, and leaves them behind if the body is cut. */
+/** `s3_store_large_object_size`. From this size on, glance_store's S3 driver uploads parts, and leaves them in the bucket if the upload is aborted. */
 const S3_PARTS_BYTES = 100 * 1024 * 1024;
 const S3_REMARK =
   "If the store is S3, parts of this upload may remain in the bucket. Add a lifecycle rule AbortIncompleteMultipartUpload.";
@@ -29,19 +29,19 @@ const S3_REMARK =
 export class Upload {
   source: SizeSource = "unknown";
   declaredBytes: number | undefined;
-  /** Counted after transfer-decoding. */
+  /** Bytes read from the client, after transfer-decoding. */
   receivedBytes = 0;
-  /** Handed to the connection to Glance. */
+  /** Bytes written to the connection to Glance. */
   forwardedBytes = 0;
-  /** Absent until a request went out to Glance. */
+  /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
   rollback: RollbackResult | undefined;
-  /** Called when the first byte at all is read, and that for nothing. */
+  /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 
   readonly #client: ClientKind;
   readonly #startedAt = new Date();
-  /** By the clock that nobody sets. */
+  /** Monotonic clock. */
   readonly #begun = performance.now();
   #durationSeconds: number | undefined;
   #replayKey: string | undefined;
@@ -58,7 +58,7 @@ export class Upload {
     observers.uploads.add(this);
   }
 
-  /** Made when it is asked for. */
+  /** Computed when first needed. */
   get replayKey(): string {
     return (this.#replayKey ??= replayKey(this.origin));
   }
@@ -73,7 +73,7 @@ export class Upload {
     if (size.source === "unknown") this.observers.metrics.uploadUndeclared(this.#client);
   }
 
-  /** Its size became known by keeping all of it. */
+  /** The whole body is in the spool, so its size is known. */
   spooled(): void {
     this.source = "spooled";
     this.declaredBytes = this.receivedBytes;
@@ -84,7 +84,7 @@ export class Upload {
     this.observers.metrics.totals.received[this.origin.operation] += bytes;
   }
 
-  /** Reads on only so that the client can read the answer: received, but no part of the upload. */
+  /** Counts what is read only so that the client can read its answer: it is received, but not part of the upload. */
   discardFrom(body: Body): void {
     if (this.#discards) return;
     this.#discards = true;
@@ -96,7 +96,7 @@ export class Upload {
     });
   }
 
-  /** All that was read of the body, for the upload or for nothing. */
+  /** All bytes read, including the discarded ones. */
   get readBytes(): number {
     return this.receivedBytes + this.#discardedBytes;
   }
@@ -123,7 +123,7 @@ export class Upload {
     };
   }
 
-  /** @param reason what the log says besides: a status of Glance's, or the error. */
+  /** @param reason for the log: the status from Glance, or the error. */
   settle(outcome: Outcome, reason?: { readonly status: number } | ProxyError): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
@@ -140,7 +140,6 @@ export class Upload {
     });
     uploads.finish(this);
     const error = reason instanceof ProxyError ? describeError(reason) : undefined;
-    // Each by its name, here and in `view`: of an object that is spread V8 makes a new kind of object every time.
     log.info(
       {
         requestId,

@@ -1,13 +1,13 @@
 /**
- * When Glance last did something: it sent a byte, or took a byte of a request's body. The byte counts of its open connections are
- * compared when somebody asks, and once more when a connection closes. Nothing is done per byte.
+ * Tells when Glance was last active: it sent a byte, or accepted a byte of a request's body. Byte counts of open connections are compared
+ * on each question and when a connection closes, so nothing is done per byte.
  */
 import type { Socket } from "node:net";
 
 export interface Activity {
   /** @param connection to Glance; watched until it closes. */
   watch(connection: Socket): void;
-  /** @returns when activity was last found, on the clock of `performance.now()`; -Infinity if never. */
+  /** @returns the time of the last activity, by `performance.now()`; -Infinity if there was none. */
   lastAt(): number;
 }
 

@@ -1,16 +1,16 @@
-/** Which heads of Glance's answers Node reads, though the proxy cannot pass them on. Pure. */
+/** Finds heads of Glance's answers that Node accepts but that the proxy cannot pass on. Pure. */
 import type { IncomingMessage } from "node:http";
 
-/** The code begins like those of Node's parser, so that the failure counts as one of the protocol. */
+/** Has an HPE_* code, so that the failure is reported as `protocol`. */
 class UnrelayableHead extends Error {
   readonly code = "HPE_INVALID_ANSWER";
 }
 
 /**
- * Node's parser takes any three digits as a status and any bytes as a reason phrase; `writeHead` throws at some of them. It also takes
- * transfer codings that the proxy does not decode: without its `Transfer-Encoding` such a body would mean something else.
+ * Node's parser accepts any three digits as a status and any bytes as a reason phrase, but `writeHead` throws on some of them. It also
+ * accepts transfer codings that the proxy does not decode: the client would misread such a body without its `Transfer-Encoding`.
  *
- * @returns undefined if the answer can go to a client.
+ * @returns undefined if the answer can be passed on.
  */
 export function unrelayableHead(answer: IncomingMessage): Error | undefined {
   const { statusCode = 0, statusMessage = "" } = answer;

@@ -1,13 +1,13 @@
-/** The names of what fails between the proxy and Glance. Pure. */
+/** Turns failures between the proxy and Glance into errors for the client. Pure. */
 import { ProxyError } from "../vocabulary/errors.js";
 import { UnannouncedBytes } from "./wire-guard.js";
 
-/** `upstream.connectTimeout` is over. */
+/** `upstream.connectTimeout` has passed. */
 export class ConnectTimeout extends Error {
   readonly code = "GLANCE_CONNECT_TIMEOUT";
 }
 
-/** A socket's or parser's error, as the client is told of it. */
+/** Converts an error of a socket or of the parser. */
 export function toUpstreamError(cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
   if (cause instanceof ConnectTimeout) {
@@ -21,7 +21,7 @@ export function toUpstreamError(cause: unknown): ProxyError {
       "The request contains bytes that its headers do not announce.",
       {
         cause,
-        headers: { connection: "close" }, // nothing that follows can be believed
+        headers: { connection: "close" }, // bytes after this request cannot be trusted
       },
     );
   }
@@ -39,14 +39,14 @@ export function toUpstreamError(cause: unknown): ProxyError {
   return new ProxyError("upstream_reset", "Glance closed the connection before it answered.", { cause });
 }
 
-/** Of a name with several addresses, all of which refuse, Node tells one error without a system call of its own. */
+/** If all addresses of a host name refuse, Node gives one AggregateError without `syscall`. */
 function isConnectError(cause: unknown): boolean {
   if (cause instanceof AggregateError) return cause.errors.length > 0 && cause.errors.every(isConnectError);
   const { code, syscall } = cause as NodeJS.ErrnoException;
   return syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN";
 }
 
-/** The handshake, or the certificate: nothing of the request was sent. */
+/** TLS handshake or certificate errors. Nothing of the request was sent. */
 function isTlsError(cause: unknown): boolean {
   const { code } = cause as NodeJS.ErrnoException;
   return (
@@ -60,7 +60,7 @@ function isProtocolError(cause: unknown): boolean {
   return String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith("HPE_");
 }
 
-/** Before any of it was passed on. */
+/** An answer that was cut off before the client received any of it. */
 export function truncatedAnswer(): ProxyError {
   return new ProxyError("upstream_truncated", "Glance's answer is incomplete: the connection was cut.");
 }

@@ -1,12 +1,12 @@
-/** The one place that reaches below `write` of a connection, into what Node's streams call and their users never do. */
+/** Intercepts `_write` and `_writev` of a connection, which only Node's streams call. */
 import type { Duplex } from "node:stream";
 
 export type WriteCallback = (error?: Error | null) => void;
 
 export interface WriteInterceptor {
-  /** Called with each piece before it goes out. What it throws destroys the connection, and the piece does not go out. */
+  /** Called with each piece before it is written. If it throws, the piece is not written and the connection is destroyed. */
   readonly check?: (chunk: Buffer | string, encoding: BufferEncoding) => void;
-  /** Stands between a write that has ended and Node. */
+  /** Wraps the callback that reports the end of a write to Node. */
   readonly report?: (callback: WriteCallback) => WriteCallback;
 }
 

@@ -1,12 +1,12 @@
 /**
- * A Glance that refuses an upload answers and closes at once, with body bytes unread: the kernel then resets the connection. What was
- * received before the reset can still be read, but Node destroys a socket as soon as a write fails. So a failed write is reported
- * only when the reading side has ended, and the answer is read first.
+ * If Glance refuses an upload, it answers and closes the connection without reading the body, so the kernel resets the connection. The
+ * answer can still be read, but Node destroys a socket as soon as a write fails. So this reports a failed write only after the reading
+ * side has ended.
  */
 import type { Duplex } from "node:stream";
 import { interceptWrites, type WriteCallback } from "./intercept-writes.js";
 
-/** For a reading side that gives nothing and does not end either. */
+/** Maximum time without data on the reading side. */
 const PATIENCE_MS = 1_000;
 
 export function reportWriteErrorsLate<Connection extends Duplex>(connection: Connection): Connection {
@@ -23,9 +23,9 @@ function late(connection: Duplex, callback: WriteCallback): WriteCallback {
       callback(error);
     };
     const timer = setTimeout(() => {
-      // What is paused waits for a client that reads slowly, and has a time limit of its own.
+      // A paused connection waits for a slow client, which has its own time limit.
       if (bytesReadOf(connection) === bytesRead && !connection.isPaused()) return report();
-      bytesRead = bytesReadOf(connection); // the answer is on its way
+      bytesRead = bytesReadOf(connection); // the answer is arriving
       timer.refresh();
     }, PATIENCE_MS);
     connection.once("end", report).once("close", report);

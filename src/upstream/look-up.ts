@@ -1,12 +1,12 @@
-/** Looking an image up in Glance, with the credentials of the client whose request it is about. */
+/** Reads an image's record from Glance, with the client's credentials. */
 import type { HeaderLine } from "../http/request-head.js";
 import type { Upstream } from "./upstream.js";
 
 export type ImageLookUp =
   | FoundImage
-  /** Not there, or not for this client. */
+  /** The image does not exist, or not for this client. */
   | { readonly kind: "gone" }
-  /** The client's credentials do not let it look: its token has ended, for example. */
+  /** The client's credentials are not accepted: its token has expired, for example. */
   | { readonly kind: "denied" }
   | { readonly kind: "failed" };
 
@@ -14,21 +14,21 @@ export interface FoundImage {
   readonly kind: "found";
   readonly status: string;
   readonly size: number | null;
-  /** How long ago the image was changed last, by Glance's own clock, whose unit is the second; undefined if Glance does not say. */
+  /** Time since the last change of the image, by Glance's clock, which counts seconds; undefined if unknown. */
   readonly changedMsAgo?: number | undefined;
 }
 
-/** How long an image is looked up before something is begun; then Glance is asked by doing it. Milliseconds. */
+/** Time limit of a look-up before an upload or import starts, milliseconds. Afterwards Glance decides. */
 export const LOOK_UP_TIMEOUT_MS = 10_000;
 
-/** An image's record is a few KiB; anything far larger is not one. */
+/** Maximum size of the answer. An image's record has a few KiB. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** Headers of the client's request that speak of its body or of what it would accept, not of who it is. */
+/** Headers of the client's request that do not identify the client. */
 const NOT_IDENTITY =
   /^(accept|cache-control$|content-|expect$|if-|pragma$|prefer$|range$|transfer-encoding$|x-(http-)?method|x-openstack-image-size$)/;
 
-/** Never throws. @param headers those of the client's request. */
+/** Never rejects. @param headers headers of the client's request. */
 export function lookUpImage(
   upstream: Upstream,
   imageId: string,
@@ -44,7 +44,7 @@ export function lookUpImage(
     const timer = setTimeout(() => request.destroy(), timeoutMs);
     request.once("close", () => {
       clearTimeout(timer);
-      resolve({ kind: "failed" }); // without effect where an answer came
+      resolve({ kind: "failed" }); // no effect after an answer
     });
     request.once("error", () => resolve({ kind: "failed" }));
     request.once("response", (response) => {

@@ -1,4 +1,4 @@
-/** How to reach Glance: one place for its address, connection and the names of its failures. */
+/** Opens connections and requests to Glance. */
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP, Socket } from "node:net";
@@ -12,7 +12,7 @@ import { flatten, valuesOf, type HeaderLine } from "../http/request-head.js";
 import { ConnectTimeout } from "./failures.js";
 import { guardWire } from "./wire-guard.js";
 
-/** Where connections go: an address or a Unix socket. */
+/** Address of Glance: host and port, or a Unix socket. */
 interface Place {
   readonly protocol: "http:" | "https:";
   readonly host?: string;
@@ -21,25 +21,25 @@ interface Place {
 }
 
 export interface Upstream {
-  /** For http-proxy: the target, and the agent that opens a connection for each request. */
+  /** For http-proxy: the target, and an agent that opens one connection per request. */
   readonly target: Place;
   readonly agent: HttpAgent;
-  /** A path of Glance's, below that of `upstream.url`. */
+  /** The path to request, below the path of `upstream.url`. */
   path(path: string): string;
   /**
-   * Opens a request on a connection of its own; nothing is sent before the first `write`, `end` or `flushHeaders`.
-   * @param lines `Host` is Glance's own where it is not among them.
+   * Opens a request on its own connection. Nothing is sent before the first `write`, `end` or `flushHeaders`.
+   * @param lines headers. If `Host` is missing, Glance's address is used.
    */
   request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest;
-  /** When Glance was last found to send a byte or to take one of a body: see {@link Activity}. */
+  /** Time of the last activity of Glance: see {@link Activity}. */
   lastActivity(): number;
-  /** What is shown to Glance; for the metric of its expiry. */
+  /** The certificate presented to Glance, for the expiry metric. */
   credentials(): Credentials;
-  /** Reads the files of `upstream.tls` again, for new connections. @throws ConfigError, and keeps what it had. */
+  /** Reloads the files of `upstream.tls` for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
   reload(): void;
 }
 
-/** @throws ConfigError where a file of `upstream.tls` cannot be used. */
+/** @throws ConfigError if a file of `upstream.tls` cannot be used. */
 export function createUpstream(config: Config["upstream"]): Upstream {
   const place = placeOf(config.url);
   const { protocol, host, port, socketPath } = place;
@@ -69,7 +69,7 @@ export function createUpstream(config: Config["upstream"]): Upstream {
         host,
         port,
         socketPath,
-        // Plain HTTP needs nothing of an agent, which has work with every request. For TLS it keeps the sessions.
+        // Plain HTTP needs no agent. TLS needs one to resume sessions.
         agent: secure ? agent : undefined,
         createConnection,
         method,
@@ -85,7 +85,7 @@ export function createUpstream(config: Config["upstream"]): Upstream {
     reload() {
       if (!secure) return;
       credentials = readUpstreamCredentials(config.tls);
-      agent = openAgent(); // a session of the old one would be resumed with the old certificate
+      agent = openAgent(); // the old agent would resume sessions with the old certificate
     },
   };
 }
@@ -102,7 +102,7 @@ function readUpstreamCredentials({ certFile, keyFile, caFile }: Config["upstream
   return readCredentials("upstream.tls", { certFile, keyFile, caFile: authorities });
 }
 
-/** Node would take the name to verify from `Host`, which is the client's name for us. */
+/** Without `servername`, Node would verify the certificate against `Host`, which the client chooses. */
 function verification({ tls }: Config["upstream"], { host = "" }: Place): object {
   const servername = tls.servername ?? (isIP(host) === 0 ? host : "");
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
@@ -110,13 +110,12 @@ function verification({ tls }: Config["upstream"], { host = "" }: Place): object
 
 function connectPlain({ host, port, socketPath }: Place, prepare: Prepare): () => Socket {
   const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
-  // Options that `connect` would copy into the socket live long in V8, and all that hangs on them.
   return () => prepare(new Socket().setNoDelay().connect(to));
 }
 
 type Prepare = <Connection extends Duplex>(connection: Connection) => Connection;
 
-/** What holds for every connection to Glance. */
+/** Prepares each connection to Glance. */
 function prepareConnection<Connection extends Duplex>(
   connection: Connection,
   connectTimeoutMs: number,
@@ -127,10 +126,10 @@ function prepareConnection<Connection extends Duplex>(
 }
 
 /**
- * No connection is used again: what a Glance sends behind the end of an answer would be taken for the answer to the next request,
- * and a connection that closes at the wrong moment would lose one.
+ * No connection is reused: bytes that Glance sends after an answer would be read as the answer to the next request, and a request is
+ * lost if Glance closes the connection at the wrong moment.
  *
- * @param credentials what is shown to Glance; undefined without TLS.
+ * @param credentials certificate and CAs; undefined without TLS.
  */
 function createAgent(
   config: Config["upstream"],
@@ -150,7 +149,7 @@ function createAgent(
   return agent;
 }
 
-/** Node's client, too, shows the first 1,000 lines of a head and drops the rest. */
+/** Node's client drops all header lines of an answer after the first 1,000, unless this is set. */
 function showWholeHeads(agent: HttpAgent): void {
   const shown = agent as unknown as { addRequest(request: ClientRequest, options: object): void };
   const add = shown.addRequest.bind(agent);
@@ -160,7 +159,7 @@ function showWholeHeads(agent: HttpAgent): void {
   };
 }
 
-/** @param timeoutMs 0: as long as it takes. */
+/** @param timeoutMs 0: no limit. */
 function limitConnecting<Connection extends Duplex>(connection: Connection, timeoutMs: number): Connection {
   if (timeoutMs === 0) return connection;
   const timer = setTimeout(
@@ -173,7 +172,7 @@ function limitConnecting<Connection extends Duplex>(connection: Connection, time
   return connection;
 }
 
-/** Calls back when a connection that is being opened is ready for data, its TLS handshake included. */
+/** Calls `act` when a new connection is ready for data: after connecting and, with TLS, the handshake. */
 export function onceConnected(connection: Duplex | Socket, act: () => void): void {
   connection.once(connection instanceof TLSSocket ? "secureConnect" : "connect", act);
 }

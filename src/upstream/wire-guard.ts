@@ -1,7 +1,7 @@
 /**
- * The second wall against request smuggling. What is written to a connection to Glance is read once more, here, behind Node's HTTP
- * and http-proxy: one request, and behind its head the body that this head announces. A byte beyond that never goes out, whoever
- * wrote it, and the connection is destroyed.
+ * Second protection against request smuggling. Parses everything that Node and http-proxy write to a connection to Glance: exactly one
+ * request, with exactly the body that its head announces. If a byte is written beyond that, it is not sent, and the connection is
+ * destroyed.
  */
 import type { Duplex } from "node:stream";
 import { readAnnouncedBody } from "../http/announced-body.js";
@@ -9,27 +9,27 @@ import { BadFraming, ChunkedFraming, LengthFraming, type BodyFraming } from "../
 import { interceptWrites } from "./intercept-writes.js";
 import { createRequestHead, splitHead } from "../http/request-head.js";
 
-/** A byte was written to Glance that the head before it does not announce. */
+/** A byte was written to Glance that the request head does not announce. */
 export class UnannouncedBytes extends Error {
   readonly code = "GLANCE_REQUEST_FRAMING";
 }
 
-/** A head of ours is what a client may send, and the lines that the proxy adds. */
+/** Larger than `limits.maxHeaderSize` allows, with the lines that the proxy adds. */
 const MAX_HEAD_BYTES = 16 * 1024 * 1024;
 
 const HEAD_END = "\r\n\r\n";
 
-/** RFC 9112, 3 and 5: what no server can read in another way. */
+/** RFC 9112, sections 3 and 5: the forms that all servers read alike. */
 const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1$/;
 const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Reads what is written to one connection. Pure. */
+/** Parses what is written to one connection. Pure. */
 export class OutgoingRequest {
-  /** Until its end has come. */
+  /** Set until the head is complete. */
   #head: string | undefined = "";
   #body: BodyFraming | undefined;
 
-  /** @throws UnannouncedBytes, before any of these bytes may go out. */
+  /** @throws UnannouncedBytes if these bytes must not be sent. */
   check(chunk: Buffer | string, encoding: BufferEncoding): void {
     const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
     if (this.#body === undefined) this.#readHead(bytes);
@@ -87,7 +87,7 @@ function framingOf(head: string): BodyFraming {
   throw new UnannouncedBytes("the request head announces no body that all servers would read alike");
 }
 
-/** Checks all bytes that are written to a connection. For one request on a connection. */
+/** Guards a connection that carries one request. */
 export function guardWire<Connection extends Duplex>(connection: Connection): Connection {
   const request = new OutgoingRequest();
   return interceptWrites(connection, { check: (chunk, encoding) => request.check(chunk, encoding) });

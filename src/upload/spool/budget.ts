@@ -1,14 +1,14 @@
-/** What all spooled bodies of this process take. */
+/** Space that all spooled bodies of this process use. */
 import type { Quota } from "./quota.js";
 
 export interface SpoolBudget {
-  /** Bytes reserved now. */
+  /** Bytes reserved at the moment. */
   readonly usedBytes: number;
-  /** Bodies kept now. */
+  /** Bodies in the spool at the moment. */
   readonly uploads: number;
-  /** Most bytes of all processes together; 0: no limit. */
+  /** Maximum bytes of all processes together; 0: no limit. */
   readonly maxBytes: number;
-  /** @returns whether that many bytes more are to be had; then they are taken. */
+  /** Reserves bytes. @returns false if too few are left. */
   reserve(bytes: number): boolean | Promise<boolean>;
   release(bytes: number): void;
   uploadStarted(): void;

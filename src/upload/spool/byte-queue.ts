@@ -1,12 +1,12 @@
-/** Bytes in the order in which they came, copied into memory that is used again for those that come later. Pure. */
+/** A first-in, first-out queue of bytes in reused memory. Pure. */
 const SLAB_BYTES = 128 * 1024;
 
 export class ByteQueue {
   #slabs: Buffer[] = [];
   #unused: Buffer[] = [];
-  /** Where the bytes begin in the first slab. */
+  /** Offset of the first byte in the first slab. */
   #start = 0;
-  /** Where they end, counted from the beginning of the first slab. */
+  /** Offset behind the last byte, from the start of the first slab. */
   #end = 0;
 
   get length(): number {
@@ -23,14 +23,14 @@ export class ByteQueue {
     }
   }
 
-  /** In the memory that they lie in: there until they are shifted out, or the queue is cleared. */
+  /** The bytes, not copied: valid until they are removed. */
   pieces(): Buffer[] {
     return this.#slabs.map((slab, index) =>
       slab.subarray(index === 0 ? this.#start : 0, this.#end - index * SLAB_BYTES),
     );
   }
 
-  /** Takes the first bytes out. */
+  /** Removes the first bytes. */
   shift(bytes: number): void {
     this.#start += bytes;
     const emptied = this.length === 0 ? this.#slabs.length : Math.floor(this.#start / SLAB_BYTES);
@@ -40,7 +40,7 @@ export class ByteQueue {
     this.#end = this.#start + length;
   }
 
-  /** Gives memory back that waits for bytes to come. */
+  /** Frees memory that holds no bytes. */
   trim(): void {
     this.#unused = [];
   }

@@ -1,4 +1,4 @@
-/** Reads the client's body into a spool, counted, as far as there is place for it. */
+/** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
 import {
   clientAborted,
   clientTimeout,
@@ -14,16 +14,16 @@ export interface KeepOptions {
   readonly source: Body;
   readonly spool: Spool;
   readonly counter: ByteCounter;
-  /** Most bytes accepted. */
+  /** Maximum bytes accepted. */
   readonly maxBytes: number;
-  /** `limits.idleTimeout`, milliseconds. Time in which the disk is waited for does not count. */
+  /** `limits.idleTimeout`, milliseconds. Time spent waiting for the disk does not count. */
   readonly idleMs: number;
 }
 
 export type Kept =
-  /** The client's body has ended, and all of it is in the spool. */
+  /** The whole body is in the spool. */
   | { readonly kind: "whole" }
-  /** A bound was reached; the client is paused. `next` comes between what is kept and what is still to be read. */
+  /** A limit was reached and the client is paused. `next`: bytes after the spooled ones, already read. */
   | { readonly kind: "full"; readonly why: NoPlace; readonly next: readonly Buffer[] }
   | { readonly kind: "failed"; readonly error: ProxyError };
 
@@ -38,7 +38,7 @@ class Keeping {
   readonly #options: KeepOptions;
   readonly #resolve: (kept: Kept) => void;
   readonly #idle: Timer;
-  /** Read, and not in the spool yet: pieces may still come after a pause. */
+  /** Already read, but not in the spool yet. Pieces may still arrive after a pause. */
   readonly #pending: Buffer[] = [];
   #isWaiting = false;
   #hasEnded = false;
@@ -52,7 +52,7 @@ class Keeping {
 
   start(): void {
     const { source } = this.#options;
-    // Listens on when all is decided: a client that has closed its side can still read the answer.
+    // Stays registered: a client that has closed its sending side can still read the answer.
     source.once("halfClosed", () => {
       if (!this.#isSettled) this.#fail(clientAborted());
     });
@@ -74,7 +74,7 @@ class Keeping {
     this.#keep();
   };
 
-  /** May be called although the body is paused, and so before the last piece is taken. */
+  /** May be called while the body is paused, before the last piece is in the spool. */
   readonly #onEnd = (): void => {
     this.#options.source.off("close", this.#onClose);
     this.#hasEnded = true;
@@ -118,7 +118,7 @@ class Keeping {
   #settleFull(why: NoPlace): void {
     if (why.kept) this.#pending.shift();
     this.#wait();
-    // What came with this piece comes within this turn.
+    // Pieces that were read together with this one are emitted in the same tick.
     queueMicrotask(() => {
       if (!this.#isSettled) this.#settle({ kind: "full", why, next: this.#pending });
     });

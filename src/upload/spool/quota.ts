@@ -1,21 +1,21 @@
-/** A bound on what may be had at once. It is reserved before it is used, so that no number of users overruns it. Pure. */
+/** A limit of a shared resource. Users reserve before they use, so that they never exceed the limit together. Pure. */
 
 export interface Quota {
-  /** The bound; 0: none. */
+  /** The limit; 0: none. */
   readonly max: number;
-  /** @returns whether that much more is to be had; then it is taken. */
+  /** @returns whether the amount could be reserved. */
   reserve(amount: number): boolean | Promise<boolean>;
   release(amount: number): void;
 }
 
-/** A quota that is kept here. */
+/** A quota in this process. */
 export interface LocalQuota extends Quota {
   reserve(amount: number): boolean;
-  /** Takes as much of it as is to be had. @returns how much that is. */
+  /** Reserves as much of the amount as is left. @returns how much that is. */
   reserveUpTo(amount: number): number;
 }
 
-/** @param max 0: no limit. */
+/** @param max the limit; 0: none. */
 export function createQuota(max: number): LocalQuota {
   let used = 0;
   const quota: LocalQuota = {

@@ -1,6 +1,6 @@
 /**
- * Keeps a body of unknown size until its size is known: in memory at first, then in a file that has no name any more, so that
- * its space is given back however the process ends. Whoever makes one has to `close` it.
+ * Holds a body of unknown size until its end: first in memory, then in an unlinked temporary file, whose space the system frees even if
+ * the process crashes. The creator must call `close`.
  */
 import { accessSync, constants } from "node:fs";
 import { randomUUID } from "node:crypto";
@@ -11,37 +11,37 @@ import { ByteQueue } from "./byte-queue.js";
 import type { SpoolBudget } from "./budget.js";
 import type { SpoolBound } from "../../vocabulary/labels.js";
 
-/** Bytes read from the file at once: while one is sent, the next is read. */
+/** Bytes per read from the file. The next read runs while one is sent. */
 const READ_BYTES = 256 * 1024;
 
 export interface SpoolOptions {
-  /** Where the file is. */
+  /** Directory of the file. */
   readonly dir: string;
-  /** Bytes kept in memory before any go to the file, and while it is written. */
+  /** Bytes held in memory before the file is used, and while it is written. */
   readonly memory: number;
   /** Bytes; 0: no limit. */
   readonly maxPerUpload: number;
 }
 
-/** Why there is no place for a piece of the body. */
+/** Why a piece of the body could not be stored. */
 export interface NoPlace {
   readonly full: SpoolBound;
-  /** A piece that is not taken for want of a reservation is not kept; one that the disk has no room for is. */
+  /** Whether the piece is in memory nevertheless: true if the disk failed, false if a limit was reached. */
   readonly kept: boolean;
-  /** Of the disk. */
+  /** Error of the disk. */
   readonly cause?: unknown;
 }
 
 export class Spool {
   #sizeBytes = 0;
   #reservedBytes = 0;
-  /** What follows the file's content. */
+  /** The bytes after those in the file. */
   readonly #memory = new ByteQueue();
   #file: FileHandle | undefined;
   #fileBytes = 0;
-  /** The writing that is going on; never rejects. */
+  /** The write in progress; never rejects. */
   #flushing: Promise<void> | undefined;
-  /** Why the file could not be written; what is not in it is in memory. */
+  /** Error of the file. All bytes that are not in the file are in memory. */
   #failure: Error | undefined;
   #closed = false;
 
@@ -53,9 +53,9 @@ export class Spool {
   }
 
   /**
-   * Copies a piece of the body. Never two at once.
+   * Copies a piece of the body. The caller must wait for one call before the next.
    *
-   * @returns undefined where there was a place for it; a promise where that has to be waited for, and the piece with it.
+   * @returns undefined if the piece is stored; a promise if that takes time: the piece must stay unchanged until then.
    */
   append(piece: Buffer): NoPlace | undefined | Promise<NoPlace | undefined> {
     const { maxPerUpload } = this.options;
@@ -67,7 +67,7 @@ export class Spool {
       : this.#take(piece, reserved);
   }
 
-  /** Everything kept, from the beginning. A piece is there until the next is asked for. @throws where the file cannot be read. */
+  /** All stored bytes, from the start. Each piece is valid until the next one is requested. @throws Error if the file cannot be read. */
   async *read(): AsyncGenerator<Buffer, void, undefined> {
     await this.#flushing;
     this.#memory.trim();
@@ -79,19 +79,19 @@ export class Spool {
       at += piece.length;
       [reading, sent] = [sent, reading];
       next = this.#readAt(at, reading);
-      next.catch(() => undefined); // of nobody's interest where nobody reads on
+      next.catch(() => undefined); // if nobody reads on, nobody needs the error
       yield piece;
     }
     yield* this.#memory.pieces();
   }
 
-  /** Gives memory, file and reservation back. May be called at any time, and more than once. Never rejects. */
+  /** Frees memory, file and reservation. May be called at any time, more than once. Never rejects. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#flushing; // or a file that is being opened would stay open
+    await this.#flushing; // otherwise a file that is being opened would stay open
     this.#memory.clear();
-    // A disk that fails only now takes nothing from anybody: what was kept is sent, or given up.
+    // An error at this point loses nothing: the bytes were sent or are no longer needed.
     await this.#file?.close().catch(() => undefined);
     this.budget.release(this.#reservedBytes);
     this.budget.uploadEnded();
@@ -117,7 +117,7 @@ export class Spool {
     return this.#failure && { full: "disk", kept: true, cause: this.#failure };
   }
 
-  /** Bytes. All of the memory is used before there is a file; then one half goes to it while the other fills. */
+  /** Bytes per write. The memory is filled before a file is opened. Then one half is written while the other half fills. */
   get #flushAbove(): number {
     return this.#file ? this.options.memory / 2 : this.options.memory;
   }
@@ -142,7 +142,7 @@ export class Spool {
     }
   }
 
-  /** @returns nothing at the end. */
+  /** @returns undefined at the end. */
   async #readAt(at: number, into: Buffer): Promise<Buffer> {
     const length = Math.min(into.length, this.#fileBytes - at);
     if (length === 0) return Buffer.alloc(0);
@@ -152,7 +152,7 @@ export class Spool {
   }
 }
 
-/** @throws ConfigError where no file could be made in `spool.dir`: better now than at the first upload. */
+/** Tests at the start whether a file can be created. @throws ConfigError if not. */
 export function requireSpoolDir(dir: string): void {
   try {
     accessSync(dir, constants.W_OK | constants.X_OK);
@@ -164,7 +164,7 @@ export function requireSpoolDir(dir: string): void {
   }
 }
 
-/** Without a name before the first byte is in it: nothing is left behind, and nobody else can open it. */
+/** Unlinked before the first byte is written: nothing is left behind, and nobody else can open the file. */
 async function openUnnamed(dir: string): Promise<FileHandle> {
   const path = join(dir, `glance-size-proxy-${randomUUID()}`);
   const file = await open(path, "wx+", 0o600);
