@@ -71,7 +71,7 @@ function createCarriers(options: AppOptions): Carriers {
     config,
     upstream,
     answerer,
-    places: quotas.uploads,
+    slots: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
     claimBody,
     replays,

@@ -40,7 +40,7 @@ export function createLinger(bounds: LingerBounds = LINGER): Linger {
     const { socket } = response;
     socket?.once("end", stop); // the client has closed its sending side
     response.once("close", stop);
-    body.renew?.();
+    body.stopReusing?.();
     body.resume();
     // Already ended, half-closed or destroyed: no event follows.
     if (body.destroyed || socket?.readableEnded || (body.complete && body.readableEnded)) stop();

@@ -1,14 +1,14 @@
 /**
- * The body of an error as Glance writes it: webob's `WSGIHTTPException`, in the media type that the client's `Accept`
- * selects. glanceclient and openstackclient take the explanation out of exactly these shapes. Pure.
+ * Error bodies in Glance's format: those of webob's `WSGIHTTPException`, in the media type that `Accept` selects. glanceclient and
+ * openstackclient extract the explanation from exactly these formats. Pure.
  */
 import { STATUS_CODES } from "node:http";
 import escapeHtml from "escape-html";
 
-/** Where webob's title differs from Node's. */
+/** Statuses for which webob's title differs from Node's. */
 const WEBOB_TITLES: Readonly<Record<number, string>> = { 413: "Request Entity Too Large" };
 
-/** The reason phrase Glance sends with a status. */
+/** The reason phrase that Glance sends with a status. */
 export function reasonPhrase(status: number): string {
   return WEBOB_TITLES[status] ?? STATUS_CODES[status] ?? "Unknown";
 }
@@ -19,7 +19,7 @@ export interface ErrorBody {
 }
 
 /**
- * @param accept the `Accept` header's value; absent and empty mean the same to webob.
+ * @param accept the `Accept` header's value; webob treats absent and empty alike.
  */
 export function glanceError(status: number, explanation: string, accept: string | undefined): ErrorBody {
   const title = reasonPhrase(status);
@@ -42,19 +42,19 @@ export function glanceError(status: number, explanation: string, accept: string 
   }
 }
 
-/** In webob's order: the first of those a client likes equally well is sent. */
+/** In webob's order: if the client accepts several equally, the first one is sent. */
 const OFFERS = ["text/html", "application/json"] as const;
 
 interface MediaRange {
   readonly type: string;
-  /** Whether it has parameters of its own, such as `level=1`. */
+  /** Whether the range has parameters, such as `level=1`. */
   readonly narrowed: boolean;
   readonly quality: number;
 }
 
 /**
- * webob's `acceptable_offers`: the most specific range that covers an offer gives its quality; among equals the order
- * of the offers decides, not the client's. A header that is not valid counts as "anything"; an empty one as "nothing".
+ * webob's `acceptable_offers`: the most specific matching range gives the quality of an offer. For equal qualities, the order of the
+ * offers decides. An invalid header means "anything", an empty one "nothing".
  */
 function negotiate(accept: string): (typeof OFFERS)[number] | "text/plain" {
   if (accept.trim() === "") return "text/plain";
@@ -75,7 +75,7 @@ function negotiate(accept: string): (typeof OFFERS)[number] | "text/plain" {
 function qualityOf(offer: string, ranges: readonly MediaRange[]): number {
   const [group = ""] = offer.split("/");
   const range =
-    // Our offers have no parameters: a range that asks for some does not mean them, unless it is a wildcard.
+    // The offers have no parameters, so a range with parameters does not match, unless it is a wildcard.
     ranges.find(({ type, narrowed }) => type === offer && !narrowed) ??
     ranges.find(({ type }) => type === `${group}/*`) ??
     ranges.find(({ type }) => type === "*/*");
@@ -88,10 +88,10 @@ const NEXT = "[ \\t]*;[ \\t]*";
 const RANGE =
   `(${TOKEN}/${TOKEN})((?:${NEXT}(?!q=)${TOKEN}=${VALUE})*)` +
   `(?:${NEXT}q=(0(?:\\.[0-9]{0,3})?|1(?:\\.0{0,3})?)(?:${NEXT}${TOKEN}(?:=${VALUE})?)*)?`;
-/** One element of the list with the comma behind it; the list may have empty elements. */
+/** One list element with the comma after it. The list may have empty elements. */
 const ELEMENT = `[ \\t]*(?:${RANGE}[ \\t]*)?(,|$)`;
 
-/** @returns undefined where the header is not as RFC 7231, section 5.3.2, has it. */
+/** @returns undefined if the header violates RFC 7231, section 5.3.2. */
 function parseAccept(accept: string): MediaRange[] | undefined {
   const ranges: MediaRange[] = [];
   const element = new RegExp(ELEMENT, "iy");

@@ -1,7 +1,7 @@
 /**
- * Which requests Glance would take for an upload. Glance decodes, collapses and overrides in many ways (seen on eventlet
- * and uWSGI), so this works by superset: a target is read once, here, and what goes upstream is rebuilt from that reading.
- * A spelling that two servers could read differently is refused. Pure.
+ * Recognises the requests that Glance treats as uploads. Glance decodes, collapses and overrides targets in many ways (observed under
+ * eventlet and uWSGI). So a target is parsed once, here, and the target for Glance is rebuilt from the result. If two servers could read
+ * a spelling differently, it is refused. Pure.
  */
 
 import type { Operation } from "../vocabulary/labels.js";
@@ -18,14 +18,14 @@ export type RequestTarget =
   | { readonly kind: "outside" }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** `{version}` stays empty where the client left it out: Glance then decides by `Accept: application/vnd.openstack.images-v2`. */
+/** The version is optional: Glance then decides by `Accept: application/vnd.openstack.images-v2`. */
 const IMAGE_ACTION = /^((?:\/v2(?:\.\d+)?)?)\/images\/([^/]+)\/(file|stage|import)$/;
 
 /**
- * @param method as sent.
- * @param target the request target as sent, never decoded before.
+ * @param method the method as received.
+ * @param target the request target as received, not decoded.
  * @param prefix `listen.pathPrefix`.
- * @returns with `path` the target to send upstream: without the prefix, canonical for uploads, query included.
+ * @returns `path` is the target for Glance: without the prefix, with the query, canonical for uploads.
  */
 export function readTarget(method: string, target: string, prefix: string): RequestTarget {
   if (!target.startsWith("/")) return refused("it must be a path");
@@ -74,14 +74,14 @@ function decodeOnce(path: string): string | undefined {
 
 /** Glance's router (python-routes) lets a `_method` in the query replace the method; it splits at `&` and `;`. */
 function overridesMethod(query: string): boolean {
-  if (query === "") return false; // most often so
+  if (query === "") return false; // the usual case
   return query
     .slice(1)
     .split(/[&;]/)
     .some((pair) => decodeLeniently(pair.split("=", 1)[0] ?? "").trim() === "_method");
 }
 
-/** As Python's `unquote`: what is not a valid escape stays as it is. */
+/** Like Python's `unquote`: invalid escapes stay unchanged. */
 function decodeLeniently(text: string): string {
   return text
     .replaceAll("+", " ")

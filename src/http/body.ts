@@ -1,24 +1,24 @@
-/** `halfClosed`: the client has closed its side before the end. Whoever listens answers; if nobody does, the connection is closed. */
+/** `halfClosed`: the client has closed its sending side before the end. A listener must answer; without one the connection is closed. */
 type BodyEvent = "end" | "close" | "malformed" | "halfClosed";
 
-/** A client's body, as it is read. Node's own `IncomingMessage` is one; `RawBody` is the other. */
+/** A client's body: Node's `IncomingMessage`, or a `RawBody`. */
 export interface Body {
-  /** The client has sent all of it. */
+  /** The client has sent the whole body. */
   readonly complete: boolean;
   /** `end` has been emitted. */
   readonly readableEnded: boolean;
   readonly destroyed: boolean;
-  /** What came is not a body: a malformed chunk, for example. Nothing after it can be read as one. */
+  /** The bytes are not a valid body, for example because of a malformed chunk. */
   readonly malformed?: boolean | undefined;
   /**
-   * Present where pieces lie in memory that is read into again after `resume`. Called, it leaves that memory alone, for writes
-   * that nobody waits for any more; what still comes is read elsewhere. Before `end` it leaves it for good.
+   * Set only if the buffers of `data` are reused after `resume`. Call it if earlier buffers may still be in a write queue: later data goes
+   * to another buffer. If it is called before `end`, the old buffers are never reused.
    */
-  readonly renew?: (() => void) | undefined;
-  /** Present where `renew` is. Called after `end`, when no piece is needed any more: the memory may serve another body. */
+  readonly stopReusing?: (() => void) | undefined;
+  /** Set if `stopReusing` is. Call it after `end`, when no piece is needed any more, so that another body can use the buffers. */
   readonly release?: (() => void) | undefined;
   on(event: "data", listener: (piece: Buffer) => void): this;
-  /** `malformed` is emitted when {@link malformed} becomes true, and again for whatever the client then sends. */
+  /** `malformed` is emitted when {@link malformed} becomes true, and again when more bytes arrive. */
   on(event: BodyEvent, listener: () => void): this;
   once(event: BodyEvent, listener: () => void): this;
   off(event: "data", listener: (piece: Buffer) => void): this;
@@ -32,10 +32,10 @@ export type Framing = "content-length" | "chunked";
 
 /** Counts a body after transfer-decoding. */
 export interface ByteCounter {
-  /** So far. */
+  /** Bytes counted so far. */
   readonly receivedBytes: number;
   received(bytes: number): void;
   forwarded(bytes: number): void;
-  /** Counts what comes from now on as read, though for nothing; whoever answers relies on the count. */
+  /** Counts the rest of the body as discarded. */
   discardFrom(source: Body): void;
 }

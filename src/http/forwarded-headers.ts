@@ -1,34 +1,34 @@
-/** The header lines that go on with a request: cleaned first, then the proxy's own. */
+/** Makes the headers for Glance and for the client: removes what must not be forwarded, then adds the proxy's own. */
 import { randomUUID } from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import { ProxyError } from "../vocabulary/errors.js";
 import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
 
 export interface Peer {
-  /** Address of whoever opened the connection; absent once it is gone. */
+  /** Address of the peer; absent after it has disconnected. */
   readonly address: string | undefined;
   readonly encrypted: boolean;
 }
 
 export interface HeaderForwarder {
   /**
-   * @returns the headers for Glance: `Host` preserved, hop-by-hop and ambiguous ones gone, the way they came recorded.
-   * @throws ProxyError `loop` where this very instance has seen the request before.
+   * @returns the headers for Glance: with `Host`, without hop-by-hop and ambiguous headers, with `Via` and forwarding headers.
+   * @throws ProxyError `loop` if the request has passed through this proxy before.
    */
   forRequest(head: RequestHead, httpVersion: string, peer: Peer): readonly HeaderLine[];
   /** @returns the flat list of header lines for the client. */
   forResponse(rawHeaders: readonly HeaderLine[], httpVersion: string): string[];
 }
 
-/** A name by which a proxy knows a request that comes back to it; the processes of one proxy share it. */
+/** A new name for `Via`. All processes of one proxy share it. */
 export function nameInstance(): string {
   return `glance-size-proxy-${randomUUID().slice(0, 8)}`;
 }
 
 /**
- * @param instance names this proxy in `Via`; unlike any other proxy's.
- * @param trust addresses and networks whose forwarding headers are believed.
- * @param onDropped called with the name of a header that was dropped for its underscore.
+ * @param instance name of this proxy in `Via`; must be unique.
+ * @param trust addresses and networks whose forwarding headers are trusted.
+ * @param onDropped called with the name of a header that was dropped because of an underscore.
  */
 export function createHeaderForwarder(
   instance: string,
@@ -47,7 +47,7 @@ export function createHeaderForwarder(
       }
       const believed = peer.address !== undefined && trusted(peer.address);
       const kept = endToEnd(head.lines).filter(({ name }) => {
-        // WSGI cannot tell `Content_Length` from `Content-Length`: under uWSGI, Glance takes the one for the other.
+        // WSGI does not distinguish `Content_Length` from `Content-Length`, and under uWSGI Glance reads the former.
         if (name.includes("_")) onDropped(name);
         return !name.includes("_") && name !== "expect" && (believed || !isForwarding(name));
       });
@@ -75,7 +75,7 @@ export function createHeaderForwarder(
   };
 }
 
-/** One line each, to which every proxy adds. */
+/** List headers, joined into one line to which the proxy appends. */
 const CONTINUED = new Set(["forwarded", "via", "x-forwarded-for"]);
 
 function isForwarding(name: string): boolean {
@@ -90,7 +90,7 @@ function parseTrust(trust: readonly string[]): (address: string) => boolean {
     if (prefix === undefined) list.addAddress(address, family);
     else list.addSubnet(address, Number(prefix), family);
   }
-  if (trust.length === 0) return () => false; // most often so, and a look into the list is not cheap
-  // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; BlockList knows that they are the same.
+  if (trust.length === 0) return () => false; // the usual case, which avoids a slow lookup
+  // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d, which BlockList treats as the same address.
   return (address) => list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 }

@@ -1,4 +1,4 @@
-/** Opening an address for clients or operators: HTTP or HTTPS, and faults that name the key. */
+/** Opens an address for clients or operators, with HTTP or HTTPS. Faults name the configuration key. */
 import { createServer as createHttpServer, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -6,23 +6,23 @@ import type { Config } from "../config/schema.js";
 import type { ListenAddress } from "../config/values.js";
 import { readCredentials, type Credentials } from "./credentials.js";
 
-/** A handshake may take that long. */
+/** Maximum time of a TLS handshake, milliseconds. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export interface Listener {
   readonly server: Server;
-  /** @throws ListenError where the address cannot be had. Resolves to its URL. */
+  /** Resolves to the URL. @throws ListenError if the address cannot be used. */
   listen(): Promise<string>;
-  /** What clients see; empty without TLS. */
+  /** The certificate presented to clients; empty without TLS. */
   credentials(): Credentials;
-  /** Reads the TLS files again, for new connections. @throws ConfigError, and keeps what it had. */
+  /** Reloads the TLS files for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
   reload(): void;
 }
 
 /**
- * @param key names the address in faults.
- * @param tls with a certificate, HTTPS.
- * @throws ConfigError where a file cannot be used.
+ * @param key configuration key of the address, for faults.
+ * @param tls the listener uses HTTPS if this has a certificate.
+ * @throws ConfigError if a file cannot be used.
  */
 export function createListener(
   key: string,
@@ -58,7 +58,7 @@ function readListenerCredentials({ certFile, keyFile, clientCaFile }: Config["li
   return readCredentials("listen.tls", { certFile, keyFile, caFile: authorities });
 }
 
-/** An address that cannot be listened on; the message names the key, the address and the reason. */
+/** An address that cannot be used. The message names key, address and reason. */
 export class ListenError extends Error {}
 
 function listen(server: Server, key: string, { host, port }: ListenAddress, scheme: string): Promise<string> {

@@ -1,4 +1,4 @@
-/** A request's header lines as they came, before Node joins or drops any. Pure. */
+/** A request's header lines as received, before Node joins or drops any. Pure. */
 
 export interface HeaderLine {
   /** Lower case. */
@@ -8,7 +8,7 @@ export interface HeaderLine {
 
 export interface RequestHead {
   readonly lines: readonly HeaderLine[];
-  /** Every value given under a name (lower case), in order. */
+  /** All values of a header, in order. @param name lower case. */
   values(name: string): readonly string[];
 }
 
@@ -21,7 +21,7 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
   return { lines, values: (name) => valuesOf(lines, name) };
 }
 
-/** @param head a head as text, request line included. @returns a flat list as Node's: name, value, name, value ... */
+/** @param head with its request line. @returns a flat list like Node's: name, value, name, value ... */
 export function splitHead(head: string): string[] {
   const [, ...lines] = head.split("\r\n");
   return lines.flatMap((line) => {
@@ -30,21 +30,21 @@ export function splitHead(head: string): string[] {
   });
 }
 
-/** As Node's HTTP takes them: name, value, name, value ... */
+/** The flat list that Node's HTTP client accepts: name, value, name, value ... */
 export function flatten(lines: readonly HeaderLine[]): string[] {
   const flat: string[] = [];
   for (const { name, value } of lines) flat.push(name, value);
   return flat;
 }
 
-/** Every value given under a name, in order. */
+/** All values of a header, in order. */
 export function valuesOf(lines: readonly HeaderLine[], name: string): readonly string[] {
   const values: string[] = [];
   for (const line of lines) if (line.name === name) values.push(line.value);
   return values;
 }
 
-/** The values of each name, in order. */
+/** The values of each header, in order. */
 export function linesByName(lines: readonly HeaderLine[]): Map<string, string[]> {
   const byName = new Map<string, string[]>();
   for (const { name, value } of lines) {
@@ -55,7 +55,7 @@ export function linesByName(lines: readonly HeaderLine[]): Map<string, string[]>
   return byName;
 }
 
-/** RFC 9110, section 7.6.1, with the older names still in use. */
+/** RFC 9110, section 7.6.1, and older names that are still used. */
 const HOP_BY_HOP = new Set([
   "connection",
   "http2-settings",
@@ -69,10 +69,10 @@ const HOP_BY_HOP = new Set([
   "upgrade",
 ]);
 
-/** Never to be dropped because `Connection` names them: without them the message would be another one. */
+/** Kept even if `Connection` names them: without them the message would have another meaning. */
 const MESSAGE_ITSELF = new Set(["content-length", "host"]);
 
-/** The lines that may cross a proxy. */
+/** The lines that a proxy may forward. */
 export function endToEnd(lines: readonly HeaderLine[]): HeaderLine[] {
   const named = new Set(
     valuesOf(lines, "connection")

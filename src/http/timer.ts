@@ -1,15 +1,15 @@
-/** A timer that can be stopped and started again. */
+/** A restartable timer. */
 export interface Timer {
-  /** Starts it, or starts it over. */
+  /** Starts or restarts the timer. */
   start(): void;
   stop(): void;
 }
 
 /**
- * What it waits for may have come while this process was kept from running (by a busy machine, a long garbage collection): so
- * what lies ready is read first, and only then is the time over.
+ * If this process could not run for a while (busy machine, long garbage collection), the awaited data may already be there. So pending
+ * data is read before `onExpiry` is called.
  *
- * @param ms 0 means never.
+ * @param ms 0: never expires.
  */
 export function createTimer(ms: number, onExpiry: () => void): Timer {
   let handle: NodeJS.Timeout | undefined;

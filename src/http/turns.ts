@@ -1,7 +1,7 @@
-/** Whose turn it is while a body or an answer flows. Each side has a time limit, and only one of them runs. */
+/** Tracks whether the client or Glance must act next, while a body or an answer is transferred. Only the timer of that side runs. */
 import { createTimer, type Timer } from "./timer.js";
 
-/** How long a side may keep the other waiting, in milliseconds; 0: for ever. */
+/** Time limits of both sides, milliseconds; 0: no limit. */
 export interface Patience {
   /** Glance: `upstream.responseTimeout`. */
   readonly silenceMs: number;
@@ -23,19 +23,19 @@ export class Turns {
     this.#glance = createTimer(silenceMs, onGlanceSilent);
   }
 
-  /** The client must send or read. Its time starts over. */
+  /** The client must send or read. Restarts its timer. */
   awaitClient(): void {
     this.#glance.stop();
     this.#client.start();
   }
 
-  /** Glance must read on or answer. Its time starts over. */
+  /** Glance must read on or answer. Restarts its timer. */
   awaitGlance(): void {
     this.#client.stop();
     this.#glance.start();
   }
 
-  /** Neither side is waited for. */
+  /** Stops both timers. */
   stop(): void {
     this.#client.stop();
     this.#glance.stop();

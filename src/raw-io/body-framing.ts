@@ -1,12 +1,12 @@
 /**
- * Where a request's body ends, and what of the bytes on the wire belongs to it (RFC 9112, sections 6 and 7.1). Nothing is
- * accepted here that Node's own parser would refuse; a test holds the one against the other. Pure.
+ * Finds the end of a request's body, and separates data from framing (RFC 9112, sections 6 and 7.1). Accepts nothing that Node's parser
+ * refuses: a test compares the two. Pure.
  */
 export interface BodyFraming {
   readonly ended: boolean;
   /**
-   * Calls back with the parts of the body in `bytes`, which it does not copy.
-   * @returns how many bytes were read: all, unless the body ends before.
+   * Calls `onPiece` with each part of the body in `bytes`, not copied.
+   * @returns the number of bytes read: all, unless the body ends earlier.
    * @throws BadFraming
    */
   read(bytes: Buffer, onPiece: (piece: Buffer) => void): number;
@@ -33,23 +33,23 @@ export class LengthFraming implements BodyFraming {
 const LF = 0x0a;
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const QUOTED = '"[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e]*"';
-/** The size, then extensions, which mean nothing to anybody. */
+/** The size, then extensions, which are ignored. */
 const SIZE_LINE = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*\r\n$`);
 const TRAILER_LINE = new RegExp(`^(${TOKEN}):[\t\\x20-\\x7e\\x80-\\xff]*\r\n$`);
-/** They would tell how long a message is that has ended. */
+/** Not allowed in trailers: they would change the framing of a message that has ended. */
 const FRAMING_FIELDS = new Set(["connection", "content-length", "transfer-encoding", "upgrade"]);
 const EMPTY_LINE = "\r\n";
 
 const MAX_SIZE_LINE_BYTES = 256;
 const MAX_TRAILER_BYTES = 8 * 1024;
 
-/** A body in chunks. */
+/** A chunked body. */
 export class ChunkedFraming implements BodyFraming {
-  /** What comes next on the wire. */
+  /** What the next bytes are. */
   #next: "size" | "data" | "end of data" | "trailer" | "nothing" = "size";
-  /** Data bytes of this chunk still to come. */
+  /** Remaining data bytes of this chunk. */
   #left = 0;
-  /** The beginning of a line whose end is still to come. */
+  /** Start of an incomplete line. */
   #line = "";
   #trailerBytes = 0;
 

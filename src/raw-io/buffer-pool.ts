@@ -1,12 +1,12 @@
-/** Buffers of one size that are used again: fresh ones cost page faults, and V8 collects garbage because of them. */
+/** Reusable buffers of one size. New buffers cost page faults and garbage collections. */
 export class BufferPool {
   readonly #idle: Buffer[] = [];
   #taken = 0;
 
   /**
-   * @param bytes of each.
-   * @param mostIdle kept for the next body; the others are left to be collected.
-   * @param most in use before it is exhausted.
+   * @param bytes size of each buffer.
+   * @param mostIdle maximum number of unused buffers that are kept.
+   * @param most number of buffers in use at which the pool is exhausted.
    */
   constructor(
     private readonly bytes: number,
@@ -14,7 +14,7 @@ export class BufferPool {
     private readonly most = Number.POSITIVE_INFINITY,
   ) {}
 
-  /** Whoever can do without takes none then. */
+  /** Whether the maximum is in use. Callers that do not need a buffer must not take one then. */
   get exhausted(): boolean {
     return this.#taken >= this.most;
   }
@@ -24,7 +24,7 @@ export class BufferPool {
     return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.bytes);
   }
 
-  /** @param buffer absent where what was read into it may still be on its way. */
+  /** @param buffer absent if its bytes may still be in a write queue; then it is not reused. */
   release(buffer?: Buffer): void {
     this.#taken -= 1;
     if (buffer && this.#idle.length < this.mostIdle) this.#idle.push(buffer);

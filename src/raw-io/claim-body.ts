@@ -1,9 +1,9 @@
 /**
- * Takes the bodies of uploads over from Node's parser. The parser reads the head; the body never reaches it. The connection stays the
- * server's in all else: its errors, its end, the answer on it. It is not used again after that answer.
+ * Takes the bodies of uploads over from Node's parser. The parser reads the head, but not the body. The server still handles errors, end
+ * and answer of the connection. The connection is not reused after the answer.
  *
- * This relies on what Node does not promise: a server's parser reads a connection through its one `data` listener, once something
- * else has listened to `data`. `self-check.ts` tries that out at the start.
+ * This relies on a private property of Node: if something else has listened to `data`, a server's parser reads a connection through its
+ * one `data` listener. `self-check.ts` tests that at the start.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -15,25 +15,25 @@ import { BufferPool } from "./buffer-pool.js";
 import { RawBody } from "./raw-body.js";
 import { findReadInto } from "./read-into.js";
 
-/** It holds what a client has sent while Glance does not read, so 200 of them have to fit. */
+/** Usual buffer size. A stalled upload holds one buffer, so 200 of them must fit into memory. */
 export const READ_BYTES = 512 * 1024;
-/** Of what is kept, each read is copied, as soon as it fits into the memory of its spool. */
+/** Buffer size of spooled bodies: each read is copied into the memory of the spool. */
 export const KEEP_READ_BYTES = 256 * 1024;
-/** For bodies that flow: fewer turns. Of several at once a byte costs no less beyond the one size, of one alone beyond the other. */
+/** Buffer sizes after FLOWING_BYTES. Measured: one upload gains up to 4 MiB, several concurrent uploads gain nothing above 2 MiB. */
 const LARGE_READ_BYTES = 2 * 1024 * 1024;
 const LARGEST_READ_BYTES = 4 * 1024 * 1024;
-/** So many bodies at once are read into large buffers; they are for few fast clients, not for hundreds of slow ones. */
+/** Maximum number of bodies with large buffers, which are for a few fast clients. */
 const MOST_LARGE = 16;
 const MOST_LARGEST = 1;
 const DISCARD_BYTES = 64 * 1024;
-/** So many buffers wait for the next body. */
+/** Maximum number of unused buffers that are kept. */
 const MOST_IDLE = 16;
 const MOST_IDLE_LARGE = 2;
 
 /**
- * Takes the body of a request over; at once, while its event is being emitted, or never.
- * @param purpose a body that is kept comes in pieces that fit into the memory of its spool.
- * @returns undefined where it has to be read as usual.
+ * Takes the body of a request over. Must be called while the event of the request is emitted.
+ * @param purpose `keep`: the pieces fit into the memory of the spool.
+ * @returns undefined if Node must read the body.
  */
 export type ClaimBody = (exchange: ClaimedExchange, purpose: "keep" | "send") => Body | undefined;
 
@@ -43,14 +43,14 @@ export interface ClaimedExchange {
   readonly announced: AnnouncedBody;
 }
 
-/** From how many bytes on a body is worth taking over, by `upload.relay`: its connection cannot be used again. */
+/** Minimum size of bodies that are taken over, by `upload.relay`. Below 1 MiB it does not pay: the connection cannot be reused. */
 export function leastRawBytes(relay: "auto" | "raw" | "stream"): number {
   return relay === "raw" ? 0 : 1024 * 1024;
 }
 
 /**
- * @param leastBytes a body of a shorter `Content-Length` is left to the parser from the beginning.
- * @throws Error where this Node has no such thing.
+ * @param leastBytes bodies with a smaller `Content-Length` are left to Node.
+ * @throws Error if this Node does not support it.
  */
 export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   const readInto = findReadInto();
@@ -66,7 +66,7 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
       ],
     },
   };
-  /** The request whose head has just ended, with what came behind it. */
+  /** The request whose head has just ended, with the bytes that follow. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
 
   server.on("connection", (socket: Socket) => {
@@ -74,13 +74,13 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
     if (parse === undefined || others.length > 0) return;
     const parsed = (bytes: Buffer): boolean => {
       if (bytes.length > 0) parse.call(socket, bytes);
-      return socket.writable && !socket.isPaused(); // neither refused nor made to wait
+      return socket.writable && !socket.isPaused(); // false if the request was refused or must wait
     };
     socket.off("data", parse as () => void);
     socket.on("data", (bytes: Buffer) => {
       const head = headBytes(bytes);
       if (head === 0 || lengthIn(bytes.subarray(0, head)) < leastBytes) return void parsed(bytes);
-      // Only a request that begins with the very last byte of an empty line has its body right behind it.
+      // The request is emitted with the last byte of the head, so the body follows directly.
       if (!parsed(bytes.subarray(0, head - 1))) return unread(socket, bytes.subarray(head - 1));
       const rest = bytes.subarray(head);
       offer = { socket, rest };
@@ -107,20 +107,20 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
 const PUT = Buffer.from("PUT ");
 const HEAD_END = Buffer.from("\r\n\r\n");
 
-/** @returns how many bytes the head of an upload takes, where one begins and ends here; else 0. */
+/** @returns the size of the head if these bytes contain the complete head of a PUT; otherwise 0. */
 function headBytes(bytes: Buffer): number {
   if (bytes.length < PUT.length || bytes.compare(PUT, 0, PUT.length, 0, PUT.length) !== 0) return 0;
   const end = bytes.indexOf(HEAD_END);
   return end === -1 ? 0 : end + HEAD_END.length;
 }
 
-/** @returns what such a head says of its body; as far as this can see, it may be large. */
+/** @returns the announced size of the body; infinity if unknown. */
 function lengthIn(head: Buffer): number {
   const announced = readAnnouncedBody(createRequestHead(splitHead(head.toString("latin1"))));
   return announced.kind === "length" ? announced.bytes : Number.POSITIVE_INFINITY;
 }
 
-/** For a connection whose parser has to wait: it comes again when the connection goes on. One that was refused is not read. */
+/** Puts bytes back for a parser that is paused. After a refusal they are dropped. */
 function unread(socket: Socket, bytes: Buffer): void {
   if (socket.writable) socket.unshift(bytes);
 }

@@ -1,6 +1,6 @@
 /**
- * An upload's body read from the socket itself, into one buffer that is used again and again. Node's ways give every 64 KiB a fresh
- * buffer, and its parser copies them once more; that is two thirds of what a byte costs.
+ * Reads an upload's body directly from the socket, into one reused buffer. Node would allocate a buffer for every 64 KiB, and its parser
+ * would copy the bytes: measured, two thirds of the CPU time per byte.
  */
 import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
@@ -10,17 +10,17 @@ import type { BodyFraming } from "./body-framing.js";
 import type { BufferPool } from "./buffer-pool.js";
 import type { ReadInto } from "./read-into.js";
 
-/** A body flows that has come that far. */
+/** After this many bytes, larger buffers are used. */
 const FLOWING_BYTES = 16 * 1024 * 1024;
-/** Smaller chunks are moved together: each piece costs a write. */
+/** Smaller chunks are joined, because each piece is a write. */
 const SMALL_BYTES = 4 * 1024;
 
-/** What the bodies of one purpose are read into. */
+/** Buffers for bodies of one purpose. */
 export interface ReadMemory {
-  /** For all that is of no use: each read is over before the next, whosever it is. */
+  /** For bytes that are discarded; shared by all bodies. */
   readonly discard: Buffer;
   readonly usual: BufferPool;
-  /** Where it helps a body that flows: the first that is not exhausted. */
+  /** Larger buffers, used after FLOWING_BYTES: from the first pool that is not exhausted. */
   readonly flowing: readonly BufferPool[];
 }
 
@@ -29,13 +29,13 @@ export class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
   readonly #readInto: ReadInto;
-  /** Used, and to be given back. */
+  /** Buffers to give back. */
   readonly #held: { readonly pool: BufferPool; readonly buffer: Buffer }[] = [];
   readonly #discard: Buffer;
   #buffer: Buffer;
-  /** To change to. */
+  /** Pools of larger buffers; empty once one is used. */
   #flowing: readonly BufferPool[];
-  /** Came before anybody wanted it: Node's, then what lies at the beginning of the buffer. */
+  /** Bytes that arrived before the first `resume`: those from Node, then those at the start of the buffer. */
   readonly #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #paused = true;
@@ -43,7 +43,7 @@ export class RawBody extends EventEmitter implements Body {
   #hasLeft = false;
   #readBytes = 0;
   #malformed = false;
-  /** The client has closed its side: nothing comes but what has been read already. */
+  /** The client has closed its sending side, so only bytes that are already read follow. */
   #halfClosed = false;
 
   constructor(
@@ -62,7 +62,7 @@ export class RawBody extends EventEmitter implements Body {
     this.#discard = memory.discard;
     this.#flowing = memory.flowing;
     this.#buffer = this.#hold(memory.usual);
-    // Node's parser may refuse a head when it has shown it already.
+    // Node's parser may refuse a head after it has emitted the request.
     request.once("malformed", () => {
       this.#malformed = true;
       this.emit("malformed");
@@ -77,10 +77,10 @@ export class RawBody extends EventEmitter implements Body {
       this.emit("close");
     });
     socket.removeAllListeners("data");
-    // Read on, though not far: a client that leaves before its body is wanted is seen by that.
+    // Reads up to one buffer ahead, which shows whether the client disconnects.
     readInto(socket, this.#buffer, this.#onRead);
     const came = [first];
-    // Up to Node 24 all at once, on 26 piece by piece.
+    // Node 24 and older return everything at once, Node 26 one piece per call.
     for (let piece; (piece = socket.read() as Buffer | null) !== null;) came.push(piece);
     const bytes = came.reduce((sum, { length }) => sum + length, 0);
     if (bytes >= this.#buffer.length) this.#ahead.push(...came);
@@ -104,7 +104,7 @@ export class RawBody extends EventEmitter implements Body {
     return this.#malformed;
   }
 
-  /** Pieces that have been read already still come. */
+  /** Pieces that are already read are still emitted. */
   pause(): void {
     if (this.complete) return;
     this.#paused = true;
@@ -119,9 +119,9 @@ export class RawBody extends EventEmitter implements Body {
     else this.#readOn();
   }
 
-  readonly renew = (): void => {
+  readonly stopReusing = (): void => {
     this.#leave();
-    if (!this.complete) this.#letGo(); // nobody will release it
+    if (!this.complete) this.#letGo(); // nobody will call `release`
   };
 
   readonly release = (): void => {
@@ -134,20 +134,20 @@ export class RawBody extends EventEmitter implements Body {
     return buffer;
   }
 
-  /** Of memory that may still be on its way to somebody, who then has it for himself. */
+  /** Drops buffers that may still be queued for writing: they do not go back to the pool. */
   #letGo(): void {
     for (const { pool } of this.#held.splice(0)) pool.release();
     if (this.#begun) this.#buffer = this.#discard;
   }
 
-  /** Reads elsewhere from now on. */
+  /** Reads into another buffer from now on. */
   #leave(): void {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
     if (this.#begun) this.#readInto(this.#socket, this.#discard, this.#onRead);
   }
 
-  /** From here on the socket is read only when somebody resumes it. */
+  /** From now on the socket is read only after `resume`. */
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
@@ -169,16 +169,16 @@ export class RawBody extends EventEmitter implements Body {
     else this.#socket.resume();
   }
 
-  /** The client has closed its side before the end of its body. An answer that is already written still goes out. */
+  /** The client has closed its sending side before the end of its body. An answer that is already written is still sent. */
   #endShort(): void {
     if (!this.complete && !this.emit("halfClosed")) this.#socket.destroySoon();
   }
 
-  /** @returns whether to read on. */
+  /** @returns whether to continue reading. */
   readonly #onRead = (bytes: number, buffer: Buffer): boolean => {
     if (!this.#begun) return this.#readAhead(bytes);
     if (this.#paused && !this.#hasLeft) {
-      this.#socket.destroy(); // nobody asked for these: what they were read over may still have been on its way
+      this.#socket.destroy(); // read in spite of a pause: the overwritten bytes may not have been sent yet
       return false;
     }
     this.#readBytes += bytes;
@@ -187,7 +187,7 @@ export class RawBody extends EventEmitter implements Body {
     return !this.#paused;
   };
 
-  /** @returns whether there is room for more. */
+  /** @returns whether the buffer has room for more. */
   #readAhead(bytes: number): boolean {
     this.#aheadBytes += bytes;
     const room = this.#buffer.subarray(this.#aheadBytes);
@@ -203,9 +203,9 @@ export class RawBody extends EventEmitter implements Body {
   }
 
   #read(bytes: Buffer): void {
-    if (this.complete) return; // read on only to see the client leave; nothing of it is answered
+    if (this.complete) return; // read only to notice that the client disconnects
     if (this.#malformed) return void this.emit("malformed");
-    // What lies together and is not told yet.
+    // Adjacent data that is not emitted yet.
     let start = 0;
     let end = 0;
     const tell = (): void => void (end > start && this.emit("data", bytes.subarray(start, end)));
@@ -213,7 +213,7 @@ export class RawBody extends EventEmitter implements Body {
       this.#framing.read(bytes, (piece) => {
         const at = piece.byteOffset - bytes.byteOffset;
         if (piece.length < SMALL_BYTES) {
-          bytes.copyWithin(end, at, at + piece.length); // over framing that has been read
+          bytes.copyWithin(end, at, at + piece.length); // overwrites framing that is already parsed
           end += piece.length;
         } else {
           tell();
@@ -227,7 +227,7 @@ export class RawBody extends EventEmitter implements Body {
     }
     tell();
     if (!this.complete) return;
-    this.#request.complete = true; // Node's parser never saw it, and asks for this when the client closes its side
+    this.#request.complete = true; // Node checks this when the client closes its sending side
     this.#leave();
     this.#paused = false;
     this.#socket.resume();

@@ -1,20 +1,20 @@
 /**
- * Has a socket that was accepted read into a given buffer, as `new Socket({ onread })` does for one that is opened. Node has no public
- * way; `self-check.ts` tries this one out at the start.
+ * Makes an accepted socket read into a given buffer, as `new Socket({ onread })` does for outgoing sockets. Node has no public API for
+ * that. `self-check.ts` tests this one at the start.
  */
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
 
-/** Has the socket read into `buffer` from now on; `onRead` returns whether to read on. */
+/** Makes the socket read into `buffer` from now on. `onRead` returns whether to continue reading. */
 export type ReadInto = (
   socket: Socket,
   buffer: Buffer,
   onRead: (bytes: number, buffer: Buffer) => boolean,
 ) => void;
 
-/** @throws Error if this Node has no such thing. */
+/** @throws Error if this Node does not support it. */
 export function findReadInto(): ReadInto {
-  const options: object = { onread: { buffer: Buffer.alloc(1), callback: () => true } }; // unknown to its types
+  const options: object = { onread: { buffer: Buffer.alloc(1), callback: () => true } }; // not in the types
   const model = new Socket(options);
   const symbols = Object.getOwnPropertySymbols(model);
   const [bufferKey, callbackKey] = ["kBuffer", "kBufferCb"].map((name) => {
@@ -28,7 +28,7 @@ export function findReadInto(): ReadInto {
       _handle: { useUserBuffer(buffer: Buffer): void } | null;
     };
     if (hidden._handle === null) return; // closed
-    // Read only after `resume`: a stream that has just been pushed to would also read ahead by itself.
+    // Reads only after `resume`. Otherwise the stream would also read ahead after a push.
     socket._read = () => undefined;
     socket.read = (size) => Readable.prototype.read.call(socket, size) as unknown;
     hidden[bufferKey] = buffer;

@@ -1,4 +1,4 @@
-/** Whether upload bodies can be taken over on this Node: tried over loopback, before anybody relies on it. */
+/** Tests over loopback whether upload bodies can be taken over on this Node. */
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
@@ -10,7 +10,7 @@ import { createRequestHead } from "../http/request-head.js";
 
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
-/** The first part comes with the head, each other while the body is paused. */
+/** The first part is sent with the head, the others while the body is paused. */
 const UPLOADS = [
   { framing: "Content-Length: 15", parts: ["one", "two", "three", "four"] },
   {
@@ -19,10 +19,10 @@ const UPLOADS = [
   },
 ] as const;
 
-/** What comes behind it before the body is wanted, the socket has to keep. */
+/** Sent before the first `resume`: the socket must keep it. */
 const AHEAD = "1".repeat(READ_BYTES);
 
-/** @returns why not, or undefined where they can. */
+/** @returns the reason why not; undefined if they can. */
 export async function checkRawBodies(): Promise<string | undefined> {
   const server = createServer();
   const signal = AbortSignal.timeout(PATIENCE_MS);
@@ -68,7 +68,7 @@ async function begin(
 ): Promise<Upload> {
   const { port } = server.address() as AddressInfo;
   const client = connect({ port, host: "127.0.0.1", noDelay: true });
-  client.on("error", () => undefined); // the deadline tells
+  client.on("error", () => undefined); // the deadline reports it
   const begun = new Promise<Upload>((resolve, reject) => {
     signal.addEventListener("abort", reject);
     server.once("request", (request, response) => {
@@ -77,7 +77,7 @@ async function begin(
         const body = claim({ request, response, announced }, "send");
         if (!body) throw new Error("the body could not be detached from Node's parser");
         if (wanted === "at once") {
-          // Taken over in the middle of Node's own read, which would go on by itself.
+          // Taken over during Node's own read, which would continue.
           body.resume();
           body.pause();
         }
@@ -92,7 +92,7 @@ async function begin(
   return begun;
 }
 
-/** Each part is read before the next one is sent; were it read in spite of a pause, it would be lost. */
+/** Each part is sent after the previous one was read. A part that is read during a pause is lost. */
 async function send(client: Socket, part: string, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => client.write(part, () => resolve()));
   await delay(PAUSE_MS, undefined, { signal });
@@ -114,7 +114,7 @@ async function readParts(
   const lost = new Promise<never>((_, reject) => {
     body.once("close", () => reject(new Error("a body was lost before it was read")));
   });
-  for (const promise of [ended, lost]) promise.catch(() => undefined); // should something else fail first
+  for (const promise of [ended, lost]) promise.catch(() => undefined); // in case something else fails first
   await send(client, second, signal);
   const taken = [await take(), await take()];
   await send(client, third, signal);

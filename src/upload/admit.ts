@@ -14,7 +14,7 @@ const RETRY_AFTER_SECONDS = 10;
 export interface AdmissionOptions {
   readonly config: Config;
   /** `limits.maxConcurrentUploads` */
-  readonly places: Quota;
+  readonly slots: Quota;
   readonly claimBody: ClaimBody | undefined;
   /** Absent if `replay.guard` is false. */
   readonly replays: ReplayMemory | undefined;
@@ -66,7 +66,7 @@ class UploadAdmission implements Admission {
 
   async enter(upload: Upload, declared: DeclaredSize): Promise<Admitted> {
     const refuseEnd = await this.#guardReplay(upload, declared);
-    if (!(await this.#options.places.reserve(1))) {
+    if (!(await this.#options.slots.reserve(1))) {
       throw new ProxyError("busy", "Too many uploads are in progress. Retry later.", {
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
       });
@@ -75,7 +75,7 @@ class UploadAdmission implements Admission {
   }
 
   leave(): void {
-    this.#options.places.release(1);
+    this.#options.slots.release(1);
   }
 
   /** A client that sends the header knows the size, so its upload is no replay. */

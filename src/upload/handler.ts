@@ -30,7 +30,7 @@ export interface UploadHandlerOptions {
   readonly upstream: Upstream;
   readonly answerer: Answerer;
   /** `limits.maxConcurrentUploads` */
-  readonly places: Quota;
+  readonly slots: Quota;
   readonly createSpool: () => Spool;
   readonly claimBody: ClaimBody | undefined;
   readonly replays: ReplayMemory;

@@ -205,7 +205,7 @@ class Relay {
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#turns.awaitClient();
-    if (this.#write(piece, source.renew !== undefined) || this.#isHere) return;
+    if (this.#write(piece, source.stopReusing !== undefined) || this.#isHere) return;
     this.#waiting = true;
     this.#turns.awaitGlance();
     source.pause();
@@ -292,7 +292,7 @@ class Relay {
     const { source } = this.#options;
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onSourceClose).off("malformed", this.#onMalformed);
-    source.renew?.(); // the last piece may not be sent yet
+    source.stopReusing?.(); // the last piece may not be sent yet
     if (!this.#bodyEnded) this.#options.counter.discardFrom(source);
     source.resume();
   }

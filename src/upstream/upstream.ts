@@ -13,7 +13,7 @@ import { ConnectTimeout } from "./failures.js";
 import { guardWire } from "./wire-guard.js";
 
 /** Address of Glance: host and port, or a Unix socket. */
-interface Place {
+interface GlanceAddress {
   readonly protocol: "http:" | "https:";
   readonly host?: string;
   readonly port?: string;
@@ -22,7 +22,7 @@ interface Place {
 
 export interface Upstream {
   /** For http-proxy: the target, and an agent that opens one connection per request. */
-  readonly target: Place;
+  readonly target: GlanceAddress;
   readonly agent: HttpAgent;
   /** The path to request, below the path of `upstream.url`. */
   path(path: string): string;
@@ -41,20 +41,20 @@ export interface Upstream {
 
 /** @throws ConfigError if a file of `upstream.tls` cannot be used. */
 export function createUpstream(config: Config["upstream"]): Upstream {
-  const place = placeOf(config.url);
-  const { protocol, host, port, socketPath } = place;
+  const address = addressOf(config.url);
+  const { protocol, host, port, socketPath } = address;
   const base = socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
   const authority = socketPath === undefined ? config.url.host : "localhost";
   const secure = protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
   const activity = createActivity();
   const prepare: Prepare = (connection) => prepareConnection(connection, config.connectTimeout, activity);
-  const openAgent = (): HttpAgent => createAgent(config, place, secure ? credentials : undefined, prepare);
+  const openAgent = (): HttpAgent => createAgent(config, address, secure ? credentials : undefined, prepare);
   let agent = openAgent();
-  const createConnection = secure ? undefined : connectPlain(place, prepare);
+  const createConnection = secure ? undefined : connectPlain(address, prepare);
   const request = secure ? httpsRequest : httpRequest;
   return {
-    target: place,
+    target: address,
     get agent() {
       return agent;
     },
@@ -63,7 +63,6 @@ export function createUpstream(config: Config["upstream"]): Upstream {
       const headers = flatten(lines);
       if (valuesOf(lines, "host").length === 0) headers.push("host", authority);
       headers.push("connection", "close");
-      // Each by its name: of an object that is spread V8 makes a new kind of object every time.
       const options = {
         protocol,
         host,
@@ -90,7 +89,7 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   };
 }
 
-function placeOf(url: URL): Place {
+function addressOf(url: URL): GlanceAddress {
   if (url.protocol === "unix:") return { protocol: "http:", socketPath: decodeURIComponent(url.pathname) };
   const protocol = url.protocol === "https:" ? "https:" : "http:";
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
@@ -103,12 +102,12 @@ function readUpstreamCredentials({ certFile, keyFile, caFile }: Config["upstream
 }
 
 /** Without `servername`, Node would verify the certificate against `Host`, which the client chooses. */
-function verification({ tls }: Config["upstream"], { host = "" }: Place): object {
+function verification({ tls }: Config["upstream"], { host = "" }: GlanceAddress): object {
   const servername = tls.servername ?? (isIP(host) === 0 ? host : "");
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
 }
 
-function connectPlain({ host, port, socketPath }: Place, prepare: Prepare): () => Socket {
+function connectPlain({ host, port, socketPath }: GlanceAddress, prepare: Prepare): () => Socket {
   const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
   return () => prepare(new Socket().setNoDelay().connect(to));
 }
@@ -133,12 +132,12 @@ function prepareConnection<Connection extends Duplex>(
  */
 function createAgent(
   config: Config["upstream"],
-  place: Place,
+  address: GlanceAddress,
   credentials: Credentials | undefined,
   prepare: Prepare,
 ): HttpAgent {
   const agent = credentials
-    ? new HttpsAgent({ keepAlive: false, ...verification(config, place), ...credentials })
+    ? new HttpsAgent({ keepAlive: false, ...verification(config, address), ...credentials })
     : new HttpAgent({ keepAlive: false });
   const open = agent.createConnection.bind(agent);
   agent.createConnection = (options, callback) => {

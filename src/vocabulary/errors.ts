@@ -1,7 +1,7 @@
 /** Everything that can go wrong between a client and Glance, in one table. Branch on `code`. */
 import type { Outcome } from "./outcomes.js";
 
-/** What happened between the proxy and Glance; a label of the metrics. */
+/** Failures between the proxy and Glance; a label of the metrics. */
 export const UPSTREAM_ERROR_KINDS = [
   "connect",
   "connect_timeout",
@@ -43,7 +43,7 @@ const ERRORS = {
   busy: { status: 429, outcome: "busy" },
   spool_full: { status: 507, outcome: "busy" },
   client_timeout: { status: 408, outcome: "client_timeout" },
-  client_aborted: { status: 400, outcome: "client_aborted" }, // the client is gone and reads no answer
+  client_aborted: { status: 400, outcome: "client_aborted" }, // the client has disconnected and reads no answer
   // Glance
   upstream_unreachable: { status: 502, outcome: "upstream_error", upstreamKind: "connect" },
   upstream_connect_timeout: { status: 504, outcome: "upstream_error", upstreamKind: "connect_timeout" },
@@ -59,7 +59,7 @@ const ERRORS = {
 
 export type ProxyErrorCode = keyof typeof ERRORS;
 
-/** An error with the answer it gives: Glance-shaped, `message` being the explanation the client reads. */
+/** An error with its answer in Glance's format. `message` is the explanation for the client. */
 export class ProxyError extends Error {
   readonly code: ProxyErrorCode;
   readonly status: number;
@@ -69,7 +69,7 @@ export class ProxyError extends Error {
   readonly upstreamKind: UpstreamErrorKind | undefined;
   /** Further headers of the answer, such as `Retry-After`. */
   readonly headers: Readonly<Record<string, string>>;
-  /** An upload that looks like the rest of one that has just failed. */
+  /** The upload was refused by `replay.guard`. */
   readonly isReplay: boolean;
 
   constructor(
@@ -103,7 +103,7 @@ export function sizeMismatch(expected: number, got: number): ProxyError {
   return new ProxyError("size_mismatch", `Size mismatch: expected ${expected} bytes, got ${got} bytes`);
 }
 
-/** `limits.maxImageSize` passed. */
+/** More bytes than `limits.maxImageSize`. */
 export function tooLarge(bytes: number, maxBytes: number): ProxyError {
   return new ProxyError(
     "too_large",
@@ -116,17 +116,17 @@ export function clientTimeout(): ProxyError {
   return new ProxyError("client_timeout", "The client sent no data in time.");
 }
 
-/** The client is gone; nobody is left to read this. */
+/** The client has disconnected, so it does not read this. */
 export function clientAborted(): ProxyError {
   return new ProxyError("client_aborted", "The client disconnected before the request body ended.");
 }
 
-/** What the client sends in place of a body, or in its middle, is not one: a malformed chunk, for example. */
+/** The body is not valid HTTP, for example because of a malformed chunk. */
 export function malformedBody(): ProxyError {
   return new ProxyError("malformed_body", "The request body is not valid HTTP.");
 }
 
-/** Anything thrown, as an error with an answer. What is not one of ours is a defect of ours. */
+/** Converts anything thrown. If it is not a ProxyError, it is a defect of the proxy. */
 export function toProxyError(cause: unknown): ProxyError {
   return cause instanceof ProxyError
     ? cause

@@ -4,37 +4,37 @@
 export const OPERATIONS = ["file", "stage"] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-/** Where the size of an upload was learned; the order is that of precedence. */
+/** How the size of an upload was learned, in order of precedence. */
 export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
 export type SizeSource = (typeof SIZE_SOURCES)[number];
 
-/** Which bound of the spool was reached. */
+/** Which limit of the spool was reached. */
 export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
 export type SpoolBound = (typeof SPOOL_BOUNDS)[number];
 
 /**
- * What the image showed after its upload was aborted.
+ * State of the image after its upload was aborted.
  *
  * - `queued`: no longer `saving` or `uploading`.
  * - `timeout`: still `saving` or `uploading` after `rollback.timeout`.
- * - `active`: Glance holds the image as whole.
- * - `unknown`: the image could not be seen, or Glance was not seen to begin and may do so later.
+ * - `active`: Glance has made an image of the upload.
+ * - `unknown`: the image could not be read, or it did not show that Glance had begun, which may happen later.
  */
 export const ROLLBACK_RESULTS = ["queued", "timeout", "active", "unknown"] as const;
 export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
 
 /**
- * What the image showed after an upload that was sent whole and got no answer.
+ * State of the image after an upload that was sent completely and not answered.
  *
- * - `success`: it has what was sent, and nothing else can have made it so.
- * - `queued`: Glance has put it back.
+ * - `success`: active with the right size, and no other upload can be the reason.
+ * - `queued`: Glance has rolled the upload back.
  * - `unknown`: neither is certain.
  */
 export const RECOVERY_RESULTS = ["success", "queued", "unknown"] as const;
 export type RecoveryResult = (typeof RECOVERY_RESULTS)[number];
 
 /**
- * How Glance is doing, as this proxy sees it.
+ * State of Glance, as this proxy sees it.
  *
  * - `slow`: its last answer took more than a second.
  * - `busy`: it has not answered in time, and it was last active, or first asked, less than `readiness.silence` ago.

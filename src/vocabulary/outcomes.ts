@@ -1,9 +1,9 @@
 /** How uploads end: a label of the metrics, a field of the log and of `/uploads`. */
 
-/** `completed`: Glance has the image. `refused`: the proxy or Glance refused it. `failed`: it was cut. */
+/** `completed`: Glance has the image. `refused`: the proxy or Glance refused it. `failed`: it was aborted. */
 export type OutcomeKind = "completed" | "refused" | "failed";
 
-/** Every outcome, with what the live page shows it as. The order is the page's. */
+/** All outcomes with their kind on the live page, in the order of the page. */
 const KINDS = {
   completed: "completed",
   size_exceeded: "refused",

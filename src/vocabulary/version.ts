@@ -4,5 +4,5 @@ const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.me
   version: string;
 };
 
-/** This program's version, as in its package. */
+/** The version in package.json. */
 export const version = manifest.version;

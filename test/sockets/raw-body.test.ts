@@ -127,9 +127,9 @@ it.each(["before", "while"])(
     for (let upload = 0; upload < 20; upload += 1) {
       const { peer, found: body } = await begin(2 * flowing.length, claimed);
       peers.push(peer);
-      if (when === "before") body.renew?.();
+      if (when === "before") body.stopReusing?.();
       await flow(peer, body);
-      if (when === "while") body.renew?.();
+      if (when === "while") body.stopReusing?.();
     }
     expect(await readAll(await begin(flowing.length, claimed))).toBe(LARGEST_BYTES);
     for (const peer of peers) peer.destroy();
@@ -160,7 +160,7 @@ it.each([
   want(body);
   peer.send(Buffer.alloc(100));
   await vi.waitUntil(() => socket.bytesRead > 100);
-  body.renew?.();
+  body.stopReusing?.();
   body.resume();
   const held = await memory;
   await vi.waitUntil(() => {

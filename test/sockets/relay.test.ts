@@ -69,7 +69,7 @@ it("a buffer is reused after Glance's connection has accepted all of it", async 
 it("a buffer is never reused after a failed upload", async () => {
   const source = new OnePiece(body);
   expect(await relay(source, body.length + 1)).toMatchObject({ kind: "failed" });
-  expect(source.renew).toHaveBeenCalled();
+  expect(source.stopReusing).toHaveBeenCalled();
   expect(source.release).not.toHaveBeenCalled();
 });
 

@@ -7,7 +7,7 @@ export class OnePiece extends EventEmitter implements Body {
   complete = false;
   destroyed = false;
   readonly release = vi.fn();
-  readonly renew = vi.fn();
+  readonly stopReusing = vi.fn();
 
   constructor(private readonly piece: Buffer) {
     super();

@@ -8,7 +8,7 @@ import {
 } from "../../vocabulary/errors.js";
 import type { Body, ByteCounter } from "../../http/body.js";
 import { createTimer, type Timer } from "../../http/timer.js";
-import type { NoPlace, Spool } from "./spool.js";
+import type { SpoolRefusal, Spool } from "./spool.js";
 
 export interface KeepOptions {
   readonly source: Body;
@@ -24,7 +24,7 @@ export type Kept =
   /** The whole body is in the spool. */
   | { readonly kind: "whole" }
   /** A limit was reached and the client is paused. `next`: bytes after the spooled ones, already read. */
-  | { readonly kind: "full"; readonly why: NoPlace; readonly next: readonly Buffer[] }
+  | { readonly kind: "full"; readonly why: SpoolRefusal; readonly next: readonly Buffer[] }
   | { readonly kind: "failed"; readonly error: ProxyError };
 
 /** Resolves once, never rejects. */
@@ -96,7 +96,7 @@ class Keeping {
     this.#options.source.release?.();
   }
 
-  #waitFor(appended: Promise<NoPlace | undefined>): void {
+  #waitFor(appended: Promise<SpoolRefusal | undefined>): void {
     this.#wait();
     void appended.then((full) => {
       if (this.#isSettled) return;
@@ -115,7 +115,7 @@ class Keeping {
     this.#options.source.pause();
   }
 
-  #settleFull(why: NoPlace): void {
+  #settleFull(why: SpoolRefusal): void {
     if (why.kept) this.#pending.shift();
     this.#wait();
     // Pieces that were read together with this one are emitted in the same tick.

@@ -24,7 +24,7 @@ export interface SpoolOptions {
 }
 
 /** Why a piece of the body could not be stored. */
-export interface NoPlace {
+export interface SpoolRefusal {
   readonly full: SpoolBound;
   /** Whether the piece is in memory nevertheless: true if the disk failed, false if a limit was reached. */
   readonly kept: boolean;
@@ -57,7 +57,7 @@ export class Spool {
    *
    * @returns undefined if the piece is stored; a promise if that takes time: the piece must stay unchanged until then.
    */
-  append(piece: Buffer): NoPlace | undefined | Promise<NoPlace | undefined> {
+  append(piece: Buffer): SpoolRefusal | undefined | Promise<SpoolRefusal | undefined> {
     const { maxPerUpload } = this.options;
     if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
       return { full: "per_upload", kept: false };
@@ -97,7 +97,7 @@ export class Spool {
     this.budget.uploadEnded();
   }
 
-  #take(piece: Buffer, isReserved: boolean): NoPlace | undefined | Promise<NoPlace | undefined> {
+  #take(piece: Buffer, isReserved: boolean): SpoolRefusal | undefined | Promise<SpoolRefusal | undefined> {
     if (!isReserved) return { full: "total", kept: false };
     if (this.#closed) {
       this.budget.release(piece.length);
@@ -113,7 +113,7 @@ export class Spool {
       : undefined;
   }
 
-  #diskFull(): NoPlace | undefined {
+  #diskFull(): SpoolRefusal | undefined {
     return this.#failure && { full: "disk", kept: true, cause: this.#failure };
   }
 

@@ -1,7 +1,7 @@
 /** Memory that a body was read into, and when it may serve another. All else is seen end to end. */
 import { expect, it } from "vitest";
 import { keepBody, type Kept } from "../../../../src/upload/spool/keep-body.js";
-import type { NoPlace, Spool } from "../../../../src/upload/spool/spool.js";
+import type { SpoolRefusal, Spool } from "../../../../src/upload/spool/spool.js";
 import { OnePiece } from "../../../support/one-piece.js";
 
 function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
@@ -34,7 +34,7 @@ it.each([true, false])(
   "does not reuse the read buffer if the spool is full, last piece kept: %s",
   async (isKept) => {
     const source = new OnePiece(Buffer.from("hello"));
-    const why: NoPlace = { full: "total", kept: isKept };
+    const why: SpoolRefusal = { full: "total", kept: isKept };
     expect(await keep(source, () => why)).toMatchObject({ kind: "full", why });
     expect(source.release).not.toHaveBeenCalled();
   },
