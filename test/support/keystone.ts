@@ -51,12 +51,10 @@ export async function startKeystone(): Promise<Keystone> {
     await writeFile(logFile, "");
     const port = await freePort();
     const configFile = await writeConfig(directory);
-    // Keystone looks for tables and keys only when it is asked something.
-    const [server] = await Promise.all([
-      startServer(directory, logFile, configFile, port),
-      prepare(directory, configFile, `http://127.0.0.1:${port}/v3`),
-    ]);
+    // It starts meanwhile: it looks for tables and keys only when it is asked something.
+    const server = await startServer(directory, logFile, configFile, port);
     groups.push(server);
+    await prepare(directory, configFile, `http://127.0.0.1:${port}/v3`);
     await untilReady(server, port);
     return { ...(await describeKeystone(port)), stop };
   } catch (error) {
