@@ -20,6 +20,8 @@ const built = { globalSetup: "test/support/build.ts" };
 
 /** They keep a machine busy: each runs alone, after all others. */
 const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
+/** They need much that no other test needs: `npm run stores`. */
+const STORES = ["test/stores/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
@@ -36,7 +38,7 @@ export default defineConfig({
       { extends: true, test: { name: "unit", include: UNIT } },
       {
         extends: true,
-        test: { name: "stream", include: ["test/**/*.test.ts"], exclude: [...UNIT, ...HEAVY], ...built },
+        test: { name: "stream", include: ["test/**/*.test.ts"], exclude: [...UNIT, ...HEAVY, ...STORES], ...built },
       },
       {
         extends: true,
@@ -53,6 +55,7 @@ export default defineConfig({
         extends: true,
         test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone, ...built },
       },
+      { extends: true, test: { name: "stores", include: STORES, ...alone, ...built } },
     ],
   },
 });

@@ -41,6 +41,13 @@ const PROVIDED = {
     paths: ["/usr/bin/keystone-manage", "/usr/bin/keystone-wsgi-public"],
     debianPackages: "python3-keystone",
   },
+  ceph: {
+    paths: [
+      ...["/usr/bin/ceph", "/usr/bin/rbd", "/usr/bin/ceph-mon", "/usr/bin/ceph-osd"],
+      ...["/usr/bin/monmaptool", "/usr/lib/python3/dist-packages/rbd-2.0.0.egg-info"],
+    ],
+    debianPackages: "ceph-mon ceph-osd ceph-common python3-rbd",
+  },
   boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
   h11: { paths: ["/usr/lib/python3/dist-packages/h11/__init__.py"], debianPackages: "python3-h11" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },
