@@ -38,7 +38,12 @@ export default defineConfig({
       { extends: true, test: { name: "unit", include: UNIT } },
       {
         extends: true,
-        test: { name: "stream", include: ["test/**/*.test.ts"], exclude: [...UNIT, ...HEAVY, ...STORES], ...built },
+        test: {
+          name: "stream",
+          include: ["test/**/*.test.ts"],
+          exclude: [...UNIT, ...HEAVY, ...STORES],
+          ...built,
+        },
       },
       {
         extends: true,

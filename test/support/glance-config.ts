@@ -16,6 +16,8 @@ export interface GlanceConfig {
   readonly defaults?: readonly string[];
   /** Default: files. */
   readonly store?: GlanceStore;
+  /** By the name of the policy, such as `upload_image`; the others stay as Glance has them. */
+  readonly policies?: Readonly<Record<string, string>>;
   /** Lines of the section `[keystone_authtoken]`. Glance then asks that Keystone who a client is. */
   readonly authtoken?: readonly string[];
 }
@@ -42,8 +44,10 @@ const MODULE = "in_keystones_place";
 /** Writes it all into `directory`; Glance's options into {@link CONFIG_FILE} there. */
 export async function writeGlanceConfig(directory: string, config: GlanceConfig): Promise<void> {
   const fileStore = { type: "file", options: [`filesystem_store_datadir = ${join(directory, "store")}`] };
-  const { port, defaults = [], store = fileStore, authtoken } = config;
+  const { port, defaults = [], store = fileStore, policies = {}, authtoken } = config;
   for (const name of ["store", "staging", "tasks", "lock"]) await mkdir(join(directory, name));
+  const policyFile = join(directory, "policy.yaml");
+  await writeFile(policyFile, JSON.stringify(policies));
   const pasteIni = join(directory, "glance-api-paste.ini");
   await writeFile(pasteIni, withOurFilters(await readFile(PASTE_INI, "utf8")));
   await writeFile(join(directory, `${MODULE}.py`), `${FILTERS}\nRECORD = "${join(directory, RECORD)}"\n`);
@@ -69,6 +73,8 @@ filesystem_store_datadir = ${join(directory, "staging")}
 filesystem_store_datadir = ${join(directory, "tasks")}
 [oslo_concurrency]
 lock_path = ${join(directory, "lock")}
+[oslo_policy]
+policy_file = ${policyFile}
 [paste_deploy]
 flavor = ${authtoken === undefined ? "" : "keystone"}
 config_file = ${pasteIni}

@@ -47,6 +47,8 @@ export interface RealGlanceOptions {
   readonly defaults?: readonly string[];
   /** In place of the file store; `hasData` then knows nothing of what is stored. */
   readonly store?: GlanceStore;
+  /** By the name of the policy, such as `upload_image`; the others stay as Glance has them. */
+  readonly policies?: Readonly<Record<string, string>>;
   /** Lines of the section `[keystone_authtoken]`; without them there is no Keystone. */
   readonly authtoken?: readonly string[];
   /** Default 60 s. */
