@@ -3,9 +3,10 @@ import { defineConfig } from "vitest/config";
 
 /** What reads the body of an upload runs once more over the other relay, small bodies too. */
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
-const WITHOUT_UPLOADS = [
+/** They have no uploads, or choose their relay themselves. */
+const ONCE = [
   "test/e2e/{admin,cli,doctor,downloads,events,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
-  "test/e2e/{pass-through,readiness,refused-requests,secrets,tls,workers}.test.ts",
+  "test/e2e/{pass-through,raw-check,raw-relay,readiness,refused-requests,secrets,tls,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,spellings}.test.ts",
   "test/clients/direct.test.ts",
@@ -18,8 +19,8 @@ const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
 const built = { globalSetup: "test/support/build.ts" };
 
-/** They keep a machine busy: each runs alone, after all others. */
-const HEAVY = ["test/{bench,load,page}/**/*.test.ts"];
+/** They measure what a busy machine changes: each runs alone, after all others. */
+const HEAVY = ["test/load/**/*.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
 const STORES = ["test/stores/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
@@ -28,7 +29,7 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(2, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
@@ -50,7 +51,7 @@ export default defineConfig({
         test: {
           name: "raw",
           include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: WITHOUT_UPLOADS,
+          exclude: ONCE,
           env: RAW,
           ...built,
         },

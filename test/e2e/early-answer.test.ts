@@ -44,7 +44,7 @@ describe("a refusal by Glance", () => {
       incoming.once("data", () => response.writeHead(409, { "content-type": "text/plain" }).end("in use"));
     };
     const peer = await scene.startUpload();
-    peer.sendChunk("hello");
+    peer.sendChunk(MIB); // a few bytes of a body of unknown size would wait for more
     const answer = await peer.response();
     expect(answer).toMatchObject({ status: 409, text: "in use" });
     expect(answer.headers).toMatchObject({ "content-length": "6", "content-type": "text/plain" });

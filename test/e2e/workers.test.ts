@@ -197,7 +197,7 @@ describe("a worker that dies", () => {
     const again = await begin(command, 4, { [SIZE]: 5 });
     for (const peer of again) peer.sendChunk("hello").endChunks();
     for (const peer of again) expect((await peer.response()).status).toBe(204);
-    expect(await command.metric(`uploads_total{${LABELS}}`)).toBe(11);
+    await expect.poll(() => command.metric(`uploads_total{${LABELS}}`)).toBe(11);
   });
 
   it("frees its places in limits.maxConcurrentUploads", async () => {
@@ -260,7 +260,7 @@ describe("a worker that cannot be replaced", () => {
     const before = await workersOf(command);
     process.kill(before[0] ?? 0, "SIGKILL");
     const isNew = (pid: number): boolean => !before.includes(pid);
-    while (!(await workersOf(command)).some(isNew)) await new Promise((resolve) => setTimeout(resolve, 2));
+    await expect.poll(async () => (await workersOf(command)).some(isNew), { interval: 2 }).toBe(true);
     const exited = once(command.child, "exit");
     command.child.kill("SIGTERM");
     expect(await exited).toEqual([0, null]);

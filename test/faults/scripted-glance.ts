@@ -175,9 +175,16 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
     }
   }
 
+  /** As Glance shows it: in progress for as long as the upload has its connection. */
+  function status(): string {
+    const [upload] = connections;
+    if (resting || upload?.received.head === undefined || upload.socket.destroyed) return "queued";
+    return /^PUT \S+\/stage /.test(upload.received.head) ? "uploading" : "saving";
+  }
+
   function followLookUp(
     connection: GlanceConnection,
-    { at, act }: NonNullable<Script["lookUp"]> = { at: "whole", act: showImage("queued") },
+    { at, act }: NonNullable<Script["lookUp"]> = { at: "whole", act: (look) => showImage(status())(look) },
   ): () => void {
     let done = false;
     return () => {
