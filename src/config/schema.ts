@@ -1,9 +1,9 @@
 /**
- * Every configuration key: its type, unit, default and meaning. `config/default.yaml`, `--check-config`, the environment
- * variables and the documentation are derived from, or checked against, this one schema.
+ * Every configuration key: type, unit, default and meaning. `config/default.yaml`, `config/schema.json`, the environment variables and
+ * the documentation are derived from this schema.
  *
- * Each key has a meaning (`describe`) and says what it takes (`meta({ takes })`, where its type does not say it all).
- * What turns text into something else is a codec, not a transform: `--check-config` needs the way back.
+ * Each key has a meaning (`describe`), and `meta({ takes })` if its type does not describe the accepted values. A conversion must be a
+ * codec, not a transform: `--check-config` converts values back to text.
  */
 import { z } from "zod";
 import { listenTls, upstreamTls } from "./tls-keys.js";
@@ -272,5 +272,5 @@ export const configSchema = z.strictObject({
 /** The effective configuration: sizes in bytes, times in milliseconds, addresses split. */
 export type Config = z.output<typeof configSchema>;
 
-/** What a file or a caller of {@link createGlanceSizeProxy} may write: every key but `upstream.url` optional. */
+/** The configuration as a file or a caller of {@link createGlanceSizeProxy} writes it. Only `upstream.url` is required. */
 export type ConfigInput = z.input<typeof configSchema>;
