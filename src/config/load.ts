@@ -4,7 +4,7 @@ import { faultLine, type Given } from "./fault.js";
 import { readKeys, type Key } from "./keys.js";
 import { layerFromObject, type Layer } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { configSchema, type Config, type ConfigInput } from "./schema.js";
+import { commandSchema, configSchema, type Config, type ConfigInput } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
@@ -30,10 +30,23 @@ const root = readKeys(configSchema);
  *
  * @throws ConfigError with all faults.
  */
-export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
+export function loadConfig(sources: ConfigSources): Config {
+  return load(commandSchema, sources);
+}
+
+/**
+ * As {@link loadConfig}, for a command that does not listen: `upstream.url` may then equal `listen.address`.
+ *
+ * @throws ConfigError with all faults.
+ */
+export function loadUpstream(sources: ConfigSources): Config["upstream"] {
+  return load(configSchema, sources).upstream;
+}
+
+function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): Config {
   const file = layerFromFile(flags, env, readFile);
   const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
-  return resolve(configSchema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
+  return resolve(schema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
 }
 
 /**

@@ -93,8 +93,8 @@ export const upstreamUrl = z
     encode: (url) => (url.pathname === "/" ? url.href.replace(/\/$/, "") : url.href),
   })
   .meta({
-    takes: "the URL of Glance, such as http://127.0.0.1:9292, without user, query or fragment",
-    example: "http://127.0.0.1:9292",
+    takes: "the URL of Glance, such as http://127.0.0.1:19292, without user, query or fragment",
+    example: "https://glance.internal:9292",
   });
 
 /** An address, or a network in CIDR form. */
@@ -108,8 +108,15 @@ export const origin = z
   .refine((value) => URL.canParse(value) && new URL(value).origin === value)
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
-export const headerName = z
+/** These are no hints: the proxy reads them for every upload. */
+const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
+
+/** A header in which clients may declare the size. */
+export const hintName = z
   .string()
   .regex(/^[a-z0-9-]+$/i)
   .toLowerCase()
+  .refine((name) => !ALWAYS_READ.includes(name), {
+    error: ({ input }) => `must not have ${String(input)}, which the proxy always reads: remove it`,
+  })
   .meta({ takes: "header names" });

@@ -4,6 +4,8 @@ import { faultLine } from "./fault.js";
 import type { Section } from "./keys.js";
 import { layerFromObject, type Layer } from "./layer.js";
 
+const SECOND_DOCUMENT = "a second YAML document begins here: write all keys in one document";
+
 /** @returns `readable: false` if the text is not valid YAML. The caller must then report no key as missing. */
 export function layerFromYaml(
   root: Section,
@@ -21,8 +23,12 @@ export function layerFromYaml(
   const at = (offset: number) => `${path}:${lines.linePos(offset).line}`;
 
   // The parser only warns about an unknown tag, such as `!env X`, and takes the text as the value. That is a fault here.
-  const problems = [...document.errors, ...document.warnings].map(({ message, pos }) => {
-    return faultLine(at(pos[0]), undefined, withoutExcerpt(message));
+  const problems = [...document.errors, ...document.warnings].map(({ code, message, pos }) => {
+    return faultLine(
+      at(pos[0]),
+      undefined,
+      code === "MULTIPLE_DOCS" ? SECOND_DOCUMENT : withoutExcerpt(message),
+    );
   });
   if (problems.length > 0) return { values: new Map(), faults: problems, readable: false };
 
