@@ -33,6 +33,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ["src/{admin,config,demo,doctor,observe,workers}/**/*.{ts,tsx}"],
+    rules: { "max-lines-per-function": ["error", { max: 60, skipBlankLines: true, skipComments: true }] },
+  },
+  {
     files: ["scripts/**/*.mjs", "examples/**/*.mjs", "*.js"],
     languageOptions: {
       globals: Object.fromEntries(

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
-import { loadConfig, type ConfigFlags } from "./config/load.js";
+import { loadConfig, loadUpstream, type ConfigFlags } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import type { Config } from "./config/schema.js";
 import { startDemo } from "./demo/demo.js";
@@ -33,10 +33,11 @@ const program = new Command("glance-size-proxy")
       "size to Glance, and aborts any upload whose body does not match.",
   )
   .version(version, "--version", "print the version and exit")
-  .helpOption("--help", "print this help and exit")
+  .helpOption("-h, --help", "print this help and exit")
   .helpCommand(false)
   .exitOverride()
-  .showSuggestionAfterError(false) // one line a fault
+  // Commander writes the suggestion on a second line. A fault must be one line.
+  .configureOutput({ outputError: (text, write) => write(text.replace("\n(", " (")) })
   .option("--upstream <url>", "URL of Glance, such as http://127.0.0.1:19292 (required)")
   .option(
     "--listen <host:port>",
@@ -102,7 +103,7 @@ program
       readOnly = false,
       ...flags
     } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true; readOnly?: true }>();
-    const { upstream } = loadConfig({
+    const upstream = loadUpstream({
       flags,
       env: process.env,
       readFile: (path) => readFileSync(path, "utf8"),

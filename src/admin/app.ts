@@ -1,4 +1,4 @@
-/** What operators see: the live page, metrics, health and uploads. Its own address, which clients do not reach. */
+/** The routes for operators: live page, metrics, health checks and uploads. Served on the admin address only. */
 import express, { type Express } from "express";
 import { Registry } from "prom-client";
 import type { Log } from "../observe/log.js";
@@ -7,7 +7,7 @@ import { createOverview, type OverviewSources } from "./overview.js";
 import { restrictBrowsers, servePage } from "./serve-page.js";
 
 export interface AdminOptions extends OverviewSources {
-  /** All metrics, as Prometheus reads them. */
+  /** @returns all metrics in the text format of Prometheus. */
   readonly scrape: () => Promise<string>;
   readonly log: Log;
 }

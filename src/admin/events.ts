@@ -1,4 +1,4 @@
-/** The stream behind the live page: an overview each second while somebody watches, no work while nobody does. */
+/** The event stream of the live page: an overview each second. Collects nothing while no browser watches. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { RequestHandler, Response } from "express";
 import type { z } from "zod";
@@ -7,9 +7,9 @@ import type { eventSchema } from "./overview-schema.js";
 import type { Overview } from "./overview.js";
 
 const INTERVAL_MS = 1_000;
-const MOST_WATCHERS = 100;
+const MAX_WATCHERS = 100;
 
-/** What an event carries: `finished` only where it is not what this watcher was last sent. */
+/** The data of an event. `finished` is absent if it equals the last one sent to this watcher. */
 export type OverviewEvent = z.infer<typeof eventSchema>;
 
 export interface EventsOptions {
@@ -17,15 +17,15 @@ export interface EventsOptions {
   readonly log: Log;
 }
 
-/** Server-sent events. A stream ends with its connection: when the watcher leaves or the server closes. */
+/** Server-sent events. A stream ends only with its connection: the watcher leaves or the server closes. */
 export function createEvents({ overview, log }: EventsOptions): RequestHandler {
-  /** With the finished uploads that each was last sent. */
+  /** Each watcher with the `finished` last sent to it. */
   const watchers = new Map<Response, string | undefined>();
   let latest: { readonly current: string; readonly finished: string } | undefined;
   let running = false;
 
   function send(watcher: Response): void {
-    // One that does not keep up misses events; the next it gets is whole.
+    // A slow watcher misses events. Each event is complete, so it misses no state.
     if (latest === undefined || watcher.writableNeedDrain) return;
     const { current, finished } = latest;
     const news = watchers.get(watcher) === finished ? "" : `,"finished":${finished}`;
@@ -52,14 +52,14 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
   }
 
   return (_request, response) => {
-    if (watchers.size >= MOST_WATCHERS) {
-      response.status(503).json({ error: `${MOST_WATCHERS} watch already` });
+    if (watchers.size >= MAX_WATCHERS) {
+      response.status(503).json({ error: `${MAX_WATCHERS} watch already` });
       return;
     }
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
-      "X-Accel-Buffering": "no", // or nginx keeps events until they fill a buffer
+      "X-Accel-Buffering": "no", // otherwise nginx holds events until they fill a buffer
     });
     response.flushHeaders();
     watchers.set(response, undefined);

@@ -1,22 +1,23 @@
-/** Asks Glance how it is doing, and tells a busy Glance from a dead one. */
-import type { GlanceState } from "../vocabulary/labels.js";
-import { onceConnected, type Upstream } from "../upstream/upstream.js";
+/** Asks Glance for its state, and tells a busy Glance from one that is down. */
 import { toUpstreamError } from "../upstream/failures.js";
+import { onceConnected, type Upstream } from "../upstream/upstream.js";
+import type { GlanceState } from "../vocabulary/labels.js";
 
-/** Shorter than the timeouts of usual probes, so that a probe sees the reason and not its own timeout. */
-const PATIENCE_MS = 2_000;
+/** How long `look` waits for Glance. Below the usual timeout of a health probe, so that the probe receives the reason. */
+const ANSWER_TIMEOUT_MS = 2_000;
+/** An answer that took longer than this means `slow`. */
 const SLOW_MS = 1_000;
-/** While a question waits for its answer, another is asked no more often: each takes a place in Glance's listen queue. */
+/** Minimum time between two questions while one waits for its answer: each occupies an entry of Glance's listen queue. */
 const REPEAT_MS = 10_000;
-/** `recent` asks Glance no more often. */
+/** Minimum time between two questions of `recent`. */
 const RECENT_INTERVAL_MS = 3_000;
-/** A state heard longer ago is worth nothing: nobody has asked for a while. Above interval and patience together. */
+/** `recent` does not return a state older than this. Must exceed {@link RECENT_INTERVAL_MS} plus {@link ANSWER_TIMEOUT_MS}. */
 const STALE_MS = 10_000;
 
 export interface GlanceWatch {
   /** Asks Glance. Settles within two seconds. */
   look(): Promise<GlanceState>;
-  /** For a caller that asks every second: does not ask Glance each time, and does not wait for the answer. */
+  /** As `look`, for a caller that calls every second: asks Glance every three seconds and returns the last known state. */
   recent(): Promise<GlanceState>;
   /** Drops the questions that wait for an answer. */
   close(): void;
@@ -24,10 +25,17 @@ export interface GlanceWatch {
 
 export interface GlanceWatchOptions {
   readonly upstream: Pick<Upstream, "request">;
-  /** `readiness.silence` */
+  /** `readiness.silence`, milliseconds. */
   readonly silenceMs: number;
-  /** When Glance last sent a byte or took one of a body, to any process of this proxy, on the clock of `performance.now()`. */
+  /**
+   * When Glance last sent a byte, or read a byte of a body, for any process of this proxy. Milliseconds on the clock of
+   * `performance.now()`.
+   */
   readonly lastActivity: () => number;
+}
+
+export function createGlanceWatch(options: GlanceWatchOptions): GlanceWatch {
+  return new Watch(options);
 }
 
 interface Question {
@@ -36,105 +44,125 @@ interface Question {
   end(): void;
 }
 
-export function createGlanceWatch({ upstream, silenceMs, lastActivity }: GlanceWatchOptions): GlanceWatch {
-  /** Not answered yet, the oldest first. Each waits for `readiness.silence`: a busy Glance answers when a worker is free. */
-  const questions = new Set<Question>();
-  const listeners = new Set<(state: GlanceState) => void>();
-  /** When Glance was first asked without an answer since its last activity. */
-  let silentSince: number | undefined;
-  let heard: { readonly state: GlanceState; readonly at: number } | undefined;
-  let looking: Promise<GlanceState> | undefined;
+class Watch implements GlanceWatch {
+  readonly #upstream: GlanceWatchOptions["upstream"];
+  readonly #silenceMs: number;
+  readonly #lastActivity: () => number;
+  /**
+   * The questions without an answer, oldest first. Each waits for `readiness.silence`: a busy Glance answers when a worker is free.
+   */
+  readonly #questions = new Set<Question>();
+  readonly #listeners = new Set<(state: GlanceState) => void>();
+  /** When Glance was first asked, without an answer, since its last activity. */
+  #silentSince: number | undefined;
+  #recent: { readonly state: GlanceState; readonly at: number } | undefined;
+  #looking: Promise<GlanceState> | undefined;
 
-  const newest = (): Question | undefined => [...questions].at(-1);
-
-  function tell(state: GlanceState): void {
-    for (const listener of listeners) listener(state);
+  constructor({ upstream, silenceMs, lastActivity }: GlanceWatchOptions) {
+    this.#upstream = upstream;
+    this.#silenceMs = silenceMs;
+    this.#lastActivity = lastActivity;
   }
 
-  /** Any HTTP answer will do: what Glance thinks of its stores or of Keystone is not the proxy's readiness. */
-  function ask(): Question {
+  async look(): Promise<GlanceState> {
+    const now = performance.now();
+    if (this.#silentSince === undefined || this.#lastActivity() > this.#silentSince) this.#silentSince = now;
+    let question = this.#newest();
+    if (question === undefined || now - question.askedAt >= REPEAT_MS) question = this.#ask();
+    return (await this.#listen(question.askedAt + ANSWER_TIMEOUT_MS - now)) ?? this.#unanswered();
+  }
+
+  async recent(): Promise<GlanceState> {
+    const ageMs = performance.now() - (this.#recent?.at ?? -Infinity);
+    if (ageMs > RECENT_INTERVAL_MS) {
+      this.#looking ??= this.look().finally(() => {
+        this.#looking = undefined;
+      });
+      void this.#looking.then((state) => {
+        this.#recent = { state, at: performance.now() };
+      });
+    }
+    return this.#recent !== undefined && ageMs <= STALE_MS
+      ? this.#recent.state
+      : (this.#looking ?? this.look());
+  }
+
+  close(): void {
+    for (const question of this.#questions) question.end();
+  }
+
+  #newest(): Question | undefined {
+    return [...this.#questions].at(-1);
+  }
+
+  /** Any HTTP answer counts: a fault of a store or of Keystone is not a fault of the path to Glance. */
+  #ask(): Question {
     const askedAt = performance.now();
-    const request = upstream.request("GET", "/versions", [{ name: "accept", value: "application/json" }]);
+    const request = this.#upstream.request("GET", "/versions", [
+      { name: "accept", value: "application/json" },
+    ]);
     const question: Question = {
       askedAt,
       isConnected: false,
-      end() {
-        questions.delete(question);
+      end: () => {
+        this.#questions.delete(question);
         clearTimeout(timer);
         request.destroy();
       },
     };
-    const timer = setTimeout(() => question.end(), silenceMs);
-    questions.add(question);
+    const timer = setTimeout(() => question.end(), this.#silenceMs);
+    this.#questions.add(question);
     request.once("socket", (socket) => onceConnected(socket, () => (question.isConnected = true)));
     request.once("response", (response) => {
       clearTimeout(timer);
-      questions.delete(question);
-      for (const other of questions) other.end(); // one answer is enough
-      silentSince = undefined;
+      this.#questions.delete(question);
       response.resume();
-      tell(performance.now() - askedAt > SLOW_MS ? "slow" : "answers");
+      this.#answered(askedAt);
     });
-    request.on("error", (error) => {
-      if (!questions.has(question)) return; // answered, or ended by us
-      question.end();
-      // A router in front of Glance, such as uWSGI's, ends a request whose answer is late. That says nothing of Glance.
-      const isLate = performance.now() - askedAt > PATIENCE_MS;
-      if (!isLate || toUpstreamError(error).code !== "upstream_reset") tell("unreachable");
-      else if (listeners.size > 0 && questions.size === 0) ask();
-    });
+    request.on("error", (error) => this.#failed(question, error));
     request.end();
     return question;
   }
 
-  /** @returns what the answer tells, or undefined if there is none in time. */
-  function listen(patienceMs: number): Promise<GlanceState | undefined> {
-    if (patienceMs <= 0) return Promise.resolve(undefined);
+  #answered(askedAt: number): void {
+    for (const other of this.#questions) other.end(); // one answer is enough
+    this.#silentSince = undefined;
+    this.#tell(performance.now() - askedAt > SLOW_MS ? "slow" : "answers");
+  }
+
+  #failed(question: Question, error: Error): void {
+    if (!this.#questions.has(question)) return; // answered, or ended by this class
+    question.end();
+    // A router such as uWSGI's ends a request whose answer is late. A late reset therefore says nothing about Glance.
+    const isLate = performance.now() - question.askedAt > ANSWER_TIMEOUT_MS;
+    if (!isLate || toUpstreamError(error).code !== "upstream_reset") this.#tell("unreachable");
+    else if (this.#listeners.size > 0 && this.#questions.size === 0) this.#ask();
+  }
+
+  #tell(state: GlanceState): void {
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  /** @returns the state that the next answer shows, or undefined if there is no answer within the time. */
+  #listen(timeoutMs: number): Promise<GlanceState | undefined> {
+    if (timeoutMs <= 0) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const settle = (state?: GlanceState): void => {
-        listeners.delete(settle);
+        this.#listeners.delete(settle);
         clearTimeout(timer);
         resolve(state);
       };
-      const timer = setTimeout(settle, patienceMs);
-      listeners.add(settle);
+      const timer = setTimeout(settle, timeoutMs);
+      this.#listeners.add(settle);
     });
   }
 
-  function unanswered(): GlanceState {
+  #unanswered(): GlanceState {
     const now = performance.now();
-    const question = newest();
-    if (question && !question.isConnected && now - question.askedAt >= PATIENCE_MS) return "unreachable";
-    const since = silentSince ?? now;
-    return lastActivity() <= since && now - since >= silenceMs ? "silent" : "busy";
+    const question = this.#newest();
+    if (question && !question.isConnected && now - question.askedAt >= ANSWER_TIMEOUT_MS)
+      return "unreachable";
+    const since = this.#silentSince ?? now;
+    return this.#lastActivity() <= since && now - since >= this.#silenceMs ? "silent" : "busy";
   }
-
-  async function look(): Promise<GlanceState> {
-    const now = performance.now();
-    if (silentSince === undefined || lastActivity() > silentSince) silentSince = now;
-    let question = newest();
-    if (question === undefined || now - question.askedAt >= REPEAT_MS) question = ask();
-    return (await listen(question.askedAt + PATIENCE_MS - now)) ?? unanswered();
-  }
-
-  return {
-    look,
-
-    async recent() {
-      const age = performance.now() - (heard?.at ?? -Infinity);
-      if (age > RECENT_INTERVAL_MS) {
-        looking ??= look().finally(() => {
-          looking = undefined;
-        });
-        void looking.then((state) => {
-          heard = { state, at: performance.now() };
-        });
-      }
-      return heard !== undefined && age <= STALE_MS ? heard.state : (looking ?? look());
-    },
-
-    close() {
-      for (const question of questions) question.end();
-    },
-  };
 }

@@ -1,6 +1,6 @@
 /**
- * What an event of `/events` carries, as a schema: the types in overview.ts and events.ts are derived from it, and
- * `docs/schemas/events.json` is rendered from it. Nothing on the way of a request loads this file. Pure.
+ * The schema of the data of an `/events` event. The types in overview.ts and events.ts are derived from the schema, and
+ * `docs/schemas/events.json` is rendered from it. The request path does not load this file. Pure.
  */
 import { z } from "zod";
 import { byteCount, timestamp, uploadsSchema } from "../observe/uploads-schema.js";

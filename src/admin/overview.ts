@@ -1,4 +1,4 @@
-/** All that the live page shows, of one process or of several. */
+/** The data of the live page, for one process or several. */
 import type { z } from "zod";
 import type { UploadTotals } from "../observe/totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
@@ -6,7 +6,7 @@ import { version } from "../vocabulary/version.js";
 import type { overviewSchema } from "./overview-schema.js";
 import type { ReadinessCheck } from "./readiness.js";
 
-/** Its fields are described in overview-schema.ts. */
+/** overview-schema.ts describes each field. */
 export type Overview = z.infer<typeof overviewSchema>;
 
 export interface OverviewSources {

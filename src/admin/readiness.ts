@@ -1,4 +1,4 @@
-/** Whether traffic should come here: somebody listens, Glance is not down, and the proxy is not draining. */
+/** Decides whether a load balancer should send traffic here: the proxy listens, does not drain, and Glance is not down. */
 import { isDown, type GlanceState } from "../vocabulary/labels.js";
 import type { GlanceWatch } from "./glance-watch.js";
 
@@ -7,19 +7,19 @@ export interface Ready {
   readonly glance: Exclude<GlanceState, "silent" | "unreachable">;
 }
 
-/** As `/readyz` answers it: 200 if `ready`, else 503. */
+/** The body of the answer to `/readyz`, whose status is 200 if `ready`, otherwise 503. */
 export type Readiness =
   Ready | { readonly status: "draining" | "not_listening" | "glance_silent" | "glance_unreachable" };
 
 export interface ReadinessCheck {
   check(): Promise<Readiness>;
-  /** For a caller that asks every second: see {@link GlanceWatch.recent}. */
+  /** As `check`, for a caller that calls every second: see {@link GlanceWatch.recent}. */
   recent(): Promise<Readiness>;
-  /** From now on `draining`. */
+  /** From now on, the status is `draining`. */
   startDraining(): void;
 }
 
-/** @param listens whether clients can connect. */
+/** @param listens whether clients can connect. Default: always. */
 export function createReadiness(glance: GlanceWatch, listens: () => boolean = () => true): ReadinessCheck {
   let draining = false;
 

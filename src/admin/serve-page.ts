@@ -1,11 +1,11 @@
-/** The live page as it was built, and what browsers may do with it. */
+/** Serves the built live page, with security headers for browsers. */
 import { fileURLToPath } from "node:url";
 import express, { type RequestHandler, type Router } from "express";
 
-/** The same from `src` and from `dist`. */
+/** The same directory, whether this file runs from `src` or from `dist`. */
 const DIRECTORY = fileURLToPath(new URL("../../dist/admin/page/", import.meta.url));
 
-/** Only this very address is asked for anything, only its files are run, and no text is ever taken for HTML. */
+/** Browsers load, run and request only what this address serves, and never treat text as HTML. */
 const POLICY = [
   "default-src 'none'",
   ...["script-src", "style-src", "img-src", "connect-src"].map((what) => `${what} 'self'`),
@@ -27,7 +27,7 @@ export const restrictBrowsers: RequestHandler = (_request, response, next) => {
 };
 
 export function servePage(): Router {
-  // The names of assets change with their content; the page itself is asked for again each time.
+  // The name of an asset contains a hash of its content, so browsers may cache it. The page itself has a fixed name.
   return express
     .Router()
     .use("/assets", express.static(`${DIRECTORY}assets`, { immutable: true, maxAge: "1y", redirect: false }))

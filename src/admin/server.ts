@@ -1,4 +1,4 @@
-/** What operators see: one address, put together here for a proxy of one process and for one of several. */
+/** The admin address, for a proxy of one process and of several. */
 import type { Config } from "../config/schema.js";
 import { createListener } from "../http/listener.js";
 import type { Log } from "../observe/log.js";
@@ -14,15 +14,15 @@ export interface AdminServerOptions {
   readonly config: Config;
   readonly upstream: Upstream;
   readonly log: Log;
-  /** Of this process; the state of Glance is added to them. */
+  /** The metrics of this process. The state of Glance is added to them. */
   readonly metrics: Metrics;
-  /** When Glance last did something for any process of the proxy, on the clock of `performance.now()`. */
+  /** As {@link GlanceWatchOptions.lastActivity}. */
   readonly lastActivity: () => number;
   /** Whether clients can connect. */
   readonly isListening: () => boolean;
-  /** Processes that take requests. */
+  /** @returns the number of processes that serve requests. */
   readonly workers: () => number;
-  /** All metrics, as Prometheus reads them. */
+  /** @returns all metrics in the text format of Prometheus. */
   readonly scrape: () => Promise<string>;
   readonly uploads: () => Promise<UploadsSnapshot>;
   readonly totals: () => Totals;
@@ -31,7 +31,7 @@ export interface AdminServerOptions {
 export interface AdminServer {
   /** @returns the URL. @throws ListenError if the address cannot be used. */
   listen(): Promise<string>;
-  /** From now on `/readyz` says `draining`. */
+  /** From now on, `/readyz` answers 503 with the status `draining`. */
   startDraining(): void;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** Environment variables as configuration values: one for every key, and the short names of the flags. Pure. */
+/** Reads configuration values from environment variables: one for every key, and the short names of the flags. Pure. */
 import { faultLine, show, type Given } from "./fault.js";
 import { allKeys, type Key, type Section } from "./keys.js";
 import type { Layer } from "./layer.js";
@@ -10,28 +10,28 @@ const PREFIX = "GLANCE_SIZE_PROXY_";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * What Kubernetes sets in every pod beside a Service called `glance-size-proxy`, or one whose name begins so
- * (`glance-size-proxy-admin`): https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+ * Whether Kubernetes set the variable. It does so in every pod if a Service has the name `glance-size-proxy`, or a name that begins
+ * with it: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
 function isFromKubernetes(name: string, value: string): boolean {
   if (/_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/.test(name))
     return true;
-  // A plain `_PORT` is told from an operator's guess at a key by its value, which is always a URL.
+  // An operator may also guess a name that ends in `_PORT`. Kubernetes always sets a URL as its value.
   return name.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//.test(value);
 }
 
-/** Text to the type the key takes. What does not fit stays text, for the schema to refuse by name. */
+/** Converts a text to the type of the key. A text that does not fit stays text: the schema refuses it and names the key. */
 function coerce(key: Key, text: string): unknown {
   if (key.accepts.has("array")) {
     return text.trim() === "" ? [] : text.split(",").map((item) => item.trim());
   }
   if (key.accepts.has("boolean") && /^(true|false)$/.test(text)) return text === "true";
-  // Where text is welcome too (sizes, times) it stays text: those read their digits themselves.
+  // Sizes and times also accept text and parse their digits themselves.
   if (key.accepts.has("number") && !key.accepts.has("string") && /^-?\d+$/.test(text)) return Number(text);
   return text;
 }
 
-/** Reads every `GLANCE_SIZE_PROXY_*` variable but that of `--config`. Unknown ones are faults. */
+/** Reads every `GLANCE_SIZE_PROXY_*` variable except `GLANCE_SIZE_PROXY_CONFIG`. An unknown variable is a fault. */
 export function layerFromEnvironment(root: Section, env: Environment): Layer {
   const values = new Map<string, Given>();
   const faults: string[] = [];

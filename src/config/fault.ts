@@ -1,17 +1,17 @@
-/** How a fault is put into one line, and how a value is shown without giving away a secret. Pure. */
+/** Formats a fault as one line, and a value without its secrets. Pure. */
 
-const LONGEST_VALUE = 100;
+const MAX_VALUE_LENGTH = 100;
 const SECRET_NAME = /pass|secret|token|credential|auth/i;
 
-/** A value and where it was given: a flag, a variable, a file; nowhere in particular for a caller's own object. */
+/** A value and its source: the name of a flag, variable or file. Undefined if a caller passed an object. */
 export interface Given {
   readonly value: unknown;
   readonly from: string | undefined;
 }
 
 /**
- * Hides the user info of a URL. Greedy up to the last `@`, and also where the scheme was forgotten: this is shown for
- * what failed to parse, so it cannot rely on the text being a URL.
+ * Hides the user info of a URL: everything up to the last `@`, even if the scheme is missing. The text may have failed to parse, so
+ * it need not be a URL.
  */
 export function redact(text: string): string {
   return text.replace(/(^|:)\/\/.*@/s, "$1//***@").replace(/^[^/:]+:(?!\/\/).*@/s, "***@");
@@ -31,20 +31,20 @@ function json(name: string, value: unknown): string {
   }
 }
 
-/** A value as JSON, cut where it gets long, without secrets. `name` is the key it was given for. */
+/** @returns the value as JSON, without secrets, cut to 100 characters. @param name the key of the value. */
 export function show(name: string, value: unknown): string {
   const shown = json(name, value);
-  return shown.length > LONGEST_VALUE ? `${shown.slice(0, LONGEST_VALUE)}...` : shown;
+  return shown.length > MAX_VALUE_LENGTH ? `${shown.slice(0, MAX_VALUE_LENGTH)}...` : shown;
 }
 
-/** Control characters, line ends of any kind among them, as escapes: a fault stays one line whatever is in it. */
+/** Escapes control characters and line ends, so that a fault stays one line. */
 function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }
 
-/** `KEY: VALUE (WHERE FROM): what is wrong`. */
+/** @returns `KEY: VALUE (SOURCE): what is wrong`. */
 export function faultLine(name: string, given: Given | undefined, wrong: string): string {
   const value = given === undefined ? [] : [show(name, given.value)];
   const from = given?.from === undefined ? [] : [`(${given.from})`];

@@ -1,15 +1,15 @@
-/** One source of values (a file, the environment, the flags), as dotted keys; later ones go over earlier ones. Pure. */
+/** The values of one source (file, environment, flags) by dotted key. A later layer overrides an earlier layer. Pure. */
 import { faultLine, type Given } from "./fault.js";
 import { allKeys, type Section } from "./keys.js";
 import { nearest } from "./nearest.js";
 
-/** Values by dotted key, and what was wrong with the source itself. */
+/** Values by dotted key, and the faults of the source itself. */
 export interface Layer {
   readonly values: ReadonlyMap<string, Given>;
   readonly faults: readonly string[];
 }
 
-/** Reads a nested object, as a YAML file or a caller gives it. An empty section (null) is one without keys. */
+/** Reads a nested object from a YAML file or a caller. Null for a section means a section without keys. */
 export function layerFromObject(root: Section, input: unknown, from: string | undefined): Layer {
   const values = new Map<string, Given>();
   const faults: string[] = [];
@@ -48,12 +48,12 @@ function childNames(section: Section): string {
   return [...section.children.keys()].join(", ");
 }
 
-/** Looks among the neighbours first, then for the same last word elsewhere: a key put into the wrong section. */
+/** Suggests a similar name of the same section, or else a key with the same last part in another section. */
 function suggestion(root: Section, section: Section, dotted: string): string {
   const neighbours = [...section.children.values()].map((child) => child.name);
   const lastWord = dotted.slice(dotted.lastIndexOf(".") + 1);
   const elsewhere = allKeys(root).find((key) => key.name.endsWith(`.${lastWord}`));
   const near = nearest(dotted, neighbours) ?? elsewhere?.name;
-  const place = section.name === "" ? "the file" : section.name;
-  return near === undefined ? `; the keys of ${place} are ${childNames(section)}` : `; did you mean ${near}?`;
+  const owner = section.name === "" ? "the file" : section.name;
+  return near === undefined ? `; the keys of ${owner} are ${childNames(section)}` : `; did you mean ${near}?`;
 }

@@ -1,14 +1,14 @@
-/** The configuration of one proxy, from flags, environment and file, or from a caller's object. */
+/** Loads the configuration of one proxy from flags, environment and file, or from a caller's object. */
 import { layerFromEnvironment, type Environment } from "./environment.js";
 import { faultLine, type Given } from "./fault.js";
 import { readKeys, type Key } from "./keys.js";
 import { layerFromObject, type Layer } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { configSchema, type Config, type ConfigInput } from "./schema.js";
+import { commandSchema, configSchema, type Config, type ConfigInput } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
-/** The flags of the command that carry configuration, as text. */
+/** The command's flags that set configuration keys, as text. */
 export interface ConfigFlags {
   readonly upstream?: string | undefined;
   readonly listen?: string | undefined;
@@ -19,27 +19,40 @@ export interface ConfigFlags {
 export interface ConfigSources {
   readonly flags: ConfigFlags;
   readonly env: Environment;
-  /** Gives the text of a file, or throws. Called only for `--config`. */
+  /** @returns the text of a file. Called only for `--config`. @throws if the file cannot be read. */
   readonly readFile: (path: string) => string;
 }
 
 const root = readKeys(configSchema);
 
 /**
- * Precedence: flag, environment, file, default.
+ * The first of these that is set wins: flag, environment, file, default.
  *
- * @throws ConfigError with all faults, not just the first.
+ * @throws ConfigError with all faults.
  */
-export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
-  const file = layerFromFile(flags, env, readFile);
-  const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
-  return resolve(configSchema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
+export function loadConfig(sources: ConfigSources): Config {
+  return load(commandSchema, sources);
 }
 
 /**
- * Checks what a caller wrote and fills in the defaults.
+ * As {@link loadConfig}, for a command that does not listen: `upstream.url` may then equal `listen.address`.
  *
- * @throws ConfigError with all faults, not just the first.
+ * @throws ConfigError with all faults.
+ */
+export function loadUpstream(sources: ConfigSources): Config["upstream"] {
+  return load(configSchema, sources).upstream;
+}
+
+function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): Config {
+  const file = layerFromFile(flags, env, readFile);
+  const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
+  return resolve(schema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
+}
+
+/**
+ * Checks a caller's object and adds the defaults.
+ *
+ * @throws ConfigError with all faults.
  */
 export function parseConfig(input: ConfigInput): Config {
   return resolve(

@@ -1,6 +1,6 @@
-/** "Did you mean": the known name that a mistyped one comes nearest to. Pure. */
+/** Finds the known name that is nearest to a mistyped name. Pure. */
 
-/** Changes (insert, delete, replace) from one text to the other. */
+/** @returns the number of insertions, deletions and replacements between the texts (Levenshtein distance). */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, character] of [...a].entries()) {
@@ -14,9 +14,9 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** The nearest of the known names, case aside; undefined when none is within a third of its length and 3 changes. */
+/** @returns the nearest known name, ignoring case, within 3 changes and a third of its length; otherwise undefined. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  if (name.length > 100) return undefined; // not a slip of the finger, and the work grows with the length
+  if (name.length > 100) return undefined; // not a typing error, and the work grows with the length
   const ranked = known
     .map((candidate) => ({ candidate, changes: distance(name.toLowerCase(), candidate.toLowerCase()) }))
     .filter(({ candidate, changes }) => changes <= Math.min(3, candidate.length / 3))

@@ -1,12 +1,12 @@
-/** The effective configuration as a file, for `--check-config`. Pure. */
+/** Prints the effective configuration, for `--check-config`. Pure. */
 import { stringify } from "yaml";
 import { z } from "zod";
 import { redact } from "./fault.js";
 import { configSchema, type Config } from "./schema.js";
 
 /**
- * Every key with the value in effect, as YAML that loads back to the same configuration: sizes as `64KiB` where that is
- * exact, times with a unit. User info in a URL, the only secret a value could hold, is hidden.
+ * @returns every key with its effective value, as YAML that loads to the same configuration. A size has the largest unit that is
+ *   exact (`64KiB`), a time has a unit. User info in a URL, the only possible secret, is hidden.
  */
 export function printConfig(config: Config): string {
   const written = z.encode(configSchema, config);

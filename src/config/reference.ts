@@ -52,7 +52,7 @@ function yamlLines(section: Section, indent: string): string[] {
   });
 }
 
-/** `config/default.yaml`: every key with its default and meaning; those without a default are commented out. */
+/** @returns the text of `config/default.yaml`: every key with its default and meaning. A key without a default is commented out. */
 export function renderDefaultYaml(root: Section): string {
   const head = [
     "# Every key of glance-size-proxy with its default. Copy only the keys you want to change; all others keep their defaults.",
@@ -138,7 +138,7 @@ function sectionText(section: Section): string[] {
   return [title, ...keysOf(section).map(keyText), ...sectionsOf(section).flatMap(sectionText)];
 }
 
-/** `docs/configuration.md`: how values are given, then every key. */
+/** @returns the text of `docs/configuration.md`. */
 export function renderReference(root: Section): string {
   return [INTRODUCTION, ...sectionText(root)].join("\n");
 }

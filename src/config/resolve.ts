@@ -1,4 +1,4 @@
-/** Merged values, checked against the schema; what the schema refuses, as faults that say where it came from. Pure. */
+/** Merges the layers, checks the values with the schema, and turns each issue into a fault with the value's source. Pure. */
 import type { z } from "zod";
 import { ConfigError } from "./config-error.js";
 import { faultLine, type Given } from "./fault.js";
@@ -6,11 +6,10 @@ import type { Key, Section } from "./keys.js";
 import type { Layer } from "./layer.js";
 
 /**
- * Puts layers over one another, the last on top, and checks the outcome. A value that another one covers is not
- * checked: it has no effect.
+ * Merges layers, of which a later one overrides an earlier one, and checks the result. An overridden value is not checked.
  *
- * @param missing What to say of a required key that no layer has; undefined to say nothing.
- * @throws ConfigError with the faults of every layer and of the outcome.
+ * @param missing returns the advice for a required key that is not set, or undefined for no fault.
+ * @throws ConfigError with the faults of every layer and of the result.
  */
 export function resolve<Schema extends z.ZodObject>(
   schema: Schema,
@@ -20,7 +19,7 @@ export function resolve<Schema extends z.ZodObject>(
 ): z.output<Schema> {
   const values = new Map(layers.flatMap((layer) => [...layer.values]));
   const result = schema.safeParse(assemble(root, values) ?? {}, {
-    // Asked only where the schema has no message of its own.
+    // zod calls this only if the schema has no message of its own.
     error: ({ path }) => {
       const key = keyAt(root, path ?? [])?.key;
       return key === undefined ? undefined : `must be ${key.takes}`;
@@ -48,7 +47,7 @@ export function resolve<Schema extends z.ZodObject>(
   throw new ConfigError(faults);
 }
 
-/** Nests the values. A section that has none is left out if it may be: its own default may differ from an empty one. */
+/** Nests the values. An optional section without values is absent, so that zod applies the section's default. */
 function assemble(section: Section, values: ReadonlyMap<string, Given>): Record<string, unknown> | undefined {
   const entries = [...section.children].flatMap(([name, child]): [string, unknown][] => {
     if (child.kind === "section") {
@@ -61,7 +60,7 @@ function assemble(section: Section, values: ReadonlyMap<string, Given>): Record<
   return entries.length === 0 && section.optional ? undefined : Object.fromEntries(entries);
 }
 
-/** The key that a path of the schema leads to, and what is left of the path: the place in a list. */
+/** @returns the key at a path of the schema, and the rest of the path: the index in a list. */
 function keyAt(
   root: Section,
   path: readonly PropertyKey[],

@@ -1,34 +1,37 @@
 /**
- * Every configuration key: its type, unit, default and meaning. `config/default.yaml`, `--check-config`, the environment
- * variables and the documentation are derived from, or checked against, this one schema.
+ * Every configuration key: type, unit, default and meaning. `config/default.yaml`, `config/schema.json`, the environment variables and
+ * the documentation are derived from this schema.
  *
- * Each key has a meaning (`describe`) and says what it takes (`meta({ takes })`, where its type does not say it all).
- * What turns text into something else is a codec, not a transform: `--check-config` needs the way back.
+ * Each key has a meaning (`describe`), and `meta({ takes })` if its type does not describe the accepted values. A conversion must be a
+ * codec, not a transform: `--check-config` converts values back to text.
  */
 import { z } from "zod";
+import { refuseOwnAddress, requireRoomPerUpload, requireTlsForFiles } from "./rules.js";
 import { listenTls, upstreamTls } from "./tls-keys.js";
-import { durationMs, headerName, listenAddress, network, origin, sizeBytes, upstreamUrl } from "./values.js";
+import { durationMs, hintName, listenAddress, network, origin, sizeBytes, upstreamUrl } from "./values.js";
 
-const upstream = z.strictObject({
-  url: upstreamUrl.describe(
-    "URL of Glance: `http://HOST:PORT[/PATH]`, `https://...` or `unix:/PATH/OF/SOCKET`. Required. If it has a " +
-      "PATH, the proxy puts PATH in front of every request path.",
-  ),
-  connectTimeout: durationMs
-    .prefault("5s")
-    .describe(
-      "Maximum time to open a connection to Glance before the request fails with 504. 0 means the operating system's " +
-        "limit.",
+const upstream = z
+  .strictObject({
+    url: upstreamUrl.describe(
+      "URL of Glance: `http://HOST:PORT[/PATH]`, `https://...` or `unix:/PATH/OF/SOCKET`. Required. If it has a " +
+        "PATH, the proxy puts PATH in front of every request path.",
     ),
-  responseTimeout: durationMs
-    .prefault("1h")
-    .describe(
-      "How long Glance may neither read the body nor answer before the request fails with 504. The default is " +
-        "long because a store may flush or detach a volume for many minutes before Glance answers an upload. 0 " +
-        "means no limit.",
-    ),
-  tls: upstreamTls.prefault({}).describe("TLS to Glance, if `upstream.url` is https."),
-});
+    connectTimeout: durationMs
+      .prefault("5s")
+      .describe(
+        "Maximum time to open a connection to Glance before the request fails with 504. 0 means the operating system's " +
+          "limit.",
+      ),
+    responseTimeout: durationMs
+      .prefault("1h")
+      .describe(
+        "How long Glance may neither read the body nor answer before the request fails with 504. The default is " +
+          "long because a store may flush or detach a volume for many minutes before Glance answers an upload. 0 " +
+          "means no limit.",
+      ),
+    tls: upstreamTls.prefault({}).describe("TLS to Glance, if `upstream.url` is https."),
+  })
+  .superRefine(requireTlsForFiles);
 
 const listen = z.strictObject({
   address: listenAddress
@@ -70,7 +73,7 @@ const readiness = z.strictObject({
 
 const size = z.strictObject({
   hints: z
-    .array(headerName)
+    .array(hintName)
     .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
     .describe(
       "Request headers, in addition to `x-openstack-image-size`, in which clients may declare the size.",
@@ -165,36 +168,38 @@ const replay = z.strictObject({
     .describe("How long `replay.guard` remembers a failed upload. 0 turns the guard off."),
 });
 
-const spool = z.strictObject({
-  dir: z
-    .string()
-    .regex(/^\//)
-    .meta({ takes: "the absolute path of a directory" })
-    .prefault("/var/tmp")
-    .describe(
-      "Directory for bodies that do not fit in memory. Each body is in an unlinked temporary file (mode 0600), " +
-        "which the system removes even if the process crashes.",
-    ),
-  memory: sizeBytes
-    .prefault("1MiB")
-    .describe(
-      "Maximum bytes of one body kept in memory before the rest goes to a file. A smaller body never touches " +
-        "the disk.",
-    ),
-  maxPerUpload: sizeBytes.prefault(0).describe("Maximum bytes spooled per upload. 0 means no limit."),
-  maxTotal: sizeBytes
-    .prefault("20GiB")
-    .describe(
-      "Maximum bytes spooled at the same time by all uploads and workers. 0 means no limit except the disk.",
-    ),
-  onFull: z
-    .enum(["forward", "reject"])
-    .prefault("forward")
-    .describe(
-      "What to do if a spool limit is reached or the disk is full. `forward`: send the spooled part and then " +
-        "the rest as a body of unknown size. `reject`: answer 413 (`maxPerUpload`) or 507 (`maxTotal`, disk).",
-    ),
-});
+const spool = z
+  .strictObject({
+    dir: z
+      .string()
+      .regex(/^\//)
+      .meta({ takes: "the absolute path of a directory" })
+      .prefault("/var/tmp")
+      .describe(
+        "Directory for bodies that do not fit in memory. Each body is in an unlinked temporary file (mode 0600), " +
+          "which the system removes even if the process crashes.",
+      ),
+    memory: sizeBytes
+      .prefault("1MiB")
+      .describe(
+        "Maximum bytes of one body kept in memory before the rest goes to a file. A smaller body never touches " +
+          "the disk.",
+      ),
+    maxPerUpload: sizeBytes.prefault(0).describe("Maximum bytes spooled per upload. 0 means no limit."),
+    maxTotal: sizeBytes
+      .prefault("20GiB")
+      .describe(
+        "Maximum bytes spooled at the same time by all uploads and workers. 0 means no limit except the disk.",
+      ),
+    onFull: z
+      .enum(["forward", "reject"])
+      .prefault("forward")
+      .describe(
+        "What to do if a spool limit is reached or the disk is full. `forward`: send the spooled part and then " +
+          "the rest as a body of unknown size. `reject`: answer 413 (`maxPerUpload`) or 507 (`maxTotal`, disk).",
+      ),
+  })
+  .superRefine(requireRoomPerUpload);
 
 const imports = z.strictObject({
   verifyStaged: z
@@ -233,8 +238,8 @@ const cors = z.strictObject({
 });
 
 const workers = z
-  .union([z.literal("auto"), z.int().min(1)])
-  .meta({ takes: "auto or an integer of at least 1" })
+  .union([z.literal("auto"), z.int().min(1).max(1024)])
+  .meta({ takes: "auto or an integer from 1 to 1024" })
   .prefault(1)
   .describe(
     "Number of worker processes. `auto`: one per CPU core. With more than one, a primary process serves the " +
@@ -269,8 +274,11 @@ export const configSchema = z.strictObject({
   log: log.prefault({}).describe("Logging to standard output."),
 });
 
+/** The configuration of the command, which listens on `listen.address`. The middleware and the doctor do not. */
+export const commandSchema = configSchema.superRefine(refuseOwnAddress);
+
 /** The effective configuration: sizes in bytes, times in milliseconds, addresses split. */
 export type Config = z.output<typeof configSchema>;
 
-/** What a file or a caller of {@link createGlanceSizeProxy} may write: every key but `upstream.url` optional. */
+/** The configuration as a file or a caller of {@link createGlanceSizeProxy} writes it. Only `upstream.url` is required. */
 export type ConfigInput = z.input<typeof configSchema>;

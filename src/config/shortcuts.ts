@@ -1,4 +1,4 @@
-/** The flags of the command, each with the short variable and the key that it stands for. */
+/** The command's flags for keys, each with its short environment variable and its key. */
 export const SHORTCUTS = [
   {
     flag: "upstream",
@@ -23,5 +23,5 @@ export const SHORTCUTS = [
   },
 ] as const;
 
-/** Names the configuration file; no key of the file itself. */
+/** The flag and the variable that name the configuration file. */
 export const CONFIG_FILE = { option: "--config", env: "GLANCE_SIZE_PROXY_CONFIG" } as const;

@@ -1,4 +1,4 @@
-/** The keys below `upstream.tls` and `listen.tls`; a part of the schema. */
+/** The part of the schema below `upstream.tls` and `listen.tls`. */
 import { z } from "zod";
 
 const pemFile = z
@@ -6,7 +6,7 @@ const pemFile = z
   .min(1)
   .meta({ takes: "the path of a PEM file", example: "/etc/glance-size-proxy/tls.pem" });
 
-/** A certificate is of no use without its key. */
+/** Refuses a certificate without its key, and a key without its certificate. */
 function wantsBoth(
   { certFile, keyFile }: { certFile?: string | undefined; keyFile?: string | undefined },
   context: z.RefinementCtx,
@@ -72,7 +72,7 @@ export const listenTls = z
   })
   .superRefine(wantsBoth)
   .superRefine(({ certFile, clientCaFile }, context) => {
-    // Alone it would be ignored: plain HTTP, open to everybody, where only clients with a certificate were wanted.
+    // Without TLS, `clientCaFile` would have no effect: the proxy would accept every client over plain HTTP.
     if (clientCaFile !== undefined && certFile === undefined) {
       context.addIssue({
         code: "custom",

@@ -1,15 +1,15 @@
 /**
- * The kinds of value a configuration key takes, as text in a file or in the environment, and back to text for
- * `--check-config`. Each says in `takes` what it takes: faults and the reference quote that. Pure.
+ * The types of configuration values: conversion from the text of a file or variable, and back for `--check-config`. Faults and the
+ * reference quote `takes`. Pure.
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 
-/** Largest first: a number is written in the first unit that divides it. */
+/** Largest first: a number is printed with the first unit that divides it. */
 const SIZE_UNITS = { TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, B: 1 } as const;
 const TIME_UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 } as const;
 
-/** Longest time a Node timer can count. */
+/** Maximum delay of a Node timer: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function inLargestUnit(amount: number, units: Readonly<Record<string, number>>): string | 0 {
@@ -20,7 +20,7 @@ function inLargestUnit(amount: number, units: Readonly<Record<string, number>>):
 
 const numberOrText = z.union([z.string(), z.number()]);
 
-/** `123` or `64MiB`; becomes a number of bytes. */
+/** `123` or `64MiB`, converted to bytes. */
 export const sizeBytes = z
   .codec(numberOrText, z.number(), {
     decode(value, context) {
@@ -36,7 +36,7 @@ export const sizeBytes = z
   })
   .meta({ takes: "a number of bytes, or a size with a unit, such as 64MiB or 10GiB" });
 
-/** `500ms`, `30s`, `5m`, `6h`, `1d` or 0; becomes milliseconds. */
+/** `500ms`, `30s`, `5m`, `6h`, `1d` or 0, converted to milliseconds. */
 export const durationMs = z
   .codec(numberOrText, z.number(), {
     decode(value, context) {
@@ -52,17 +52,17 @@ export const durationMs = z
   .meta({ takes: "0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d" });
 
 export interface ListenAddress {
-  /** Without brackets, also for IPv6. */
+  /** An IPv6 address has no brackets. */
   readonly host: string;
   readonly port: number;
 }
 
-/** Four numbers with dots are never a name: `300.1.1.1` would only fail later, as a name that cannot be resolved. */
+/** Numbers with dots must be an IPv4 address: `300.1.1.1` as a host name would fail only when it is resolved. */
 function isHost(host: string): boolean {
   return !/^[\d.]+$/.test(host) || isIPv4(host);
 }
 
-/** `HOST:PORT`, IPv6 in brackets. */
+/** `HOST:PORT`, with an IPv6 address in brackets. */
 export const listenAddress = z
   .codec(z.string(), z.custom<ListenAddress>(), {
     decode(value, context) {
@@ -79,11 +79,11 @@ export const listenAddress = z
   })
   .meta({ takes: "HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292" });
 
-/** `http(s)://HOST:PORT[/PATH]` or `unix:/PATH`. No credentials, query or fragment: they would be sent, or lost, silently. */
+/** `http(s)://HOST:PORT[/PATH]` or `unix:/PATH`. Credentials, query and fragment are refused: they would be sent or dropped silently. */
 export const upstreamUrl = z
   .codec(z.string(), z.custom<URL>(), {
     decode(value, context) {
-      // URL itself forgives blanks, `http:host` and a lone `?`: what it would repair silently is refused here.
+      // URL accepts and repairs blanks, `http:host` and a lone `?`. These are refused.
       const wellFormed = /^(https?:\/\/[^\s?#]+|unix:\/[^\s?#/][^\s?#]*)$/i.test(value);
       const url = wellFormed && URL.canParse(value) ? new URL(value) : undefined;
       if (url?.username === "" && url.password === "") return url;
@@ -93,8 +93,8 @@ export const upstreamUrl = z
     encode: (url) => (url.pathname === "/" ? url.href.replace(/\/$/, "") : url.href),
   })
   .meta({
-    takes: "the URL of Glance, such as http://127.0.0.1:9292, without user, query or fragment",
-    example: "http://127.0.0.1:9292",
+    takes: "the URL of Glance, such as http://127.0.0.1:19292, without user, query or fragment",
+    example: "https://glance.internal:9292",
   });
 
 /** An address, or a network in CIDR form. */
@@ -102,14 +102,21 @@ export const network = z
   .union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()])
   .meta({ takes: "addresses or networks, such as 192.0.2.7 or 10.0.0.0/8" });
 
-/** As browsers write it in `Origin`; with a slash at its end, or a path, it would never match. */
+/** An origin in the form of the `Origin` header. With a trailing slash or a path, it would never match. */
 export const origin = z
   .string()
   .refine((value) => URL.canParse(value) && new URL(value).origin === value)
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
-export const headerName = z
+/** These are no hints: the proxy reads them for every upload. */
+const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
+
+/** A header in which clients may declare the size. */
+export const hintName = z
   .string()
   .regex(/^[a-z0-9-]+$/i)
   .toLowerCase()
+  .refine((name) => !ALWAYS_READ.includes(name), {
+    error: ({ input }) => `must not have ${String(input)}, which the proxy always reads: remove it`,
+  })
   .meta({ takes: "header names" });

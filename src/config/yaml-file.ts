@@ -1,17 +1,19 @@
-/** The text of a configuration file as configuration values. Pure; `yaml` is imported for reading here alone. */
+/** Reads configuration values from the text of a YAML file. The only file that parses with `yaml`. Pure. */
 import { isPair, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
 import { faultLine } from "./fault.js";
 import type { Section } from "./keys.js";
 import { layerFromObject, type Layer } from "./layer.js";
 
-/** Reads a file. `readable` is false where nothing in it can be relied on, so that nothing is called missing. */
+const SECOND_DOCUMENT = "a second YAML document begins here: write all keys in one document";
+
+/** @returns `readable: false` if the text is not valid YAML. The caller must then report no key as missing. */
 export function layerFromYaml(
   root: Section,
   text: string,
   path: string,
 ): Layer & { readonly readable: boolean } {
   const lines = new LineCounter();
-  // Duplicate keys are looked for below: the parser would not say which one it is.
+  // `repeatedKeys` finds duplicate keys: the parser does not name the key.
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
@@ -20,9 +22,13 @@ export function layerFromYaml(
   });
   const at = (offset: number) => `${path}:${lines.linePos(offset).line}`;
 
-  // A warning is a tag that means nothing here, `!env X`: its text would be taken for the value.
-  const problems = [...document.errors, ...document.warnings].map(({ message, pos }) => {
-    return faultLine(at(pos[0]), undefined, withoutExcerpt(message));
+  // The parser only warns about an unknown tag, such as `!env X`, and takes the text as the value. That is a fault here.
+  const problems = [...document.errors, ...document.warnings].map(({ code, message, pos }) => {
+    return faultLine(
+      at(pos[0]),
+      undefined,
+      code === "MULTIPLE_DOCS" ? SECOND_DOCUMENT : withoutExcerpt(message),
+    );
   });
   if (problems.length > 0) return { values: new Map(), faults: problems, readable: false };
 
@@ -40,7 +46,7 @@ export function layerFromYaml(
   return { values: layer.values, faults: [...layer.faults, ...repeated], readable: true };
 }
 
-/** What the parser says, without the piece of the file in it: that may be a secret. */
+/** @returns the parser's message without the excerpt of the file: it may contain a secret. */
 function withoutExcerpt(message: string): string {
   const [said = ""] = message.split(/(?<=\S): | [%\\]|\n/, 1);
   return said.replace(/!\S+/g, "!...");

@@ -1,4 +1,4 @@
-/** The demonstration: the same uploads to a stand-in Glance, direct and through the proxy, side by side. */
+/** The demonstration: sends each upload to a stand-in Glance twice, directly and through the proxy, and compares the results. */
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
@@ -6,17 +6,17 @@ import type { ProxyServer } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import { createLog, type Log } from "../observe/log.js";
 import { startStandInGlance, type RunningStandInGlance } from "./stand-in-glance.js";
-import { SIZE, UPLOADS, type DemoUpload } from "./uploads.js";
+import { SIZE_BYTES, UPLOADS, type DemoUpload } from "./uploads.js";
 
 export interface Demo {
-  /** Whether every upload ended as it should. */
+  /** Whether every upload had the expected result. */
   readonly asExpected: boolean;
   stop(): Promise<void>;
 }
 
 export type CreateServer = (config: ConfigInput, options: { readonly log: Log }) => ProxyServer;
 
-/** Runs the uploads and shows the table; servers stay up until `stop`. @param write takes the text to show. */
+/** Runs the uploads and writes the table. The servers run until `stop`. @param write shows a text. */
 export async function startDemo(createServer: CreateServer, write: (text: string) => void): Promise<Demo> {
   const glance = await startStandInGlance();
   const createProxy = (unknown: "forward" | "spool"): ProxyServer =>
@@ -28,7 +28,7 @@ export async function startDemo(createServer: CreateServer, write: (text: string
   write(`Simulated Glance, older than 2025.2:  ${glance.url}\n`);
   write(`glance-size-proxy in front of it:     ${listen}\n\n`);
   write(
-    `Each upload is for an image of ${SIZE} bytes and is sent chunked, as most clients do.\n` +
+    `Each upload is for an image of ${SIZE_BYTES} bytes and is sent chunked, as most clients do.\n` +
       `"size known": Glance knew the size before the first byte.\n\n`,
   );
 
@@ -63,7 +63,7 @@ function proxyConfig(upstreamUrl: string, unknown: "forward" | "spool"): ConfigI
   };
 }
 
-/** Uploads to a new image, and tells what the client read and what then is in Glance. */
+/** Uploads to a new image. @returns the client's answer and the image's state in Glance. */
 async function put(glance: RunningStandInGlance, base: string, upload: DemoUpload): Promise<string> {
   const { id } = glance.images.create({ name: upload.name, disk_format: "raw", container_format: "bare" });
   const outgoing = request(`${base}/v2/images/${id}/file`, {
@@ -75,16 +75,16 @@ async function put(glance: RunningStandInGlance, base: string, upload: DemoUploa
     },
     agent: false,
   });
-  outgoing.on("error", () => undefined); // an early refusal may cut the sending; its answer is what counts
+  outgoing.on("error", () => undefined); // an early refusal may reset the connection; only its answer matters
   outgoing.end(Buffer.alloc(upload.bodyBytes));
   const [answer] = (await once(outgoing, "response")) as [IncomingMessage];
   const explanation = (await readText(answer)).split("\n\n")[1] ?? "";
   const image = glance.images.get(id);
-  const told = glance.uploads.find(({ imageId }) => imageId === id)?.contentLength;
+  const contentLength = glance.uploads.find(({ imageId }) => imageId === id)?.contentLength;
   return [
     `${answer.statusCode}${explanation === "" ? "" : ` ${explanation}`}`,
     image.status === "active" ? `active with ${image.data?.sizeBytes} bytes` : image.status,
-    ...(image.status !== "active" ? [] : [told === undefined ? "size unknown" : "size known"]),
+    ...(image.status !== "active" ? [] : [contentLength === undefined ? "size unknown" : "size known"]),
   ].join(", ");
 }
 

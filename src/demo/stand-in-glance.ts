@@ -1,10 +1,10 @@
 /**
- * A Glance of the time before `x-openstack-image-size`, in memory, for the demo and the tests: images, uploads,
- * staging, `glance-direct` imports, downloads. It ignores the size header, takes an upload's size from what it read,
- * and puts the image back when an upload breaks off. The same contract suite runs against it and against real ones.
+ * A simulated Glance from before 2025.2, in memory, for the demo and the tests: images, uploads, staging, `glance-direct` imports
+ * and downloads. It ignores `x-openstack-image-size`, counts the bytes of an upload to learn its size, and sets the image back to
+ * `queued` if an upload breaks off. The same contract suite runs against the stand-in and against real Glances.
  *
- * Known to differ from a real one: no Keystone, no schemas, no PATCH; data beyond `keepBytes` is counted and hashed but
- * cannot be downloaded; a chunked body that ends in a lone `0` is no whole body here, while a real Glance takes it for one.
+ * Differences from a real Glance: no Keystone, no schemas, no PATCH; data beyond `keepBytes` is counted and hashed but cannot be
+ * downloaded; a chunked body that ends in a lone `0` is incomplete here, and complete for a real Glance.
  */
 import { once } from "node:events";
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
@@ -20,24 +20,24 @@ import {
   readJson,
   versions,
 } from "./stand-in/exchange.js";
-import { type Images, Refusal, createImages, imageView } from "./stand-in/images.js";
+import { type Images, Refusal, type UploadOperation, createImages, imageView } from "./stand-in/images.js";
 import { type ObservedRequest, type ObservedUpload, UploadRecord } from "./stand-in/observed.js";
 import { receiveUpload } from "./stand-in/upload.js";
 
 export type { ObservedRequest, ObservedUpload } from "./stand-in/observed.js";
 
 export interface StandInGlanceOptions {
-  /** Bytes of image data kept in memory for downloads, over all images. Default 64 MiB. */
+  /** Maximum bytes of image data kept in memory for downloads, of all images together. Default: 64 MiB. */
   readonly keepBytes?: number;
-  /** Called when the reading of an upload begins, and when an upload ends or is refused. */
+  /** Called when an upload begins to be read, ends or is refused. */
   readonly onUpload?: (upload: ObservedUpload) => void;
 }
 
 export interface StandInGlance {
-  /** Not listening yet. */
+  /** Does not listen yet. */
   readonly server: Server;
   readonly images: Images;
-  /** The last 1000, oldest first. */
+  /** The last 1000 uploads, oldest first. */
   readonly uploads: readonly ObservedUpload[];
   /** The last 1000 requests of all kinds, oldest first. */
   readonly requests: readonly ObservedRequest[];
@@ -47,15 +47,15 @@ export interface RunningStandInGlance extends StandInGlance {
   readonly port: number;
   /** Without a trailing slash. */
   readonly url: string;
-  /** Cuts what is still open. */
+  /** Destroys open connections. */
   stop(): Promise<void>;
 }
 
 const KEEP_BYTES = 64 * 1024 * 1024;
-const OBSERVED = 1000;
+const MAX_OBSERVED = 1000;
 const NOT_FOUND = "The resource could not be found.";
 
-/** Starts one on 127.0.0.1, on a free port unless one is given. */
+/** Starts a stand-in on 127.0.0.1. @param options `port` default: a free port. */
 export async function startStandInGlance(
   options: StandInGlanceOptions & { readonly port?: number } = {},
 ): Promise<RunningStandInGlance> {
@@ -79,12 +79,42 @@ export async function startStandInGlance(
 }
 
 export function createStandInGlance(options: StandInGlanceOptions = {}): StandInGlance {
-  const images = createImages(options.keepBytes ?? KEEP_BYTES);
-  const uploads: ObservedUpload[] = [];
-  const requests: ObservedRequest[] = [];
-  const current = new WeakMap<Duplex, Exchange>();
+  return new StandIn(options);
+}
 
-  const route = async (exchange: Exchange): Promise<void> => {
+class StandIn implements StandInGlance {
+  readonly server: Server;
+  readonly images: Images;
+  readonly uploads: ObservedUpload[] = [];
+  readonly requests: ObservedRequest[] = [];
+  readonly #onUpload: StandInGlanceOptions["onUpload"];
+  readonly #current = new WeakMap<Duplex, Exchange>();
+
+  constructor({ keepBytes = KEEP_BYTES, onUpload }: StandInGlanceOptions) {
+    this.images = createImages(keepBytes);
+    this.#onUpload = onUpload;
+    this.server = createServer((request, response) => {
+      this.#handle(request, response, false);
+    });
+    this.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+      this.#handle(request, response, true);
+    });
+    this.server.on("clientError", (_error, socket) => this.#onClientError(socket));
+    this.server.requestTimeout = 0; // an upload may take any time
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
+    const { method = "", url: target = "", rawHeaders } = request;
+    remember(this.requests, { method, target, rawHeaders });
+    const exchange: Exchange = { request, response, awaitsContinue, onBroken: undefined };
+    this.#current.set(request.socket, exchange);
+    this.#route(exchange).catch((error: unknown) => {
+      answerError(exchange, error);
+    });
+  }
+
+  async #route(exchange: Exchange): Promise<void> {
+    const { images } = this;
     const { request } = exchange;
     const { method = "", url = "/" } = request;
     const path = decodedPath(url);
@@ -105,11 +135,8 @@ export function createStandInGlance(options: StandInGlanceOptions = {}): StandIn
         images.delete(id);
         return answer(exchange, 204);
       case "PUT file":
-      case "PUT stage": {
-        const record = new UploadRecord(request, id, part === "stage" ? "stage" : "file");
-        remember(uploads, record);
-        return receiveUpload(exchange, images, record, () => options.onUpload?.(record));
-      }
+      case "PUT stage":
+        return this.#upload(exchange, id, part === "stage" ? "stage" : "file");
       case "GET file":
         return download(exchange, images, id);
       case "POST import":
@@ -117,36 +144,23 @@ export function createStandInGlance(options: StandInGlanceOptions = {}): StandIn
       default:
         throw new Refusal(405, `The method ${method} is not allowed for this resource.`);
     }
-  };
+  }
 
-  const handle = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void => {
-    const { method = "", url: target = "", rawHeaders } = request;
-    remember(requests, { method, target, rawHeaders });
-    const exchange: Exchange = { request, response, awaitsContinue, onBroken: undefined };
-    current.set(request.socket, exchange);
-    route(exchange).catch((error: unknown) => {
-      answerError(exchange, error);
-    });
-  };
+  #upload(exchange: Exchange, id: string, operation: UploadOperation): Promise<void> {
+    const record = new UploadRecord(exchange.request, id, operation);
+    remember(this.uploads, record);
+    return receiveUpload(exchange, this.images, record, () => this.#onUpload?.(record));
+  }
 
-  const server = createServer((request, response) => {
-    handle(request, response, false);
-  });
-  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    handle(request, response, true);
-  });
-  // A FIN in the middle of a body is reported here, and only here.
-  server.on("clientError", (_error, socket) => {
-    const exchange = current.get(socket);
+  /** Node reports a FIN in the middle of a body only as a client error. */
+  #onClientError(socket: Duplex): void {
+    const exchange = this.#current.get(socket);
     if (!exchange || exchange.response.writableEnded) answerMalformed(socket);
-    // What follows a whole request is no part of it, but nothing more can be read from this connection.
+    // The bytes after a complete request are malformed. The request is answered, and the connection then closes.
     else if (exchange.request.complete) exchange.response.shouldKeepAlive = false;
     else if (exchange.onBroken) exchange.onBroken();
     else answerMalformed(socket);
-  });
-  // A slow upload is a good upload.
-  server.requestTimeout = 0;
-  return { server, images, uploads, requests };
+  }
 }
 
 async function createImage(exchange: Exchange, images: Images): Promise<void> {
@@ -188,7 +202,7 @@ function download(exchange: Exchange, images: Images, id: string): void {
   });
 }
 
-/** Without the query, decoded once, runs of slashes taken as one: as Glance reads it. */
+/** The path as Glance reads a target: without the query, decoded once, several slashes in a row as one slash. */
 function decodedPath(target: string): string {
   const raw = target.split("?", 1)[0] ?? "";
   try {
@@ -200,5 +214,5 @@ function decodedPath(target: string): string {
 
 function remember<T>(list: T[], entry: T): void {
   list.push(entry);
-  if (list.length > OBSERVED) list.shift();
+  if (list.length > MAX_OBSERVED) list.shift();
 }

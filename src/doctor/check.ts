@@ -1,10 +1,10 @@
-/** What a check says. */
+/** The result of one check. */
 
 /**
- * - `ok`: as it should be, or good to know.
- * - `hint`: works, but read on.
+ * - `ok`: good, or information only.
+ * - `hint`: works, but has a risk that the detail names.
  * - `problem`: must be changed.
- * - `unknown`: could not be seen.
+ * - `unknown`: could not be checked.
  */
 export type Finding = "ok" | "hint" | "problem" | "unknown";
 
@@ -15,7 +15,7 @@ export interface CheckResult {
   readonly detail: string;
   /** What to do, in one line. */
   readonly remedy?: string;
-  /** What was measured, for programs. */
+  /** The measured values, for programs. */
   readonly facts?: Readonly<Record<string, string | number | boolean>>;
 }
 

@@ -1,9 +1,9 @@
-/** All checks in their order. A token is sent only once a Glance has been found. */
+/** All checks, in order. A token is sent only after a Glance was found. */
 import type { Config } from "../config/schema.js";
 import { ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
 import { checkConnection } from "./connection-checks.js";
 import { findGlance } from "./find-glance.js";
-import { createAskedGlance, type AskedGlance, type GlanceAnswer } from "./glance.js";
+import { createGlanceClient, type GlanceClient, type GlanceAnswer } from "./glance-client.js";
 import { checkUploads, UPLOAD_CHECKS } from "./upload-checks.js";
 import { checkStores } from "./stores.js";
 
@@ -11,7 +11,7 @@ export interface ChecksOptions {
   readonly upstream: Config["upstream"];
   /** Keystone token; required if Glance uses Keystone. */
   readonly token: string | undefined;
-  /** Make no image. */
+  /** Create no test image, even with a token. */
   readonly readOnly: boolean;
 }
 
@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 /** Same threshold as the GlanceSizeProxyCertificateExpiring alert. */
 const MIN_CERTIFICATE_DAYS = 14;
 
-/** If there is no Glance, only the first. @throws ConfigError if a TLS file cannot be used. */
+/** @returns all results, or only the first if there is no Glance. @throws ConfigError if a TLS file cannot be used. */
 export async function runChecks(options: ChecksOptions): Promise<CheckResult[]> {
   return (await lookAt(options)).map((result) => ({ ...result, detail: onOneLine(result.detail) }));
 }
@@ -33,7 +33,7 @@ async function lookAt({ upstream, token, readOnly }: ChecksOptions): Promise<Che
     return [{ check: "reachable", ...problem(detail, remedy), facts: { found: what } }];
   }
   const { answer, version } = found;
-  const glance = createAskedGlance(upstream, token);
+  const glance = createGlanceClient(upstream, token);
   return [
     { check: "reachable", ...ok(`Glance, image API ${version}`, { found: "glance", version }) },
     { check: "clock", ...checkClock(answer) },
@@ -44,7 +44,7 @@ async function lookAt({ upstream, token, readOnly }: ChecksOptions): Promise<Che
 }
 
 async function checkImages(
-  glance: AskedGlance,
+  glance: GlanceClient,
   token: string | undefined,
   readOnly: boolean,
 ): Promise<CheckResult[]> {
@@ -64,7 +64,7 @@ async function checkImages(
   return [...(await checkStores(glance, uploads.continues)), ...uploads.results];
 }
 
-/** What other servers say of themselves goes to a terminal. */
+/** Removes control characters: a detail can quote another server, and is written to a terminal. */
 function onOneLine(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").slice(0, 300);
@@ -80,7 +80,7 @@ function checkClock({ headers }: GlanceAnswer): Outcome {
     : ok(detail, { skewMs });
 }
 
-/** Nothing without TLS. Whether the certificate is valid was decided by connecting. */
+/** @returns no result without TLS. The validity of the certificate was checked when the connection opened. */
 function checkCertificate({ certificateEnds }: GlanceAnswer): CheckResult[] {
   if (certificateEnds === undefined) return [];
   const days = Math.floor((certificateEnds.getTime() - Date.now()) / DAY_MS);

@@ -1,9 +1,9 @@
-/** What the server in front of Glance's code is like. Nothing here needs a token. */
+/** Checks of the HTTP server that runs Glance. They need no token. */
 import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
-import type { AskedGlance, GlanceAnswer } from "./glance.js";
+import type { GlanceClient, GlanceAnswer } from "./glance-client.js";
 
-/** @param answer to `GET /versions`. */
-export async function checkConnection(glance: AskedGlance, answer: GlanceAnswer): Promise<CheckResult[]> {
+/** @param answer the answer to `GET /versions`. */
+export async function checkConnection(glance: GlanceClient, answer: GlanceAnswer): Promise<CheckResult[]> {
   return [
     { check: "server", ...checkServer(answer) },
     { check: "keep-alive", ...(await checkKeepAlive(glance)) },
@@ -18,7 +18,7 @@ function checkServer({ headers }: GlanceAnswer): Outcome {
     : ok(server, { server });
 }
 
-async function checkKeepAlive(glance: AskedGlance): Promise<Outcome> {
+async function checkKeepAlive(glance: GlanceClient): Promise<Outcome> {
   try {
     const keepsAlive = await glance.keepsConnections();
     return ok(

@@ -1,6 +1,6 @@
-/** Images that a check makes for itself, and deletes whatever becomes of the check. */
+/** A test image for one check. The image is deleted after the check, even if the check fails. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { AskedGlance, BegunUpload, GlanceAnswer } from "./glance.js";
+import type { GlanceClient, BegunUpload, GlanceAnswer } from "./glance-client.js";
 
 const NAME = "glance-size-proxy doctor, can be deleted";
 const POLL_INTERVAL_MS = 100;
@@ -8,19 +8,19 @@ const POLL_INTERVAL_MS = 100;
 export interface DisposableImage {
   readonly id: string;
   upload(body: string, headers: Record<string, string>): Promise<GlanceAnswer>;
-  /** Sends a head and a part of the body that it announces. */
+  /** Sends a head and the first part of the body that the head announces. */
   begin(part: string, headers: Record<string, string>): BegunUpload;
-  /** Looks until one of the statuses is seen, or the time is over. @returns the status last seen. */
+  /** Reads the status until it is one of `statuses` or the time has passed. @returns the last status read. */
   untilStatus(statuses: readonly string[], timeoutMs: number): Promise<string>;
   size(): Promise<number | null>;
 }
 
-/** No image could be made: with a wrong token, or none. */
+/** Glance refused to create an image (401 or 403). */
 export class NotAllowed extends Error {}
 
-/** @throws NotAllowed; and if the image could not be deleted, with its id. */
+/** @throws NotAllowed if the token may not create images; Error with the image's id if it could not be deleted. */
 export async function withDisposableImage<T>(
-  glance: AskedGlance,
+  glance: GlanceClient,
   act: (image: DisposableImage) => Promise<T>,
 ): Promise<T> {
   const body = JSON.stringify({
@@ -38,7 +38,7 @@ export async function withDisposableImage<T>(
   if (created.status !== 201)
     throw new Error(`could not create a test image: Glance answered ${created.status}`);
   const { id } = JSON.parse(created.text) as { id: string };
-  const show = async () => {
+  const getImage = async () => {
     const { status, text } = await glance.ask("GET", `/v2/images/${id}`);
     if (status !== 200) throw new Error(`could not read image ${id}: Glance answered ${status}`);
     return JSON.parse(text) as { status: string; size: number | null };
@@ -55,19 +55,19 @@ export async function withDisposableImage<T>(
       async untilStatus(statuses, timeoutMs) {
         const deadline = performance.now() + timeoutMs;
         for (;;) {
-          const { status } = await show();
+          const { status } = await getImage();
           if (statuses.includes(status) || performance.now() > deadline) return status;
           await delay(POLL_INTERVAL_MS);
         }
       },
-      size: async () => (await show()).size,
+      size: async () => (await getImage()).size,
     });
   } finally {
     await remove(glance, id);
   }
 }
 
-async function remove(glance: AskedGlance, id: string): Promise<void> {
+async function remove(glance: GlanceClient, id: string): Promise<void> {
   const { status } = await glance.ask("DELETE", `/v2/images/${id}`);
   if (status !== 204) throw new Error(`could not delete test image ${id} (${status}): delete it manually`);
 }

@@ -1,4 +1,4 @@
-/** `glance-size-proxy doctor`: what the proxy will find in a Glance, before it stands in front of it. */
+/** `glance-size-proxy doctor`: checks a Glance before the proxy is put in front of it. */
 import type { CheckResult } from "./check.js";
 import { runChecks, type ChecksOptions } from "./checks.js";
 
@@ -6,7 +6,11 @@ export interface DoctorOptions extends ChecksOptions {
   readonly json: boolean;
 }
 
-/** @param write takes the report. @returns whether there was no problem. @throws ConfigError if a TLS file cannot be used. */
+/**
+ * @param write shows the report.
+ * @returns true if no check found a problem.
+ * @throws ConfigError if a TLS file cannot be used.
+ */
 export async function runDoctor(
   { json, ...options }: DoctorOptions,
   write: (text: string) => void,

@@ -1,8 +1,8 @@
 /**
- * Finds out what listens at `upstream.url`, without a token: a token that is sent to another service is a secret that was given away.
- * If it is no Glance, says what it is and what to change.
+ * Identifies the service at `upstream.url`. Sends no token: another service could misuse it. If the service is not Glance, explains
+ * which service it is and what to change.
  */
-import { createAskedGlance, type GlanceAnswer, type NoAnswer } from "./glance.js";
+import { createGlanceClient, type GlanceAnswer, type NoAnswer } from "./glance-client.js";
 import {
   explainClientCertificate,
   explainNoAnswer,
@@ -20,7 +20,7 @@ export interface FoundGlance {
 }
 
 export async function findGlance(upstream: Upstream): Promise<FoundGlance | NotGlance> {
-  const stranger = createAskedGlance(upstream, undefined);
+  const stranger = createGlanceClient(upstream, undefined);
   let answer: GlanceAnswer;
   try {
     answer = await stranger.ask("GET", "/versions");
@@ -33,10 +33,10 @@ export async function findGlance(upstream: Upstream): Promise<FoundGlance | NotG
   // Apache and nginx answer plain HTTP on a TLS port; others do not answer.
   if (isPlain(upstream) && answer.status === 400 && (await speaksTls(upstream)))
     return explainTlsPort(upstream);
-  // These stand in the way of every path.
+  // A redirect or a gateway error applies to every path, so no other path is tried.
   if (service.kind === "redirect" || service.kind === "gateway")
     return explainService(upstream, service, answer);
-  // Other services have their version list there.
+  // Other OpenStack services serve their version list at `/`.
   const root = await stranger.ask("GET", "/").then(readService, () => service);
   return (
     (await searchOtherPaths(upstream)) ??
@@ -112,7 +112,7 @@ function explainRedirect(upstream: Upstream, status: number, location: string): 
   );
 }
 
-/** Glance may be on the same machine under another path, such as DevStack's `/image`, or the path may be too long. */
+/** Tries DevStack's path `/image`, and each parent of the given path. */
 async function searchOtherPaths(upstream: Upstream): Promise<NotGlance | undefined> {
   const { url } = upstream;
   if (url.protocol === "unix:") return undefined;
@@ -123,7 +123,7 @@ async function searchOtherPaths(upstream: Upstream): Promise<NotGlance | undefin
     if (path === given) continue;
     const elsewhere = new URL(url);
     elsewhere.pathname = path;
-    const found = await createAskedGlance({ ...upstream, url: elsewhere }, undefined, SIDE_TIMEOUT_MS)
+    const found = await createGlanceClient({ ...upstream, url: elsewhere }, undefined, SIDE_TIMEOUT_MS)
       .ask("GET", "/versions")
       .then(readService, () => undefined);
     if (found?.kind !== "glance") continue;

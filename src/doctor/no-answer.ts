@@ -1,7 +1,7 @@
-/** Why no answer came from `upstream.url`. */
+/** Explains why no answer came from `upstream.url`. */
 import { isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { createAskedGlance, type NoAnswer } from "./glance.js";
+import { createGlanceClient, type NoAnswer } from "./glance-client.js";
 import { GIVE_GLANCE, notGlance, SIDE_TIMEOUT_MS, type NotGlance, type Upstream } from "./not-glance.js";
 
 export async function explainNoAnswer(upstream: Upstream, error: NoAnswer): Promise<NotGlance> {
@@ -61,7 +61,7 @@ function explainConnection(code: string, message: string): NotGlance | undefined
   }
 }
 
-/** What OpenSSL finds wrong with Glance's certificate. */
+/** Explains OpenSSL's errors about Glance's certificate. */
 function explainCertificate({ code, cause }: NoAnswer): NotGlance | undefined {
   switch (code) {
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
@@ -135,7 +135,7 @@ export function isPlain({ url }: Upstream): boolean {
   return url.protocol === "http:";
 }
 
-/** A handshake, without a request. An alert is an answer in TLS, too. */
+/** Tries a TLS handshake. A TLS alert also proves that the port speaks TLS. */
 export function speaksTls({ url }: Upstream): Promise<boolean> {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   return new Promise((resolve) => {
@@ -161,7 +161,7 @@ async function speaksPlainHttp(upstream: Upstream): Promise<boolean> {
   const { port } = url;
   url.protocol = "http:";
   url.port = port === "" ? "443" : port;
-  return createAskedGlance({ ...upstream, url }, undefined, SIDE_TIMEOUT_MS)
+  return createGlanceClient({ ...upstream, url }, undefined, SIDE_TIMEOUT_MS)
     .ask("GET", "/versions")
     .then(
       () => true,

@@ -1,4 +1,4 @@
-/** What listens at `upstream.url` if it is no Glance, and what to change. */
+/** The result if the service at `upstream.url` is not Glance, or nothing answers: what was found, and what to change. */
 import type { Config } from "../config/schema.js";
 
 export type Upstream = Config["upstream"];
@@ -11,7 +11,7 @@ export interface NotGlance {
   readonly remedy: string;
 }
 
-/** For questions whose answer only makes a remedy more exact. */
+/** Timeout of the requests whose answers only make a remedy more exact. */
 export const SIDE_TIMEOUT_MS = 5_000;
 
 export const GIVE_GLANCE = "give the address of Glance (`openstack endpoint list --service image` shows it)";

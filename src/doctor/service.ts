@@ -1,6 +1,6 @@
-/** Which service an answer to `GET /versions` or `GET /` comes from. Pure. */
+/** Identifies a service by its answer to `GET /versions` or `GET /`. Pure. */
 
-/** As much of an answer as tells who gave it. */
+/** The parts of an answer that identify the service. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -12,7 +12,7 @@ export type Service =
   /** Glance's version list in answer to a path that Glance does not know. */
   | { readonly kind: "glance-elsewhere" }
   | { readonly kind: "proxy" }
-  /** Another service of OpenStack; without a name if its version list does not tell which. */
+  /** Another OpenStack service. `name` is absent if the version list does not identify it. */
   | { readonly kind: "openstack"; readonly name?: string }
   | { readonly kind: "redirect"; readonly location: string }
   | { readonly kind: "gateway" }
@@ -41,7 +41,7 @@ interface Version {
   readonly self: string;
   /** `application/vnd.openstack.compute+json;version=2.1` */
   readonly mediaTypes: string;
-  /** By which services tell their microversions. */
+  /** Names of the entry's fields. The fields for microversions differ between services. */
   readonly fields: ReadonlySet<string>;
 }
 
@@ -51,7 +51,7 @@ function readVersions(document: unknown): Service | undefined {
   if (isRecord(swift)) return openstack("Swift");
   const named = /^OpenStack (\w+) API$/.exec(typeof name === "string" ? name : "")?.[1];
   if (named !== undefined) return openstack(named);
-  // Keystone alone puts them one level deeper; for one version, services answer with one.
+  // Only Keystone nests the list in `values`. A service with one version answers with `version`.
   const list = isRecord(versions) ? versions["values"] : (versions ?? choices ?? [version]);
   const all = (Array.isArray(list) ? list : []).filter(isRecord).map(readVersion);
   if (all.length === 0) return undefined;
@@ -75,7 +75,7 @@ function readVersion(entry: Readonly<Record<string, unknown>>): Version {
   };
 }
 
-/** Glance's entries have an id, a status and a link to `/v2/` (before Rocky also `/v1/`), and nothing else. */
+/** An entry of Glance has only an id, a status and a link to `/v2/` (before Rocky also to `/v1/`). */
 function isGlances({ id, self, fields }: Version): boolean {
   return (
     /^v[12]\.\d+$/.test(id) &&
@@ -106,7 +106,7 @@ function serviceOf(versions: readonly Version[]): string | undefined {
   return undefined;
 }
 
-/** Of services that have no version list at these paths. */
+/** Identifies a service that has no version list at these paths. */
 function readMarks(headers: Answer["headers"]): Service | undefined {
   return /^tx/.test(one(headers["x-trans-id"])) ? openstack("Swift") : undefined;
 }

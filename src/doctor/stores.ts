@@ -1,18 +1,18 @@
-/** What is to be known of Glance's stores. */
+/** Lists Glance's stores, with the known problems of each type of store. */
 import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
-import type { AskedGlance } from "./glance.js";
+import type { GlanceClient } from "./glance-client.js";
 
 interface Store {
   readonly id: string;
-  /** Told to administrators alone; for others the store's name has to do. */
+  /** The id if Glance does not show the type: it shows types only to administrators. */
   readonly type: string;
 }
 
 const DECLARE = "set size.unknown to spool or reject";
 
-/** @param continues whether the server answers `100 Continue`, which uWSGI does not; undefined if unknown. */
+/** @param continues whether the server answers `100 Continue`. uWSGI never does. Undefined if unknown. */
 export async function checkStores(
-  glance: AskedGlance,
+  glance: GlanceClient,
   continues: boolean | undefined,
 ): Promise<CheckResult[]> {
   let stores: Store[] | undefined;
@@ -32,11 +32,11 @@ export async function checkStores(
   ];
 }
 
-async function list(glance: AskedGlance, path: string): Promise<Store[] | undefined> {
+async function list(glance: GlanceClient, path: string): Promise<Store[] | undefined> {
   const { status, text } = await glance.ask("GET", path);
   if (status !== 200) return undefined;
   const { stores } = JSON.parse(text) as { stores: { id: string; type?: string }[] };
-  // Glance's own area for staged data and tasks has such names.
+  // These are Glance's own stores for staged data and for tasks.
   return stores
     .map(({ id, type }) => ({ id, type: type ?? id }))
     .filter(({ id }) => !id.startsWith("os_glance_"));

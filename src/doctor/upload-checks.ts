@@ -1,8 +1,8 @@
-/** What uploads show. Each check makes an image, and deletes it. */
+/** Checks that upload to Glance. Each check creates a test image and deletes it. */
 import { SIZE_HEADER } from "../upload/declared-size.js";
 import { hint, ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
 import { NotAllowed, withDisposableImage } from "./disposable-image.js";
-import type { AskedGlance, GlanceAnswer } from "./glance.js";
+import type { GlanceClient, GlanceAnswer } from "./glance-client.js";
 
 export const UPLOAD_CHECKS = [
   "size header",
@@ -14,22 +14,22 @@ export const UPLOAD_CHECKS = [
 
 export interface UploadChecks {
   readonly results: CheckResult[];
-  /** Whether the server answers `Expect: 100-continue`; undefined if that could not be seen. */
+  /** Whether the server answers `Expect: 100-continue`. Undefined if Glance accepted no upload. */
   readonly continues: boolean | undefined;
 }
 
-/** Generous: the detail says how long it took. */
+/** Far above the time of a healthy rollback. The detail reports the measured time. */
 const ROLLBACK_TIMEOUT_MS = 30_000;
 const BEGIN_TIMEOUT_MS = 10_000;
-/** Longer than Debian's uWSGI bears (10 s). */
+/** Longer than the default `socket-timeout` of Debian's uWSGI (10 s). */
 const PAUSE_MS = 15_000;
 
 const BODY = "hello";
-/** Of a body that is begun and not finished. Apache passes nothing on before it has 16 KiB. */
+/** The part that is sent of an unfinished body. Above 16 KiB, because Apache forwards nothing below that. */
 const PART = "x".repeat(128 * 1024);
 const ANNOUNCED = { "content-type": "application/octet-stream", "content-length": "1000000" };
 
-export async function checkUploads(glance: AskedGlance): Promise<UploadChecks> {
+export async function checkUploads(glance: GlanceClient): Promise<UploadChecks> {
   const header = await onImage(glance, checkHeader);
   let answer: GlanceAnswer | undefined;
   const length = await onImage(glance, async (image) => {
@@ -38,7 +38,7 @@ export async function checkUploads(glance: AskedGlance): Promise<UploadChecks> {
   });
   const continues = answer && answer.status === 204 ? answer.continuedAfterMs !== undefined : undefined;
   const rollback = await onImage(glance, checkRollback);
-  // Only uWSGI is known to end uploads that pause for seconds, and only uWSGI never says `100 Continue`.
+  // Only uWSGI is known to end an upload that pauses for seconds, and only uWSGI never sends `100 Continue`.
   const pauses = continues === false ? await onImage(glance, checkPause) : unmeasuredPause(continues);
   return {
     continues,
@@ -54,11 +54,11 @@ export async function checkUploads(glance: AskedGlance): Promise<UploadChecks> {
 
 type Image = Parameters<Parameters<typeof withDisposableImage>[1]>[0];
 
-/** A Glance of 2025.2 or later refuses a body of another size than the header says. */
+/** Glance 2025.2 or later refuses a body whose size differs from the header. */
 async function checkHeader(image: Image): Promise<Outcome> {
   const { status, text } = await image.upload(BODY, { [SIZE_HEADER]: String(BODY.length - 1) });
   if (status === 204) {
-    return ok("ignored: a Glance before 2025.2. The proxy enforces the size in its place", {
+    return ok("ignored: a Glance before 2025.2. The proxy enforces the size instead", {
       honoured: false,
     });
   }
@@ -100,7 +100,7 @@ async function checkRollback(image: Image): Promise<Outcome> {
     : problem(`after an aborted upload the image was ${after}, not queued`);
 }
 
-/** Sends a part of a body and waits. That holds one of Glance's workers for as long. */
+/** Sends a part of a body and waits. During the wait, one of Glance's workers is occupied. */
 async function checkPause(image: Image): Promise<Outcome> {
   const upload = image.begin(PART, ANNOUNCED);
   const begun = await image.untilStatus(["saving"], BEGIN_TIMEOUT_MS);
@@ -133,7 +133,7 @@ function unmeasuredPause(continues: boolean | undefined): Outcome {
     : unknown("not checked: Glance accepted no upload");
 }
 
-async function onImage(glance: AskedGlance, act: (image: Image) => Promise<Outcome>): Promise<Outcome> {
+async function onImage(glance: GlanceClient, act: (image: Image) => Promise<Outcome>): Promise<Outcome> {
   try {
     return await withDisposableImage(glance, act);
   } catch (error) {

@@ -1,4 +1,4 @@
-/** Which client program sent a request, as far as its `User-Agent` tells. Pure. */
+/** Identifies the client program of a request by its `User-Agent`. Pure. */
 
 const PATTERNS = [
   ["glanceclient", /glanceclient/i],

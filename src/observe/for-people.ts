@@ -1,6 +1,6 @@
-/** A line of the log for a terminal. Pure. */
+/** Formats a line of the log for a terminal. Pure. */
 
-/** `10:15:00.123 INFO  upload  outcome=completed receivedBytes=5`; a line that is not JSON stays as it is. */
+/** @returns such as `10:15:00.123 INFO  upload  outcome=completed receivedBytes=5`. A line that is not JSON is returned unchanged. */
 export function forPeople(line: string): string {
   let parsed: Record<string, unknown>;
   try {
@@ -14,9 +14,9 @@ export function forPeople(line: string): string {
   return [head, shown.join(" ")].filter((part) => part !== "").join("  ") + "\n";
 }
 
-/** As JSON, unless the value is a plain word: what a client sent must not steer the terminal. */
+/** As JSON, unless the value is a plain word: a value from a client must not contain control sequences of the terminal. */
 function plain(value: unknown): string {
   if (typeof value === "string" && /^[\w.:/@+-]+$/.test(value)) return value;
-  // JSON leaves these as they are.
+  // JSON does not escape these control characters.
   return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (byte) => `\\u00${byte.charCodeAt(0).toString(16)}`);
 }

@@ -1,10 +1,10 @@
 /**
- * Standard output as the log's destination. A reader that stops never stops the process: lines wait in memory, up to a bound,
- * and are dropped and counted beyond it.
+ * Standard output as the log's destination. A reader that stops reading never blocks the process: up to 1 MiB of lines waits in
+ * memory, and further lines are dropped and counted.
  *
- * What was measured on Node 20 and 26 (Linux): `fs.write` to a full pipe keeps a thread of the pool, and then `process.exit` never
- * ends. `process.stdout` on a pipe or a socket does not block, and on a terminal it blocks until told otherwise. Every process
- * that is started with the same standard output, and every Node process that ends with it, makes it blocking again for all.
+ * Seen on Node 20 and 26 (Linux): `fs.write` to a full pipe occupies a thread of the pool, and then `process.exit` never returns.
+ * `process.stdout` does not block on a pipe or a socket, and blocks on a terminal unless told otherwise. If a process starts with
+ * the same standard output, or a Node process with it ends, writes become blocking again for every process that shares it.
  */
 import { forPeople } from "./for-people.js";
 
@@ -14,29 +14,28 @@ export interface LogDestination {
 }
 
 export interface LogOutput extends LogDestination {
-  /** Lines that were dropped since the start. */
+  /** Number of lines dropped since the start. */
   readonly dropped: number;
   /**
-   * Resolves when the reader has taken every line that waits.
-   * @param patienceMs resolves too if the reader takes nothing for so long, milliseconds.
+   * Resolves when the reader has taken every line that waits. Never rejects.
+   * @param patienceMs if the reader takes nothing for this long, resolves at once. Milliseconds.
    */
   flush(patienceMs: number): Promise<void>;
 }
 
-/** What is used of `process.stdout`. */
+/** The part of `process.stdout` that this file uses. */
 export interface OutputStream {
-  /** Calls back when the text was taken, or could not be. */
+  /** @param done called when the stream has taken the text, or with the error. */
   write(text: string, done: (error?: Error | null) => void): unknown;
-  /** Bytes that were not taken at once. */
+  /** Bytes that the stream has not yet passed to the system. */
   readonly writableLength: number;
   readonly isTTY?: boolean;
 }
 
-/** POSIX's PIPE_BUF on Linux, bytes: what is not longer goes into a pipe whole, and never mixes with the lines of another process. */
+/** PIPE_BUF on Linux, bytes. A write of at most this size to a pipe is atomic: it never mixes with lines of another process. */
 export const MAX_LINE_BYTES = 4096;
-/** Lines wait up to this size in all, bytes. */
 const MAX_WAITING_BYTES = 1024 * 1024;
-/** Once lines are dropped, none is taken before so little waits, bytes: the lost ones make one gap and not a thousand. */
+/** After a drop, lines are accepted again below this size: one long gap in the log is better than many short gaps. */
 const RESUME_BYTES = MAX_WAITING_BYTES / 2;
 
 /** Lines that go out in one write. */
@@ -44,106 +43,112 @@ interface Chunk {
   text: string;
   bytes: number;
   lines: number;
-  /** Lost lines that this text tells of. */
-  told: number;
+  /** Number of dropped lines that this text reports. */
+  reported: number;
 }
 
-/** @param given in the place of standard output, which is not touched before the first line. */
-export function createLogOutput(given?: OutputStream): LogOutput {
-  let stream = given;
-  const waiting: Chunk[] = [];
-  let waitingBytes = 0;
-  /** What the stream has not taken yet; nothing else is given to it meanwhile. */
-  let current: Chunk | undefined;
-  let dropped = 0;
-  /** Dropped, and nothing in the log says so yet. */
-  let untold = 0;
-  let reason = "";
-  let onTaken = (): void => undefined;
+/** @param stream Default: `process.stdout`, which is not touched before the first line. */
+export function createLogOutput(stream?: OutputStream): LogOutput {
+  return new Output(stream);
+}
 
-  function enqueue(text: string, bytes: number, lines: number, told: number): void {
-    const last = waiting.at(-1);
-    if (last && last.bytes + bytes <= MAX_LINE_BYTES) {
-      last.text += text;
-      last.bytes += bytes;
-      last.lines += lines;
-      last.told += told;
+class Output implements LogOutput {
+  dropped = 0;
+  #stream: OutputStream | undefined;
+  readonly #waiting: Chunk[] = [];
+  #waitingBytes = 0;
+  /** The chunk that the stream has not taken yet. The stream gets no other chunk meanwhile. */
+  #current: Chunk | undefined;
+  /** Dropped lines that the log does not report yet. */
+  #unreported = 0;
+  #reason = "";
+  #onTaken = (): void => undefined;
+
+  constructor(stream: OutputStream | undefined) {
+    this.#stream = stream;
+  }
+
+  write(line: string): void {
+    const stream = (this.#stream ??= openStandardOutput());
+    const text = format(stream, line);
+    const bytes = Buffer.byteLength(text);
+    this.#report(stream);
+    if (this.#unreported > 0 || this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
+      this.#drop(1, 0, "standard output was not read in time");
+      return;
+    }
+    this.#enqueue({ text, bytes, lines: 1, reported: 0 });
+    this.#pump(stream);
+  }
+
+  async flush(patienceMs: number): Promise<void> {
+    while (this.#current !== undefined || this.#waiting.length > 0)
+      if (!(await this.#taken(patienceMs))) return;
+  }
+
+  #enqueue(chunk: Chunk): void {
+    const last = this.#waiting.at(-1);
+    if (last && last.bytes + chunk.bytes <= MAX_LINE_BYTES) {
+      last.text += chunk.text;
+      last.bytes += chunk.bytes;
+      last.lines += chunk.lines;
+      last.reported += chunk.reported;
     } else {
-      waiting.push({ text, bytes, lines, told });
+      this.#waiting.push(chunk);
     }
-    waitingBytes += bytes;
+    this.#waitingBytes += chunk.bytes;
   }
 
-  function lose(lines: number, told: number, why: string): void {
-    dropped += lines;
-    untold += lines + told;
-    reason = why;
+  /** @param reported number of earlier drops whose report is lost with these lines. */
+  #drop(lines: number, reported: number, reason: string): void {
+    this.dropped += lines;
+    this.#unreported += lines + reported;
+    this.#reason = reason;
   }
 
-  /** Stands where the lost lines would be: behind those that still wait, before those that come. */
-  function tell(to: OutputStream): void {
-    if (untold === 0 || waitingBytes > RESUME_BYTES) return;
+  /** Logs the number of dropped lines at the position where they are missing. */
+  #report(stream: OutputStream): void {
+    if (this.#unreported === 0 || this.#waitingBytes > RESUME_BYTES) return;
     const time = new Date().toISOString();
-    const fields = { level: "warn", time, dropped: untold, reason, msg: "log lines were dropped" };
-    const text = format(to, `${JSON.stringify(fields)}\n`);
-    enqueue(text, Buffer.byteLength(text), 0, untold);
-    untold = 0;
+    const [dropped, reason] = [this.#unreported, this.#reason];
+    const fields = { level: "warn", time, dropped, reason, msg: "log lines were dropped" };
+    const text = format(stream, `${JSON.stringify(fields)}\n`);
+    this.#enqueue({ text, bytes: Buffer.byteLength(text), lines: 0, reported: dropped });
+    this.#unreported = 0;
   }
 
-  function pump(to: OutputStream): void {
-    while (current === undefined) {
-      const chunk = waiting.shift();
+  #pump(stream: OutputStream): void {
+    while (this.#current === undefined) {
+      const chunk = this.#waiting.shift();
       if (!chunk) return;
-      waitingBytes -= chunk.bytes;
-      current = chunk;
-      keepFromBlocking(to);
-      to.write(chunk.text, (error) => settle(to, chunk, error));
-      // Taken at once. Waiting for its callback would lose the lines that follow if the process ended now.
-      if (to.writableLength === 0) current = undefined;
+      this.#waitingBytes -= chunk.bytes;
+      this.#current = chunk;
+      keepFromBlocking(stream);
+      stream.write(chunk.text, (error) => this.#settle(stream, chunk, error));
+      // The system took the chunk at once. If this waited for the callback, an exit now would lose the lines that follow.
+      if (stream.writableLength === 0) this.#current = undefined;
     }
   }
 
-  function settle(to: OutputStream, chunk: Chunk, error: Error | null | undefined): void {
-    if (error) lose(chunk.lines, chunk.told, (error as NodeJS.ErrnoException).code ?? error.message);
-    else tell(to);
-    if (current === chunk) current = undefined;
-    pump(to);
-    onTaken();
+  #settle(stream: OutputStream, chunk: Chunk, error: Error | null | undefined): void {
+    if (error)
+      this.#drop(chunk.lines, chunk.reported, (error as NodeJS.ErrnoException).code ?? error.message);
+    else this.#report(stream);
+    if (this.#current === chunk) this.#current = undefined;
+    this.#pump(stream);
+    this.#onTaken();
   }
 
-  /** Whether anything was taken, or failed, in time. */
-  function taken(patienceMs: number): Promise<boolean> {
+  /** @returns false if the stream took nothing and failed nothing within the time. */
+  #taken(patienceMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), patienceMs);
-      onTaken = () => {
+      this.#onTaken = () => {
         clearTimeout(timer);
         resolve(true);
       };
     });
   }
-
-  return {
-    get dropped() {
-      return dropped;
-    },
-
-    write(line) {
-      stream ??= openStandardOutput();
-      const text = format(stream, line);
-      const bytes = Buffer.byteLength(text);
-      tell(stream);
-      if (untold > 0 || waitingBytes + bytes > MAX_WAITING_BYTES) {
-        lose(1, 0, "standard output was not read in time");
-        return;
-      }
-      enqueue(text, bytes, 1, 0);
-      pump(stream);
-    },
-
-    async flush(patienceMs) {
-      while (current !== undefined || waiting.length > 0) if (!(await taken(patienceMs))) return;
-    },
-  };
 }
 
 function format({ isTTY = false }: OutputStream, line: string): string {
@@ -151,16 +156,16 @@ function format({ isTTY = false }: OutputStream, line: string): string {
 }
 
 function openStandardOutput(): OutputStream {
-  // A reader that is gone (EPIPE) or a full disk is counted, and does not end the process.
+  // Without a listener, a reader that is gone (EPIPE) or a full disk would end the process. The lines count as dropped.
   if (!process.stdout.listeners("error").includes(ignore)) process.stdout.on("error", ignore);
   return process.stdout;
 }
 
 function ignore(): void {
-  // The callback of the write tells.
+  // The callback of the write gets the same error.
 }
 
-/** Node's public interface has no word for it. A stream without this handle is a file or a test's. */
+/** Sets the descriptor to non-blocking. Node has no public function for that. A file, or a stream of a test, has no such handle. */
 function keepFromBlocking(stream: OutputStream): void {
   const { _handle } = stream as { _handle?: { setBlocking?(blocking: boolean): unknown } | null };
   _handle?.setBlocking?.(false);

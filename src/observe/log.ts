@@ -1,8 +1,8 @@
-/** Structured log: one JSON object a line, or, on a terminal, one readable line. No header is ever logged whole. */
+/** Structured log: each line is one JSON object, or readable text on a terminal. Callers never log whole headers. */
 import { pino } from "pino";
 import { createLogOutput, MAX_LINE_BYTES, type LogDestination } from "./log-output.js";
 
-/** Callers name each field. */
+/** Callers must name each field: an object of requests or headers may contain a token. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -12,13 +12,14 @@ export interface Log {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** A longer string of a field is cut, characters. Clients choose many of them. */
+/** Maximum length of a string field, characters. Clients choose many of these strings. */
 const MAX_STRING_LENGTH = 256;
-/** No string is cut shorter than this for a line's length, characters: an image's id has 36. */
+/** Minimum length to which a string is cut if a line is too long, characters. An image id has 36. */
 const MIN_STRING_LENGTH = 40;
 
 /**
- * Each string is cut to 256 characters, the last of them `…`, and no line has more than 4096 bytes.
+ * Cuts each string to 256 characters, of which the last is `…`, and each line to 4096 bytes.
+ *
  * @param destination takes JSON lines. Default: standard output.
  */
 export function createLog(level: LogLevel, destination: LogDestination = createLogOutput()): Log {
@@ -34,9 +35,9 @@ export function createLog(level: LogLevel, destination: LogDestination = createL
   return pino(options, { write: (line) => void destination.write(fitLine(line)) });
 }
 
-/** Escapes make up to six bytes of a character, so many long strings may still be too much together. */
+/** Cuts strings further if the line is too long: an escaped character takes up to six bytes. */
 function fitLine(line: string): string {
-  // UTF-8 has at most three bytes for a UTF-16 unit.
+  // UTF-8 needs a maximum of three bytes for each UTF-16 code unit.
   if (line.length * 3 <= MAX_LINE_BYTES || Buffer.byteLength(line) <= MAX_LINE_BYTES) return line;
   const fields = JSON.parse(line) as Record<string, unknown>;
   for (let length = MAX_STRING_LENGTH; length >= MIN_STRING_LENGTH; length = Math.floor(length * 0.75)) {
@@ -60,7 +61,7 @@ function cut(value: unknown, length: number): unknown {
 
 function cutString(text: string, length: number): string {
   if (text.length <= length) return text;
-  // Half of a pair would be six bytes of escape.
+  // JSON would escape half of a surrogate pair.
   return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }
 

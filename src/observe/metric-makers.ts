@@ -1,4 +1,4 @@
-/** Makes metrics in one registry, each with the prefix of this program. */
+/** Creates metrics in one registry, with the prefix of this program. */
 import { Counter, Gauge, Histogram, type Aggregator, type Registry } from "prom-client";
 
 export const PREFIX = "glance_size_proxy_";
@@ -18,7 +18,7 @@ export class MetricMakers {
     return new Counter({ name: PREFIX + name, help, labelNames, registers: this.#registers });
   }
 
-  /** Each value is there from the start: Prometheus sees no increase of a counter whose first sample is 1. */
+  /** A counter that starts at 0 for each value of the label: Prometheus sees no increase if the first sample is 1. */
   counterBy<Label extends string>(
     name: string,
     help: string,
@@ -30,7 +30,7 @@ export class MetricMakers {
     return made;
   }
 
-  /** A counter whose samples are counted elsewhere. @param read called at each scrape, with the counter at 0. */
+  /** A counter whose values are kept elsewhere. @param read called at each scrape to set the values, with the counter at 0. */
   countedElsewhere<Label extends string>(
     name: string,
     help: string,
@@ -49,12 +49,12 @@ export class MetricMakers {
     });
   }
 
-  /** @param aggregator what the values of several processes become. */
+  /** @param aggregator combines the values of several processes. */
   gauge(name: string, help: string, aggregator: Aggregator, read: () => number | Promise<number>): void {
     this.gaugeBy(name, help, [], aggregator, async (gauge) => gauge.set(await read()));
   }
 
-  /** @param read called at each scrape; absent if the gauge is set by whoever has it. */
+  /** @param read called at each scrape to set the gauge. Absent if the caller sets the gauge itself. */
   gaugeBy<Label extends string>(
     name: string,
     help: string,

@@ -1,6 +1,6 @@
 /**
- * `docs/metrics.md`, rendered from the metrics themselves. A test compares the file with this; `npm run reference` writes it anew.
- * What the code does not say is here: the unit of each metric, and the meaning of each value of a label. Pure.
+ * Renders `docs/metrics.md` from the metrics. A test compares the file with the result; `npm run reference` writes it. This file
+ * adds the unit of each metric and the meaning of each label value. Pure.
  */
 import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
@@ -104,7 +104,10 @@ const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
   upstream: "The certificate presented to Glance.",
 };
 
-/** By label, or by metric and label if the label has other values elsewhere. A text instead of values: they cannot be listed. */
+/**
+ * The values of each label. The key is the label, or metric and label if another metric has the same label with other values. A text
+ * describes values that cannot be listed.
+ */
 export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   operation: OPERATIONS,
   outcome: OUTCOMES,
@@ -124,7 +127,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   side: SIDES,
 };
 
-/** What is counted. The unit of every other metric is in its name. */
+/** The units that are not part of the metric's name. */
 const COUNTED: Readonly<Record<string, string>> = {
   uploads_total: "uploads",
   uploads_in_flight: "uploads",
@@ -151,7 +154,7 @@ const COUNTED: Readonly<Record<string, string>> = {
   nodejs_version_info: "1",
 };
 
-/** What several workers' values become. */
+/** How the values of several workers are combined, by prom-client's name of the aggregator. */
 const TOGETHER: Readonly<Record<string, string>> = {
   sum: "sum",
   min: "smallest",
@@ -169,9 +172,9 @@ export interface DescribedMetric {
   readonly unit: string;
   readonly labels: readonly string[];
   readonly together: string;
-  /** Of a histogram. */
+  /** The upper bounds of a histogram. */
   readonly buckets?: readonly number[];
-  /** By prom-client, and not by this project. */
+  /** Whether the metric is one of prom-client's default metrics. */
   readonly isOfProcess: boolean;
 }
 
@@ -182,7 +185,7 @@ export function describeMetrics(): DescribedMetric[] {
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
   return metrics.registry.getMetricsAsArray().map((metric) => {
-    // prom-client has these in its objects, and not in its types.
+    // prom-client's objects have these properties, but its types do not.
     const { labelNames, upperBounds, type, aggregator } = metric as unknown as {
       labelNames: readonly string[];
       upperBounds?: readonly number[];
@@ -212,7 +215,7 @@ function unitOf(name: string): string {
   return unit;
 }
 
-/** The key of {@link LABELS} for that label of that metric. */
+/** @returns the key of {@link LABELS} for a label of a metric. */
 export function labelKey(metric: string, label: string): string {
   const key = `${metric}.${label}`;
   return key in LABELS ? key : label;
@@ -270,7 +273,7 @@ function labelText(key: string): string {
   return `${title}\n${text}`;
 }
 
-/** `docs/metrics.md`, before Prettier has aligned its tables. */
+/** @returns the text of `docs/metrics.md`. Its tables are not aligned: Prettier does that. */
 export function renderMetricsReference(): string {
   const metrics = describeMetrics();
   const own = metrics.filter(({ isOfProcess }) => !isOfProcess);

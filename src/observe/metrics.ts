@@ -1,4 +1,4 @@
-/** Every metric of a proxy. Labels come from closed sets: never an id, a project or a path. */
+/** Every metric of a proxy. Label values come from closed sets: never an id, a project or a path. */
 import {
   Registry,
   collectDefaultMetrics,
@@ -23,18 +23,18 @@ import {
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "copy-image"];
 
-/** A metric with its samples, as processes tell it each other. */
+/** A metric with its samples, in the form that a worker sends to the primary. */
 export type MetricSamples = MetricObjectWithValues<MetricValue<string>>;
 
 export interface Metrics
   extends UploadMetrics, SettlingMetrics, SpoolMetrics, RequestMetrics, ProcessMetrics {
   readonly registry: Registry;
   readonly totals: Totals;
-  /** @param look is called once a scrape; settles well within the time that a scrape may take. */
+  /** @param look called once per scrape. Must settle well within the scrape timeout. */
   watchUpstream(look: () => Promise<GlanceState>): void;
 }
 
-/** @param registry where to register; one of its own by default, so that two proxies can live in one process. */
+/** @param registry Default: a new registry, so that two proxies can run in one process. */
 export function createMetrics(registry: Registry = new Registry()): Metrics {
   const totals = createTotals();
   const make = new MetricMakers(registry);
@@ -89,13 +89,13 @@ function createRequestMetrics(make: MetricMakers): RequestMetrics {
 }
 
 function watchUpstream(make: MetricMakers, look: () => Promise<GlanceState>): void {
-  /** The gauges of one scrape are collected together. */
+  /** Shared by the gauges of one scrape, which prom-client collects at the same time. */
   let looking: Promise<GlanceState> | undefined;
   const lookOnce = (): Promise<GlanceState> =>
     (looking ??= look().finally(() => {
       looking = undefined;
     }));
-  // Of several processes the worst: each has connections of its own.
+  // `min` shows the worst state of several processes: each has its own connections.
   make.gauge(
     "upstream_up",
     "0 if connections to Glance fail or Glance has been silent for readiness.silence, otherwise 1",
@@ -115,22 +115,22 @@ function watchUpstream(make: MetricMakers, look: () => Promise<GlanceState>): vo
 }
 
 interface ProcessMetrics {
-  /** How upload bodies are read. */
+  /** Sets the metric that shows how upload bodies are read. */
   relayChosen(relay: "raw" | "stream"): void;
-  /** @param log tells how many lines were dropped since the start. */
+  /** @param log `dropped` is the number of lines dropped since the start. */
   watchLog(log: { readonly dropped: number }): void;
-  /** @param expiries seconds since 1970 at which the certificate of a side ends; undefined without one. */
+  /** @param expiries the expiry of each side's certificate, seconds since 1970. Undefined without a certificate. */
   watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
 }
 
 function createProcessMetrics(make: MetricMakers): ProcessMetrics {
   const { registry } = make;
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
-  // Gauges by a counter's name, which promtool objects to; the same figures stand by type under names of their own.
+  // These gauges end in `_total`, which promtool reports as an error. Metrics by type, without that ending, have the same values.
   for (const what of ["handles", "requests", "resources"]) {
     registry.removeSingleMetric(`${PREFIX}nodejs_active_${what}_total`);
   }
-  // Of several processes the first began when the proxy did; by itself the metric would be left out of the sum.
+  // The first process started with the proxy. The default aggregator would omit the metric.
   const startTime = registry.getSingleMetric(`${PREFIX}process_start_time_seconds`);
   if (startTime) Object.assign(startTime, { aggregator: "min" satisfies Aggregator });
 
@@ -164,7 +164,7 @@ function watchCertificates(
     "tls_certificate_expiry_timestamp_seconds",
     "Expiry of the certificate presented to clients (listen) or to Glance (upstream), in seconds since 1970",
     ["side"],
-    "min", // of processes with different ones, that which ends first
+    "min", // the certificate that expires first
     (gauge) => {
       gauge.reset();
       for (const side of ["listen", "upstream"] as const) {

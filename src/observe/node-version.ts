@@ -1,17 +1,17 @@
-/** Which versions of Node get security fixes, and which have the ones that this proxy needs. Pure. */
+/** Checks whether a version of Node gets security fixes, and has the fix that this proxy needs. Pure. */
 
-/** A line of Node, such as 24, that still gets security fixes. */
+/** A release line of Node that gets security fixes, such as 24. */
 interface NodeLine {
-  /** The last day on which it gets security fixes, ISO 8601. From https://github.com/nodejs/Release. */
+  /** The last day with security fixes, ISO 8601. Source: https://github.com/nodejs/Release. */
   readonly endOfLife: string;
   /**
-   * The first version with the fix for CVE-2026-58044: up to then Node's parser obeyed a `Content-Length` or
-   * `Transfer-Encoding` behind so many header lines that programs never saw it.
+   * The first version with the fix for CVE-2026-58044. Before it, Node's parser obeyed a `Content-Length` or `Transfer-Encoding`
+   * after more than about 1000 header lines, and did not show the line to programs.
    */
   readonly fixed: string;
 }
 
-/** Every other line up to the newest one here has ended: 25 and the other odd ones, 20 on 2026-04-30. */
+/** A line below the newest of these that is not here has ended: 20 on 2026-04-30, and all odd lines. */
 const LINES: ReadonlyMap<number, NodeLine> = new Map([
   [22, { endOfLife: "2027-04-30", fixed: "22.23.2" }],
   [24, { endOfLife: "2028-04-30", fixed: "24.18.1" }],
@@ -21,7 +21,7 @@ const NEWEST_LINE = Math.max(...LINES.keys());
 const DAY_MS = 86_400_000;
 
 export interface NodeAdvice {
-  /** What is wrong with the running version. */
+  /** Why the running version must be replaced. */
   readonly reason: string;
   /** What to install. */
   readonly install: string;
@@ -29,7 +29,7 @@ export interface NodeAdvice {
 
 /**
  * @param version such as `v24.18.0`.
- * @returns undefined if nothing is wrong with it, or its line is newer than those known here.
+ * @returns undefined if the version has the fixes, or its line is newer than every line in this file.
  */
 export function adviseOnNode(version: string, now: Date): NodeAdvice | undefined {
   const running = parseVersion(version);

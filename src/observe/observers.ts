@@ -2,7 +2,7 @@ import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
 import type { UploadsRegistry } from "./uploads-registry.js";
 
-/** Where a proxy says what it does. */
+/** Records what a proxy does. */
 export interface Observers {
   readonly metrics: Metrics;
   readonly log: Log;

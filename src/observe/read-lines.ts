@@ -1,7 +1,7 @@
-/** The lines of a stream, such as another process's standard output. */
+/** Reads the lines of a stream, such as a worker's standard output. */
 import type { Readable } from "node:stream";
 
-/** @param onLine is called with each line, its `\n` included; the last line gets one if it has none. */
+/** @param onLine called with each line including its `\n`. If the last line has no `\n`, one is added. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   let rest = "";
   stream.setEncoding("utf8");

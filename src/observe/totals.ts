@@ -1,19 +1,17 @@
-/**
- * What was counted since the start, as plain numbers: the source of the metrics, of the live page, and of what workers report. Pure.
- */
+/** The counters of uploads since the start, as plain numbers. Metrics, live page and worker reports read these. Pure. */
 import { OPERATIONS, SIZE_SOURCES, type Operation, type SizeSource } from "../vocabulary/labels.js";
 import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
 
 export interface Totals {
   /** Bytes of image data read from clients. */
   readonly received: Record<Operation, number>;
-  /** Bytes of image data sent on to Glance. */
+  /** Bytes of image data sent to Glance. */
   readonly forwarded: Record<Operation, number>;
-  /** Uploads that ended. */
+  /** Finished uploads. */
   readonly uploads: Record<Operation, Record<Outcome, Record<SizeSource, number>>>;
 }
 
-/** What the live page shows of them. */
+/** The totals that the live page shows. */
 export interface UploadTotals {
   readonly receivedBytes: number;
   readonly forwardedBytes: number;
@@ -29,7 +27,7 @@ export function createTotals(): Totals {
   };
 }
 
-/** Of several processes. */
+/** Adds the totals of several processes. */
 export function sumTotals(all: readonly Totals[]): Totals {
   const sum = (read: (totals: Totals) => number): number =>
     all.reduce((total, totals) => total + read(totals), 0);

@@ -1,4 +1,4 @@
-/** What is measured of uploads. */
+/** The metrics of uploads. */
 import {
   OPERATIONS,
   RECOVERY_RESULTS,
@@ -98,9 +98,9 @@ function showTotals(make: MetricMakers, { uploads, received, forwarded }: Totals
 
 export interface SettlingMetrics {
   rollback(result: RollbackResult, seconds: number): void;
-  /** Glance's answer to a whole upload did not come, and the image was looked at. */
+  /** Glance did not answer a completely sent upload, and the proxy has looked at the image. */
   answerRecovered(result: RecoveryResult): void;
-  /** An upload that is the rest of one that had just failed. */
+  /** An upload was refused because it is the rest of an upload that had just failed. */
   replayRefused(): void;
 }
 
@@ -139,7 +139,7 @@ export function createSettlingMetrics(make: MetricMakers): SettlingMetrics {
 
 export interface SpoolMetrics {
   spoolFull(reason: SpoolBound): void;
-  /** @param spool its `maxBytes` are 0 without a limit. */
+  /** @param spool `maxBytes` is 0 if there is no limit. */
   watchSpool(spool: {
     readonly usedBytes: number;
     readonly uploads: number;
@@ -159,7 +159,7 @@ export function createSpoolMetrics(make: MetricMakers): SpoolMetrics {
     watchSpool(spool) {
       make.gauge("spool_bytes", "Bytes of image data in the spool", "sum", () => spool.usedBytes);
       make.gauge("spool_uploads", "Uploads with data in the spool", "sum", () => spool.uploads);
-      // Absent without a limit: what is nearly full is bytes / limit, and that then has no value.
+      // The alert divides the bytes by the limit. Without a limit the metric is absent, so the alert has no value.
       if (spool.maxBytes > 0) {
         const help = "Maximum bytes in the spool (spool.maxTotal)";
         make.gauge("spool_limit_bytes", help, "first", () => spool.maxBytes);

@@ -1,11 +1,11 @@
-/** The uploads in flight and the last that finished, as `/uploads` shows them. */
+/** The uploads in flight and the last finished uploads, for `/uploads` and the live page. */
 import type { z } from "zod";
 import type { uploadSchema, uploadsSchema } from "./uploads-schema.js";
 
 /** One upload; uploads-schema.ts describes each field. */
 export type UploadView = z.infer<typeof uploadSchema>;
 
-/** All uploads that are known; `finished` has the newest first. */
+/** `finished` has the newest upload first. */
 export type UploadsSnapshot = z.infer<typeof uploadsSchema>;
 
 interface Viewed {
@@ -14,19 +14,19 @@ interface Viewed {
 
 export interface UploadsRegistry {
   add(upload: Viewed): void;
-  /** Moves an upload to the finished ones. */
+  /** Moves an upload to the finished uploads. */
   finish(upload: Viewed): void;
-  /** Resolves when none is in flight. */
+  /** Resolves when no upload is in flight. Never rejects. */
   whenEmpty(): Promise<void>;
   snapshot(): UploadsSnapshot;
-  /** Whether another upload of the image goes on, or has completed since an upload of that age began. */
+  /** Whether another upload of the image is in flight, or completed after an upload of this age began. */
   hasRival(imageId: string, ageSeconds: number): boolean | Promise<boolean>;
 }
 
-/** What two clocks that count seconds may be wrong by. */
+/** Tolerance for times and ages that are rounded to seconds. */
 const RIVAL_SLACK_MS = 2_000;
 
-/** @param uploads all that are known, the one that asks among those in flight. */
+/** As {@link UploadsRegistry.hasRival}. The first parameter must contain the asking upload among those in flight. */
 export function findRival(
   { inFlight, finished }: UploadsSnapshot,
   imageId: string,
@@ -42,7 +42,7 @@ export function findRival(
   );
 }
 
-/** @param keep how many finished uploads are remembered, newest first. */
+/** @param keep maximum number of finished uploads to keep. Default: 100. */
 export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const inFlight = new Set<Viewed>();
   const finished: Viewed[] = [];

@@ -1,6 +1,6 @@
 /**
- * What `/uploads` answers, as a schema: the types in uploads-registry.ts are derived from it, and `docs/schemas/uploads.json` is rendered
- * from it. Nothing on the way of a request loads this file. Pure.
+ * The schema of the answer to `/uploads`. The types in uploads-registry.ts are derived from the schema, and
+ * `docs/schemas/uploads.json` is rendered from it. The request path does not load this file. Pure.
  */
 import { z } from "zod";
 import { OPERATIONS, SIZE_SOURCES } from "../vocabulary/labels.js";

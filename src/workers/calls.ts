@@ -1,4 +1,4 @@
-/** What the primary process and its workers ask of each other. */
+/** The calls between the primary process and its workers. */
 import type { Listening } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import type { MetricSamples } from "../observe/metrics.js";
@@ -7,41 +7,44 @@ import type { UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../upload/quotas.js";
 import type { ExhaustedBody } from "../upload/replay-memory.js";
 
-/** Of a worker, told once. */
+/** What a worker must know to start. */
 export interface WorkerOptions {
-  /** The effective configuration, as one would write it. */
+  /** The effective configuration in the form of the configuration file. */
   readonly config: ConfigInput;
   readonly instance: string;
 }
 
-/** An upload's number is its worker's: request ids are the clients'. */
+/** The worker numbers its uploads: a request id cannot identify an upload, because clients choose request ids. */
 export type NumberedUpload = readonly [number: number, view: UploadView];
 
 export interface WorkerReport {
   readonly metrics: MetricSamples[];
   readonly totals: Totals;
   readonly inFlight: readonly NumberedUpload[];
-  /** Milliseconds since Glance last did something for this worker; Infinity if never. Processes share no clock. */
+  /**
+   * Milliseconds since Glance last sent or read a byte for this worker; Infinity if Glance never did. A duration, because
+   * `performance.now()` starts at 0 in each process.
+   */
   readonly idleMs: number;
 }
 
-/** What a worker does for its primary. */
+/** What the primary calls in a worker. */
 export interface WorkerCalls {
   report(): Promise<WorkerReport>;
   reload(): void;
-  /** The worker ends afterwards. */
+  /** The worker exits afterwards. */
   drain(timeoutMs: number): void;
 }
 
-/** Where a worker listens, or why it cannot. */
+/** The address on which a worker listens, or the reason why it cannot listen. */
 export type WorkerStart = Listening | { readonly fault: string };
 
-/** What the primary does for its workers. */
+/** What a worker calls in the primary. */
 export interface PrimaryCalls {
-  /** The first that is heard of a worker. */
+  /** The first call of every worker. */
   options(): WorkerOptions;
   started(start: WorkerStart): void;
-  /** @returns how much of that is now the worker's. */
+  /** @returns how much of `amount` the worker may use. */
   reserve(what: keyof Quotas, amount: number): number;
   release(what: keyof Quotas, amount: number): void;
   hasRival(imageId: string, ageSeconds: number): boolean;
@@ -50,6 +53,6 @@ export interface PrimaryCalls {
   forgetReplay(key: string): void | Promise<void>;
   uploadStarted(...upload: NumberedUpload): void;
   uploadFinished(...upload: NumberedUpload): void;
-  /** The last that is heard of a worker; it ends when it knows that it was heard. */
+  /** The last call of every worker. The worker exits when the primary has received the report. */
   drained(report: WorkerReport): void;
 }

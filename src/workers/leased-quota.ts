@@ -1,17 +1,17 @@
-/** A worker's part of a quota that its primary keeps for all. */
+/** A worker's share of a quota that the primary process keeps for all workers. */
 import type { Quota } from "../upload/spool/quota.js";
 
 export interface QuotaLessor {
-  /** @returns how much of that is now ours. */
+  /** @returns how much of `amount` was granted. */
   reserve(amount: number): Promise<number>;
   release(amount: number): void;
 }
 
 /**
- * Asks for a block at a time, so that not each piece of a body costs a message; as much may stay here unused.
+ * Reserves in blocks, so that a piece of a body does not cost a message each time. Up to one block stays reserved but unused.
  *
- * @param max of all workers together; 0: no limit, and nobody is asked.
- * @param block 0: never more than is needed.
+ * @param max limit of all workers together. 0 means no limit: the primary is not asked.
+ * @param block minimum amount to ask for. 0 means the exact amount needed.
  */
 export function createLeasedQuota(max: number, block: number, lessor: QuotaLessor): Quota {
   if (max === 0) return { max, reserve: () => true, release: () => undefined };
@@ -32,7 +32,7 @@ export function createLeasedQuota(max: number, block: number, lessor: QuotaLesso
   };
 
   async function askFor(amount: number): Promise<boolean> {
-    // What lay here when we asked may have been taken meanwhile; only less than we asked for is a refusal.
+    // A concurrent call may take the amount that was free before this request. Only a grant below `asked` is a refusal.
     for (let isRefused = false; !isRefused;) {
       const asked = Math.max(used + amount - leased, block);
       const granted = await lessor.reserve(asked);
@@ -44,7 +44,7 @@ export function createLeasedQuota(max: number, block: number, lessor: QuotaLesso
     return false;
   }
 
-  /** What was granted but did not suffice may be just what another worker needs. */
+  /** Returns what is reserved beyond one block: another worker may need it. */
   function giveBack(): void {
     const surplus = leased - used - (used === 0 ? 0 : block);
     if (surplus <= 0) return;

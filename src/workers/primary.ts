@@ -1,103 +1,154 @@
 /**
- * The proxy as several processes: workers carry requests, and this one starts them, replaces those that die, and serves the
- * operators with the sum of them. It sees no request itself.
+ * The primary process of a proxy with several workers. It starts the workers, replaces a worker that dies, and serves the admin
+ * address with the figures of all workers. It handles no client request.
  */
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { AggregatorRegistry } from "prom-client";
 import { z } from "zod";
-import { createAdminServer } from "../admin/server.js";
-import { nameInstance } from "../http/forwarded-headers.js";
+import { createAdminServer, type AdminServer } from "../admin/server.js";
+import type { Listening, ProxyServer } from "../client/server.js";
 import { configSchema, type Config } from "../config/schema.js";
 import { MAX_TIMER_MS } from "../config/values.js";
+import { nameInstance } from "../http/forwarded-headers.js";
 import { ListenError } from "../http/listener.js";
-import type { Listening, ProxyServer } from "../client/server.js";
-import type { Log } from "../observe/log.js";
 import type { LogOutput } from "../observe/log-output.js";
-import type { Metrics, MetricSamples } from "../observe/metrics.js";
+import type { Log } from "../observe/log.js";
+import type { Metrics } from "../observe/metrics.js";
 import { readLines } from "../observe/read-lines.js";
-import { createTotals, sumTotals } from "../observe/totals.js";
-import { createUploadsRegistry, findRival, type UploadView } from "../observe/uploads-registry.js";
-import { createUpstream } from "../upstream/upstream.js";
+import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { createQuotas } from "../upload/quotas.js";
 import { createReplayMemory } from "../upload/replay-memory.js";
-import { createWorkerHandle, type WorkerHandle } from "./worker-handle.js";
+import { ClusterFigures } from "./cluster-figures.js";
+import { createWorkerHandle, type WorkerHandle, type WorkerServices } from "./worker-handle.js";
 
-/** How old a dead worker's figures may be; more of what it did is not known. */
+/** Maximum age of a dead worker's figures: what the worker did after its last report is not counted. */
 const REFRESH_INTERVAL_MS = 1_000;
 
-/** A worker that lived shorter is not replaced at once: what killed it may kill the next. */
+/** If a worker lived for less than this, its replacement starts after a delay: the same fault may kill the replacement. */
 const SHORT_LIFE_MS = 5_000;
 const RESTART_DELAY_MS = 1_000;
 
-/** A worker ends by itself when its time is over; one that hangs has so much longer. */
+/** A worker exits by itself after its drain timeout. If it hangs, it is killed this much later. */
 const END_DELAY_MS = 5_000;
 
 export interface PrimaryObservers {
   readonly log: Log;
-  /** Where `log` and the workers' logs go. */
+  /** The destination of `log` and of the workers' logs. */
   readonly output: LogOutput;
-  /** Of what this process sees itself: Glance, its log, and the uploads of workers that died. */
+  /** The metrics of this process: the state of Glance, the log, and the uploads of workers that died. */
   readonly metrics: Metrics;
 }
 
-/** @throws ConfigError where a TLS file cannot be used. */
-export function createCluster(
-  config: Config,
-  count: number,
-  { log, output, metrics }: PrimaryObservers,
-): ProxyServer {
+/**
+ * @param count number of workers.
+ * @throws ConfigError if a TLS file cannot be used.
+ */
+export function createCluster(config: Config, count: number, observers: PrimaryObservers): ProxyServer {
+  setUpPrimary();
+  return new Cluster(config, count, observers);
+}
+
+function setUpPrimary(): void {
   cluster.setupPrimary({
     exec: fileURLToPath(new URL("../worker.js", import.meta.url)),
     args: [],
-    // Through this process: a child that inherits them would make them blocking for all, and so would its end. Its standard
-    // input comes along, which may be the same terminal.
+    // The workers' output goes through this process: if a child inherits the descriptor, the child's start and its end make
+    // writes to the descriptor blocking for every process. Standard input can be the same terminal, so it is not inherited.
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     serialization: "advanced",
   });
-  const options = { config: z.encode(configSchema, config), instance: nameInstance() };
-  const upstream = createUpstream(config.upstream);
-  const quotas = createQuotas(config);
-  const replays = createReplayMemory(config.replay.window);
-  const ended = createUploadsRegistry();
-  const remember = (upload: UploadView): void => ended.finish({ view: () => upload });
-  const workers = new Set<WorkerHandle>();
-  /** What workers that are gone have counted: counters never go back. */
-  let counted: readonly MetricSamples[] = [];
-  let countedTotals = createTotals();
-  let ending = false;
+  // The reader of a crashing worker's messages may be gone. That must not end the other workers.
+  process.stderr.on("error", () => undefined);
+}
 
-  const refresh = async (): Promise<void> => {
-    await Promise.all([...workers].map((worker) => worker.refresh()));
-  };
-  const admin = createAdminServer({
-    config,
-    upstream,
-    log,
-    metrics,
-    lastActivity: () =>
-      Math.max(upstream.lastActivity(), ...[...workers].map((worker) => worker.lastActivity)),
-    isListening: () => [...workers].some((worker) => worker.isListening),
-    workers: () => workers.size,
-    async scrape() {
-      const [own] = await Promise.all([metrics.registry.getMetricsAsJSON(), refresh()]);
-      return sum([own, counted, ...[...workers].map((worker) => worker.metrics)]).metrics();
-    },
-    async uploads() {
-      await refresh();
-      const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
-      return { inFlight, finished: ended.snapshot().finished };
-    },
-    totals: () => sumTotals([metrics.totals, countedTotals, ...[...workers].map((worker) => worker.totals)]),
-  });
-  const refreshing = setInterval(() => void refresh(), REFRESH_INTERVAL_MS);
+class Cluster implements ProxyServer {
+  readonly #config: Config;
+  readonly #count: number;
+  readonly #log: Log;
+  readonly #output: LogOutput;
+  readonly #upstream: Upstream;
+  readonly #services: WorkerServices;
+  readonly #workers = new Set<WorkerHandle>();
+  readonly #figures: ClusterFigures;
+  readonly #admin: AdminServer;
+  readonly #refreshing: NodeJS.Timeout;
+  #ending = false;
 
-  /** One that cannot be started is tried again: what it lacks (a file, a directory, memory) may come back. */
-  async function startWorker(): Promise<Listening> {
-    const worker = createWorkerHandle(fork(), options, quotas, replays, hasRival, remember);
-    workers.add(worker);
-    void worker.gone.then((how) => bury(worker, how));
+  constructor(config: Config, count: number, { log, output, metrics }: PrimaryObservers) {
+    this.#config = config;
+    this.#count = count;
+    this.#log = log;
+    this.#output = output;
+    this.#upstream = createUpstream(config.upstream);
+    const figures = new ClusterFigures(this.#workers, metrics, log);
+    this.#figures = figures;
+    this.#services = {
+      options: { config: z.encode(configSchema, config), instance: nameInstance() },
+      quotas: createQuotas(config),
+      replays: createReplayMemory(config.replay.window),
+      hasRival: (imageId, ageSeconds) => figures.hasRival(imageId, ageSeconds),
+      onFinished: (upload) => figures.remember(upload),
+    };
+    this.#admin = createAdminServer({
+      config,
+      upstream: this.#upstream,
+      log,
+      metrics,
+      lastActivity: () => this.#lastActivity(),
+      isListening: () => [...this.#workers].some(({ isListening }) => isListening),
+      workers: () => this.#workers.size,
+      scrape: () => figures.scrape(),
+      uploads: () => figures.uploads(),
+      totals: () => figures.totals(),
+    });
+    this.#refreshing = setInterval(() => void figures.refresh(), REFRESH_INTERVAL_MS);
+  }
+
+  async start(): ReturnType<ProxyServer["start"]> {
+    try {
+      const others = Array.from({ length: this.#count - 1 }, () => this.#startWorker());
+      const [listening] = await Promise.all([this.#startWorker(), ...others]);
+      return { ...listening, admin: await this.#admin.listen() };
+    } catch (error) {
+      this.close();
+      throw error instanceof ListenError ? error : new ListenError((error as Error).message);
+    }
+  }
+
+  reload(): void {
+    try {
+      this.#upstream.reload();
+    } catch {
+      // Each worker reads the same files and logs the fault.
+    }
+    for (const worker of this.#workers) worker.reload();
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    this.#admin.startDraining();
+    this.#ending = true;
+    for (const worker of this.#workers) worker.drain(timeoutMs);
+    const allGone = Promise.all([...this.#workers].map(({ gone }) => gone));
+    await (timeoutMs === 0
+      ? allGone
+      : Promise.race([allGone, delay(this.#killDelayMs(timeoutMs), undefined, { ref: false })]));
+    for (const worker of this.#workers) worker.kill();
+    await allGone;
+    this.close();
+  }
+
+  close(): void {
+    this.#ending = true;
+    clearInterval(this.#refreshing);
+    for (const worker of this.#workers) worker.kill();
+    this.#admin.close();
+  }
+
+  async #startWorker(): Promise<Listening> {
+    const worker = createWorkerHandle(this.#fork(), this.#services);
+    this.#workers.add(worker);
+    void worker.gone.then((how) => this.#bury(worker, how));
     try {
       return await worker.listening;
     } catch (error) {
@@ -106,117 +157,49 @@ export function createCluster(
     }
   }
 
-  function fork(): Worker {
+  /** If the fork fails, it is tried again later: the missing file, descriptor or memory may be available then. */
+  #fork(): Worker {
     try {
       const child = cluster.fork();
-      // They are absent if there was no descriptor left for them; then there is no process either.
+      // Both are absent if no descriptor was free for them. Then there is no process either.
       const { stdout, stderr } = child.process;
-      if (stdout) readLines(stdout, (line) => output.write(line));
+      if (stdout) readLines(stdout, (line) => this.#output.write(line));
       stderr?.on("data", (text: Buffer) => process.stderr.write(text));
       return child;
     } catch (error) {
-      replace(RESTART_DELAY_MS);
+      this.#replace(RESTART_DELAY_MS);
       throw error;
     }
   }
 
-  function replace(delayMs: number): void {
-    if (ending) return;
+  #replace(delayMs: number): void {
+    if (this.#ending) return;
     setTimeout(() => {
-      if (ending) return;
-      startWorker().catch((error: unknown) => {
-        log.error({ reason: (error as Error).message }, "a worker cannot start, retrying");
+      if (this.#ending) return;
+      this.#startWorker().catch((error: unknown) => {
+        this.#log.error({ reason: (error as Error).message }, "a worker cannot start, retrying");
       });
     }, delayMs);
   }
 
-  function hasRival(imageId: string, ageSeconds: number): boolean {
-    const inFlight = [...workers].flatMap((worker) => [...worker.inFlight.values()]);
-    return findRival({ inFlight, finished: ended.snapshot().finished }, imageId, ageSeconds);
+  async #bury(worker: WorkerHandle, how: string): Promise<void> {
+    this.#workers.delete(worker);
+    await this.#figures.bury(worker);
+    if (this.#ending) return;
+    if (worker.isListening) {
+      const fields = { pid: worker.pid, how, uploads: worker.inFlight.size };
+      this.#log.error(fields, "a worker died and is replaced");
+    }
+    this.#replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
   }
 
-  async function bury(worker: WorkerHandle, how: string): Promise<void> {
-    workers.delete(worker);
-    const counters = worker.metrics.filter(({ type }) => String(type) !== "gauge");
-    countedTotals = sumTotals([countedTotals, worker.totals]);
-    counted = await sum([counted, counters]).getMetricsAsJSON();
-    for (const [number, upload] of worker.inFlight) settle(upload, worker.elapsedSeconds(number));
-    if (ending) return;
-    if (worker.isListening)
-      log.error({ pid: worker.pid, how, uploads: worker.inFlight.size }, "a worker died and is replaced");
-    replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
+  #lastActivity(): number {
+    const workers = [...this.#workers].map(({ lastActivity }) => lastActivity);
+    return Math.max(this.#upstream.lastActivity(), ...workers);
   }
 
-  /** Counts and logs an upload whose worker died: nobody else is left to do so. */
-  function settle(upload: UploadView, durationSeconds: number): void {
-    const { operation, sizeSource: source, receivedBytes } = upload;
-    const outcome = "upstream_error";
-    metrics.uploadStarted(operation);
-    metrics.uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: false });
-    const view = { ...upload, durationSeconds, outcome } as const;
-    remember(view);
-    log.info({ ...view, reason: "The worker process of this upload died." }, "upload");
+  /** @returns how long after the start of a drain a worker that still runs is killed, milliseconds. */
+  #killDelayMs(drainMs: number): number {
+    return Math.min(drainMs + this.#config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
   }
-
-  function end(): void {
-    ending = true;
-    clearInterval(refreshing);
-  }
-
-  // What a worker says when it crashes may have no reader; that must not end the others.
-  process.stderr.on("error", () => undefined);
-
-  /** When no worker has anything left to do, after being told to end. */
-  function latest(drainMs: number): number {
-    return Math.min(drainMs + config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
-  }
-
-  const close = (): void => {
-    end();
-    for (const worker of workers) worker.kill();
-    admin.close();
-  };
-
-  return {
-    async start() {
-      try {
-        const others = Array.from({ length: count - 1 }, startWorker);
-        const [listening] = await Promise.all([startWorker(), ...others]);
-        return { ...listening, admin: await admin.listen() };
-      } catch (error) {
-        close();
-        throw error instanceof ListenError ? error : new ListenError((error as Error).message);
-      }
-    },
-
-    reload() {
-      try {
-        upstream.reload();
-      } catch {
-        // Each worker says so.
-      }
-      for (const worker of workers) worker.reload();
-    },
-
-    async drain(timeoutMs) {
-      admin.startDraining();
-      ending = true;
-      for (const worker of workers) worker.drain(timeoutMs);
-      const allGone = Promise.all([...workers].map((worker) => worker.gone));
-      await (timeoutMs === 0
-        ? allGone
-        : Promise.race([allGone, delay(latest(timeoutMs), undefined, { ref: false })]));
-      for (const worker of workers) worker.kill();
-      await allGone;
-      close();
-    },
-
-    close,
-  };
-}
-
-function sum(
-  processes: readonly (readonly MetricSamples[])[],
-): ReturnType<typeof AggregatorRegistry.aggregate> {
-  return AggregatorRegistry.aggregate(processes.map((metrics) => [...metrics]));
 }

@@ -1,175 +1,201 @@
-/** One worker, as its primary knows it. */
-import type { Listening } from "../client/server.js";
+/** One worker process, as the primary process knows it. */
 import type { Serializable } from "node:child_process";
 import type { Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBirpc, type BirpcReturn } from "birpc";
+import type { Listening } from "../client/server.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import { createTotals, type Totals } from "../observe/totals.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
-import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
 import type { LocalQuota } from "../upload/spool/quota.js";
+import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
 
-/** A worker that does not report in time is shown as it was last seen. */
+/** If a worker does not report within this time, its last report stays in use. */
 const REPORT_TIMEOUT_MS = 2_000;
 
 export interface WorkerHandle {
   readonly pid: number;
-  /** On the clock of `performance.now()`, milliseconds. */
+  /** Milliseconds on the clock of `performance.now()`. */
   readonly startedAt: number;
+  /** By the worker's number of the upload. */
   readonly inFlight: ReadonlyMap<number, UploadView>;
-  /** How long it has carried an upload that is in flight, seconds. */
+  /** @returns seconds since the primary heard of an upload that is in flight. */
   elapsedSeconds(upload: number): number;
-  /** When Glance last did something for this worker, at the earliest; on the clock of `performance.now()`. -Infinity if never. */
+  /**
+   * The earliest time at which Glance can last have sent or read a byte for this worker, on the clock of `performance.now()`.
+   * -Infinity if Glance never did.
+   */
   readonly lastActivity: number;
-  /** As last reported. */
+  /** From the last report. */
   readonly metrics: readonly MetricSamples[];
-  /** As last reported. */
+  /** From the last report. */
   readonly totals: Totals;
-  /** Where it listens. Rejects where it cannot, or dies before it does. */
+  /** Resolves with the address on which the worker listens. Rejects if the worker cannot listen, or dies before. */
   readonly listening: Promise<Listening>;
   readonly isListening: boolean;
-  /** Brings the figures up to date. Never throws. */
+  /** Asks the worker for a report. Never rejects. */
   refresh(): Promise<void>;
   reload(): void;
   drain(timeoutMs: number): void;
   kill(): void;
-  /** Resolves when the process is gone, or could not be made, and what it had reserved is given back. Never rejects. */
+  /**
+   * Resolves with the exit code, signal or error when the process has ended or could not be started, after its reserved quotas
+   * are released. Never rejects.
+   */
   readonly gone: Promise<string>;
 }
 
-/** @param onFinished is told of each upload that ends. */
-export function createWorkerHandle(
-  child: Worker,
-  options: WorkerOptions,
-  quotas: Record<keyof Quotas, LocalQuota>,
-  replays: ReplayMemory,
-  hasRival: PrimaryCalls["hasRival"],
-  onFinished: (upload: UploadView) => void,
-): WorkerHandle {
-  const inFlight = new Map<number, UploadView>();
-  /** When each of these was heard of, on the clock of `performance.now()`. What a view says of its beginning is for people. */
-  const begun = new Map<number, number>();
-  const reserved = { uploads: 0, spool: 0 };
-  let metrics: readonly MetricSamples[] = [];
-  let totals = createTotals();
-  let lastActivity = -Infinity;
-  /** What is sent before, nobody reads: Node gives it to `cluster` alone. */
-  let hears = false;
-  let isListening = false;
-
-  const take = (report: WorkerReport): void => {
-    ({ metrics, totals } = report);
-    for (const [number, upload] of report.inFlight) if (inFlight.has(number)) inFlight.set(number, upload);
-  };
-  let onStarted: (start: WorkerStart) => void;
-  const started = new Promise<WorkerStart>((resolve) => {
-    onStarted = resolve;
-  });
-  const calls: PrimaryCalls = {
-    options() {
-      hears = true;
-      return options;
-    },
-    started: (start) => onStarted(start),
-    reserve(what, amount) {
-      const granted = quotas[what].reserveUpTo(amount);
-      reserved[what] += granted;
-      return granted;
-    },
-    release(what, amount) {
-      reserved[what] -= amount;
-      quotas[what].release(amount);
-    },
-    hasRival,
-    rememberReplay: (key, body) => replays.remember(key, body),
-    recallReplay: (key) => replays.recall(key),
-    forgetReplay: (key) => replays.forget(key),
-    uploadStarted(number, upload) {
-      inFlight.set(number, upload);
-      begun.set(number, performance.now());
-    },
-    uploadFinished(number, upload) {
-      inFlight.delete(number);
-      begun.delete(number);
-      onFinished(upload);
-    },
-    drained: take,
-  };
-  const worker: BirpcReturn<WorkerCalls, PrimaryCalls> = createBirpc(calls, {
-    // To a worker that is going the message is lost, and its `gone` says so.
-    post: (message: Serializable) => void child.send(message, () => undefined),
-    on: (listener) => child.on("message", listener),
-    eventNames: ["reload", "drain"],
-    timeout: -1,
-  });
-  const gone = endOf(child).then((how) => {
-    worker.$close(new Error(`the worker ended with ${how}`));
-    for (const what of ["uploads", "spool"] as const) quotas[what].release(reserved[what]);
-    return how;
-  });
-
-  const died = gone.then((how): WorkerStart => ({ fault: `the worker ended with ${how}` }));
-  const listening = Promise.race([started, died]).then((start) => {
-    if ("fault" in start) throw new Error(start.fault);
-    isListening = true;
-    return start;
-  });
-
-  const kill = (): void => void child.process.kill("SIGKILL");
-  return {
-    pid: child.process.pid ?? 0,
-    startedAt: performance.now(),
-    inFlight,
-    elapsedSeconds: (upload) => (performance.now() - (begun.get(upload) ?? performance.now())) / 1000,
-    get lastActivity() {
-      return lastActivity;
-    },
-    get metrics() {
-      return metrics;
-    },
-    get totals() {
-      return totals;
-    },
-    listening,
-    get isListening() {
-      return isListening;
-    },
-    async refresh() {
-      if (!hears) return;
-      const late = delay(REPORT_TIMEOUT_MS, undefined, { ref: false });
-      const askedAt = performance.now();
-      const report = await Promise.race([worker.report(), late]).catch(() => undefined);
-      if (!report) return;
-      take(report);
-      // From when it was asked for: a report that is long on its way must not make old activity look new.
-      lastActivity = Math.max(lastActivity, askedAt - report.idleMs);
-    },
-    reload() {
-      if (hears) void worker.reload();
-    },
-    drain(timeoutMs) {
-      if (hears) void worker.drain(timeoutMs);
-      else kill();
-    },
-    kill,
-    gone,
-  };
+/** What the primary process does for every worker. */
+export interface WorkerServices {
+  readonly options: WorkerOptions;
+  readonly quotas: Record<keyof Quotas, LocalQuota>;
+  readonly replays: ReplayMemory;
+  readonly hasRival: PrimaryCalls["hasRival"];
+  /** Called with each upload that ends. */
+  readonly onFinished: (upload: UploadView) => void;
 }
 
-/** Resolves with how it ended; also where there never was a process, for want of memory or descriptors. Never rejects. */
+export function createWorkerHandle(child: Worker, services: WorkerServices): WorkerHandle {
+  return new ChildHandle(child, services);
+}
+
+class ChildHandle implements WorkerHandle {
+  readonly pid: number;
+  readonly startedAt = performance.now();
+  readonly inFlight = new Map<number, UploadView>();
+  readonly listening: Promise<Listening>;
+  readonly gone: Promise<string>;
+  lastActivity = -Infinity;
+  metrics: readonly MetricSamples[] = [];
+  totals = createTotals();
+  isListening = false;
+  readonly #child: Worker;
+  readonly #services: WorkerServices;
+  readonly #worker: BirpcReturn<WorkerCalls, PrimaryCalls>;
+  /**
+   * When the primary heard of each upload in flight, on the clock of `performance.now()`. The view's own `startedAt` is wall-clock
+   * time, which can be set.
+   */
+  readonly #begun = new Map<number, number>();
+  readonly #reserved = { uploads: 0, spool: 0 };
+  /** False until the worker's first call: Node delivers an earlier message to `cluster` alone. */
+  #hears = false;
+
+  constructor(child: Worker, services: WorkerServices) {
+    this.#child = child;
+    this.#services = services;
+    this.pid = child.process.pid ?? 0;
+    let onStarted: (start: WorkerStart) => void = () => undefined;
+    const started = new Promise<WorkerStart>((resolve) => {
+      onStarted = resolve;
+    });
+    this.#worker = createBirpc(this.#calls(onStarted), {
+      // If the worker is exiting, the message is lost. `gone` reports the exit.
+      post: (message: Serializable) => void child.send(message, () => undefined),
+      on: (listener) => child.on("message", listener),
+      eventNames: ["reload", "drain"],
+      timeout: -1,
+    });
+    this.gone = endOf(child).then((how) => {
+      this.#worker.$close(new Error(`the worker ended with ${how}`));
+      for (const what of ["uploads", "spool"] as const) services.quotas[what].release(this.#reserved[what]);
+      return how;
+    });
+    const died = this.gone.then((how): WorkerStart => ({ fault: `the worker ended with ${how}` }));
+    this.listening = Promise.race([started, died]).then((start) => {
+      if ("fault" in start) throw new Error(start.fault);
+      this.isListening = true;
+      return start;
+    });
+  }
+
+  elapsedSeconds(upload: number): number {
+    const now = performance.now();
+    return (now - (this.#begun.get(upload) ?? now)) / 1000;
+  }
+
+  async refresh(): Promise<void> {
+    if (!this.#hears) return;
+    const late = delay(REPORT_TIMEOUT_MS, undefined, { ref: false });
+    const askedAt = performance.now();
+    const report = await Promise.race([this.#worker.report(), late]).catch(() => undefined);
+    if (!report) return;
+    this.#take(report);
+    // `idleMs` counts back from the time of the request, not of the answer: a slow report must not make old activity look new.
+    this.lastActivity = Math.max(this.lastActivity, askedAt - report.idleMs);
+  }
+
+  reload(): void {
+    if (this.#hears) void this.#worker.reload();
+  }
+
+  drain(timeoutMs: number): void {
+    if (this.#hears) void this.#worker.drain(timeoutMs);
+    else this.kill();
+  }
+
+  kill(): void {
+    this.#child.process.kill("SIGKILL");
+  }
+
+  #take(report: WorkerReport): void {
+    this.metrics = report.metrics;
+    this.totals = report.totals;
+    for (const [number, upload] of report.inFlight)
+      if (this.inFlight.has(number)) this.inFlight.set(number, upload);
+  }
+
+  #calls(onStarted: (start: WorkerStart) => void): PrimaryCalls {
+    const { options, quotas, replays, hasRival, onFinished } = this.#services;
+    return {
+      options: () => {
+        this.#hears = true;
+        return options;
+      },
+      started: onStarted,
+      reserve: (what, amount) => {
+        const granted = quotas[what].reserveUpTo(amount);
+        this.#reserved[what] += granted;
+        return granted;
+      },
+      release: (what, amount) => {
+        this.#reserved[what] -= amount;
+        quotas[what].release(amount);
+      },
+      hasRival,
+      rememberReplay: (key, body) => replays.remember(key, body),
+      recallReplay: (key) => replays.recall(key),
+      forgetReplay: (key) => replays.forget(key),
+      uploadStarted: (number, upload) => {
+        this.inFlight.set(number, upload);
+        this.#begun.set(number, performance.now());
+      },
+      uploadFinished: (number, upload) => {
+        this.inFlight.delete(number);
+        this.#begun.delete(number);
+        onFinished(upload);
+      },
+      drained: (report) => this.#take(report),
+    };
+  }
+}
+
+/**
+ * Resolves with the exit code or signal when the process has ended, or with the error if no process could be started. Never
+ * rejects.
+ */
 function endOf(child: Worker): Promise<string> {
   return new Promise((resolve) => {
-    // Only when its channel and its output are closed has everything been heard that it said.
+    // All messages and output of the worker have arrived only when both its channel and its pipes are closed.
     let how: string | undefined;
     let disconnected = false;
     const settle = (): void => {
       if (how !== undefined && disconnected) resolve(how);
     };
     child.process.once("close", (code, signal) => {
-      // Node gives both as null for the other.
+      // Either the code or the signal is null.
       how = String(signal ?? code);
       settle();
     });
@@ -177,7 +203,7 @@ function endOf(child: Worker): Promise<string> {
       disconnected = true;
       settle();
     });
-    // Without a listener an error would end this process, and with it all workers.
+    // An error without a listener would end this process and all workers.
     child.on("error", (error) => {
       if (child.process.pid === undefined) resolve(error.message);
     });

@@ -1,4 +1,4 @@
-/** A worker process: it serves clients, and reports to its primary, which serves operators. */
+/** A worker process. It serves clients and reports to the primary process, which serves operators. */
 import process from "node:process";
 import { createBirpc, type BirpcReturn } from "birpc";
 import type { ClientServer } from "../client/server.js";
@@ -22,10 +22,10 @@ import type {
 } from "./calls.js";
 import { createLeasedQuota } from "./leased-quota.js";
 
-/** Bytes of the spool asked for at once, if it is large enough. */
+/** How many bytes of the spool a worker reserves at once, unless 1/1024 of `spool.maxTotal` is less. */
 const SPOOL_BLOCK_BYTES = 1024 * 1024;
 
-/** The primary reads this process's standard output as long as it runs. One that hangs is not waited for, milliseconds. */
+/** How long an exiting worker waits for the primary to read its log, milliseconds. The wait is this long only if the primary hangs. */
 const LOG_PATIENCE_MS = 1_000;
 
 export interface ServeOptions {
@@ -43,7 +43,11 @@ interface Viewed {
   view(): UploadView;
 }
 
-/** @param serveClients the way of a request, which lies above this folder. Resolves when the worker listens, or cannot. */
+/**
+ * Resolves when the primary knows whether this worker listens.
+ *
+ * @param serveClients serves client requests. A parameter, because this folder must not import the request path.
+ */
 export async function runWorker(
   serveClients: (options: ServeOptions) => Omit<ClientServer, "credentials">,
 ): Promise<void> {
@@ -58,16 +62,16 @@ export async function runWorker(
     report,
     reload: () => clients?.reload(),
     drain(timeoutMs) {
-      const drained = clients?.drain(timeoutMs) ?? Promise.resolve(); // one that is only starting carries nothing
+      const drained = clients?.drain(timeoutMs) ?? Promise.resolve(); // a worker that is still starting has no request
       void drained
         .then(async () => primary.drained(await report()))
         .finally(async () => {
           await output.flush(LOG_PATIENCE_MS);
-          process.disconnect(); // which ends a worker
+          process.disconnect(); // ends the process
         });
     },
   });
-  // The primary is told to end, and tells us. On a terminal, or from a service manager, the signal comes to all.
+  // A terminal or a service manager sends the signal to every process. Only the primary acts on it, and calls `drain` or `reload`.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
   void primary.started(await start(await primary.options()));
 
@@ -97,7 +101,7 @@ export async function runWorker(
 
 function connectToPrimary(calls: WorkerCalls): Primary {
   return createBirpc<PrimaryCalls, WorkerCalls>(calls, {
-    // A primary that is gone cannot be told, and takes this process with it.
+    // If the primary has exited, the message is lost, and the closed channel ends this process.
     post: (message) => process.send?.(message, undefined, undefined, () => undefined),
     on: (listener) => process.on("message", listener),
     eventNames: ["started", "release", "uploadStarted", "uploadFinished"],
@@ -105,7 +109,7 @@ function connectToPrimary(calls: WorkerCalls): Primary {
   });
 }
 
-/** The primary has to know of each upload: it remembers those that end, and answers for those of a worker that dies. */
+/** Reports each upload to the primary, which keeps the finished uploads and settles the uploads of a worker that dies. */
 function reportUploads(
   primary: Primary,
   inFlight: Map<Viewed, number>,
@@ -145,7 +149,7 @@ function leaseQuotas(primary: Primary, { limits, spool }: Config): Quotas {
     });
   return {
     uploads: lease("uploads", limits.maxConcurrentUploads, 0),
-    // What lies unused in blocks is little of the whole.
+    // Limits what idle workers keep reserved to a small part of the spool.
     spool: lease("spool", spool.maxTotal, Math.min(SPOOL_BLOCK_BYTES, Math.floor(spool.maxTotal / 1024))),
   };
 }

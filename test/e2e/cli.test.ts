@@ -62,6 +62,10 @@ describe("the command", () => {
     }
   });
 
+  it("-h is --help", () => {
+    expect(run(["-h"])).toMatchObject({ status: 0, stdout: run(["--help"]).stdout, stderr: "" });
+  });
+
   it("--check-config prints the effective values: flag before environment before file before default", () => {
     const path = file(
       "upstream: { url: http://of-the-file }\nlimits: { maxImageSize: 1GiB }\nsize: { unknown: reject }\n",
@@ -112,6 +116,12 @@ describe("the command exits with code 2 and one line for each fault:", () => {
     const { status, stderr } = run(args);
     expect(status).toBe(2);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it("suggests the flag that was meant, on the same line", () => {
+    const { status, stderr } = run(["--upstrem", UPSTREAM]);
+    expect(status).toBe(2);
+    expect(stderr).toBe("error: unknown option '--upstrem' (Did you mean --upstream?)\n");
   });
 
   describe("a port in use", () => {

@@ -1,7 +1,7 @@
-/** The page: what state things are in, figures, plot, uploads in flight, uploads that ended. */
+/** The live page: state of the proxy and of Glance, totals, plot, uploads in flight, finished uploads. */
 import { useEffect, useState } from "preact/hooks";
 import { formatDuration } from "./format.js";
-import { nextPicture, type Picture } from "./picture.js";
+import { nextViewModel, type ViewModel } from "./view-model.js";
 import { stateOf, type Connection } from "./state.js";
 import { watch } from "./stream.js";
 import { Throughput } from "./throughput.js";
@@ -10,17 +10,17 @@ import { Uploads } from "./uploads.js";
 
 export function App() {
   const [connection, setConnection] = useState<Connection>("connecting");
-  const [picture, setPicture] = useState<Picture>();
+  const [viewModel, setViewModel] = useState<ViewModel>();
   useEffect(
     () =>
       watch("events", {
-        onEvent: (event) => setPicture((previous) => nextPicture(previous, event)),
+        onEvent: (event) => setViewModel((previous) => nextViewModel(previous, event)),
         onConnection: setConnection,
       }),
     [],
   );
-  const { tone, name, explanation } = stateOf(connection, picture?.overview);
-  const inFlight = picture?.moving.length ?? 0;
+  const { tone, name, explanation } = stateOf(connection, viewModel?.overview);
+  const inFlight = viewModel?.moving.length ?? 0;
   useEffect(() => {
     document.title = `${inFlight > 0 ? `${inFlight} in flight` : name} – glance-size-proxy`;
   }, [inFlight, name]);
@@ -28,18 +28,18 @@ export function App() {
     <div class={connection === "lost" ? "page is-stale" : "page"}>
       <header>
         <h1>glance-size-proxy</h1>
-        {picture && <About overview={picture.overview} />}
+        {viewModel && <About overview={viewModel.overview} />}
         <p class={`state is-${tone}`} role="status">
           {name}
         </p>
       </header>
       <main>
         {explanation !== undefined && <p class={`notice is-${tone}`}>{explanation}</p>}
-        {picture && (
+        {viewModel && (
           <>
-            <Totals picture={picture} />
-            <Throughput throughput={picture.throughput} />
-            <Uploads moving={picture.moving} finished={picture.overview.finished} />
+            <Totals viewModel={viewModel} />
+            <Throughput throughput={viewModel.throughput} />
+            <Uploads moving={viewModel.moving} finished={viewModel.overview.finished} />
           </>
         )}
       </main>
@@ -51,7 +51,7 @@ export function App() {
   );
 }
 
-function About({ overview: { version, workers, startedAt, now } }: { overview: Picture["overview"] }) {
+function About({ overview: { version, workers, startedAt, now } }: { overview: ViewModel["overview"] }) {
   const upSeconds = (Date.parse(now) - Date.parse(startedAt)) / 1000;
   return (
     <p class="about">

@@ -1,4 +1,4 @@
-/** Figures and words as the page shows them. Pure. */
+/** Numbers and names as texts of the page. Pure. */
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const ALL_DIGITS = new Intl.NumberFormat("en");
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
@@ -6,7 +6,7 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 /** Three significant digits: `1.21 GiB`. */
 export function formatBytes(bytes: number): string {
   let unit = 0;
-  // 999.5 would be shown as 1,000.
+  // Three digits: 999.5 would be rounded to 1000.
   while (bytes >= 999.5 && unit < UNITS.length - 1) {
     bytes /= 1024;
     unit += 1;
@@ -22,7 +22,7 @@ export function formatCount(count: number): string {
   return ALL_DIGITS.format(count);
 }
 
-/** To the byte where the two differ, as one too many or too few is what matters then. */
+/** If the sizes differ, shows every digit of both: the difference may be one byte. */
 export function formatSize(bytes: number, declaredBytes: number | undefined): string {
   if (declaredBytes === undefined || declaredBytes === bytes) return formatBytes(bytes);
   return `${formatCount(bytes)} of ${formatCount(declaredBytes)} B`;
@@ -46,17 +46,17 @@ export function formatDuration(seconds: number): string {
     .join(" ");
 }
 
-/** Beyond some weeks the figure is no forecast. */
+/** As {@link formatDuration}, up to 100 days: a longer estimate has no meaning. */
 export function formatTimeLeft(seconds: number): string {
   return seconds > 100 * 86_400 ? "over 100 d" : formatDuration(seconds);
 }
 
-/** Where the reader is: `23:59:59`. */
+/** In the time zone of the browser: `23:59:59`. */
 export function formatClock(msSince1970: number): string {
   return CLOCK.format(msSince1970);
 }
 
-/** The name that metrics and logs have for it, as words. */
+/** A name of metrics and logs as words: `size_exceeded` becomes `size exceeded`. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");
 }

@@ -4,5 +4,5 @@ import "./style.css";
 import "./figures.css";
 import "./lists.css";
 
-const place = document.getElementById("app");
-if (place) render(<App />, place);
+const root = document.getElementById("app");
+if (root) render(<App />, root);

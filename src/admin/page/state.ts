@@ -1,14 +1,14 @@
-/** The one state that the page is in, and what it means for who looks. Pure. */
+/** The state in the page's header, with an explanation for operators. Pure. */
 import type { Overview } from "../overview.js";
 import { formatClock } from "./format.js";
 
-/** Whether the proxy is heard. */
+/** Whether events arrive from the proxy. */
 export type Connection = "connecting" | "live" | "lost";
 
 export interface State {
   readonly tone: "quiet" | "good" | "warning" | "bad";
   readonly name: string;
-  /** Absent where all is well. */
+  /** Absent if nothing is wrong. */
   readonly explanation?: string;
 }
 

@@ -1,8 +1,8 @@
-/** The stream of overviews, opened again whenever it is lost. */
+/** Reads the stream of overviews, and opens it again if it is lost. */
 import type { OverviewEvent } from "../events.js";
 import type { Connection } from "./state.js";
 
-/** An event comes each second; so long without one, and the stream is as good as gone. */
+/** The proxy sends an event each second. Without an event for this long, the stream counts as lost. */
 const SILENCE_MS = 5_000;
 const RETRY_MS = 2_000;
 
@@ -11,7 +11,7 @@ export interface Watcher {
   readonly onConnection: (connection: Connection) => void;
 }
 
-/** @returns ends it. */
+/** @returns a function that closes the stream. */
 export function watch(url: string, { onEvent, onConnection }: Watcher): () => void {
   let source: EventSource;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -27,7 +27,7 @@ export function watch(url: string, { onEvent, onConnection }: Watcher): () => vo
       onConnection("live");
       onEvent(JSON.parse(data) as OverviewEvent);
     };
-    // Opened again by ourselves: a browser does not where the answer was an error.
+    // A browser does not reconnect after an HTTP error, so this file reconnects in all cases.
     source.onerror = lose;
     later(lose, SILENCE_MS);
   }

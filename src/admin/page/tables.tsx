@@ -1,4 +1,4 @@
-/** Uploads as rows, which on a narrow screen are cards: the roles keep them a table there. */
+/** Uploads as table rows. A narrow screen shows rows as cards: the explicit roles keep the table for screen readers. */
 import type { ComponentChildren } from "preact";
 import type { UploadView } from "../../observe/uploads-registry.js";
 import {
@@ -10,7 +10,7 @@ import {
   formatTimeLeft,
   words,
 } from "./format.js";
-import type { MovingUpload } from "./picture.js";
+import type { MovingUpload } from "./view-model.js";
 import { outcomeKind } from "../../vocabulary/outcomes.js";
 
 export function MovingTable({ uploads }: { uploads: readonly MovingUpload[] }) {

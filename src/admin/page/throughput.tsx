@@ -1,16 +1,16 @@
-/** The plot of the last minutes. The only file that knows uPlot. */
+/** The plot of the last minutes. The only file that imports uPlot. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { formatClock, formatRate } from "./format.js";
-import type { Throughput as Data } from "./picture.js";
+import type { Throughput as Data } from "./view-model.js";
 
-const HEIGHT = 180;
-/** Between lines of the grid: even figures in binary units. */
-const STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
-const LEAST_SECONDS = 60;
-/** So that nearly nothing looks like that. */
-const LEAST_RANGE = 1024 * 1024;
+const HEIGHT_PX = 180;
+/** Distances between grid lines, bytes per second: powers of two are round numbers in binary units. */
+const GRID_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
+const MIN_SPAN_SECONDS = 60;
+/** Minimum height of the plot, bytes per second: a rate near 0 must not fill the plot. */
+const MIN_RANGE = 1024 * 1024;
 
 export function Throughput({ throughput }: { throughput: Data }) {
   const host = useRef<HTMLDivElement>(null);
@@ -21,7 +21,9 @@ export function Throughput({ throughput }: { throughput: Data }) {
     if (!element) return;
     const drawn = new uPlot(options(element), undefined, element);
     plot.current = drawn;
-    const resized = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
+    const resized = new ResizeObserver(() =>
+      drawn.setSize({ width: element.clientWidth, height: HEIGHT_PX }),
+    );
     resized.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const recolour = (): void => drawn.redraw(false, true);
@@ -34,7 +36,7 @@ export function Throughput({ throughput }: { throughput: Data }) {
   }, []);
 
   useEffect(() => {
-    // Copied by uPlot's types only: it does not write to them.
+    // uPlot does not write to the arrays, but its type has no readonly form.
     plot.current?.setData([
       throughput.at,
       throughput.received,
@@ -65,14 +67,13 @@ function options(element: HTMLElement): uPlot.Options {
   const grid = { stroke: colour("line"), width: 1 };
   return {
     width: element.clientWidth,
-    height: HEIGHT,
+    height: HEIGHT_PX,
     legend: { show: false },
     cursor: { show: false },
     padding: [8, 18, 0, 0],
     scales: {
-      // Grows with what there is to show.
-      x: { range: (_plot, first, last) => [Math.min(first, last - LEAST_SECONDS), last] },
-      y: { range: (_plot, _least, most) => [0, Math.max(most * 1.1, LEAST_RANGE)] },
+      x: { range: (_plot, first, last) => [Math.min(first, last - MIN_SPAN_SECONDS), last] },
+      y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, MIN_RANGE)] },
     },
     axes: [
       {
@@ -83,7 +84,14 @@ function options(element: HTMLElement): uPlot.Options {
         incrs: [15, 30, 60, 120, 300],
         values: (_plot, at) => at.map((second) => formatClock(second * 1000)),
       },
-      { ...axis, grid, size: 84, space: 36, incrs: STEPS, values: (_plot, rates) => rates.map(formatRate) },
+      {
+        ...axis,
+        grid,
+        size: 84,
+        space: 36,
+        incrs: GRID_STEPS,
+        values: (_plot, rates) => rates.map(formatRate),
+      },
     ],
     series: [
       {},

@@ -1,9 +1,9 @@
-/** The figures at the top: what goes on now, and what became of everything since the start. */
+/** The numbers at the top of the page: uploads in flight, rates, and outcomes since the start. */
 import { type Outcome, outcomeKind, type OutcomeKind } from "../../vocabulary/outcomes.js";
 import { formatBytes, formatCount, formatRate, words } from "./format.js";
-import type { Picture } from "./picture.js";
+import type { ViewModel } from "./view-model.js";
 
-export function Totals({ picture: { overview, moving, throughput } }: { picture: Picture }) {
+export function Totals({ viewModel: { overview, moving, throughput } }: { viewModel: ViewModel }) {
   const { receivedBytes, forwardedBytes, outcomes } = overview.totals;
   const unknown = moving.filter(({ declaredBytes }) => declaredBytes === undefined).length;
   return (

@@ -1,14 +1,14 @@
-/** The two lists, and what narrows and orders them. */
+/** The lists of uploads in flight and of finished uploads, with a filter and an order. */
 import { useMemo, useState } from "preact/hooks";
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { formatCount } from "./format.js";
-import type { MovingUpload } from "./picture.js";
+import type { MovingUpload } from "./view-model.js";
 import { FinishedTable, MovingTable } from "./tables.js";
 
-/** Nobody reads more rows, and a browser stays quick with so many. */
-const MOST_ROWS = 1000;
+/** Maximum number of rows in flight: a browser must redraw them each second. */
+const MAX_ROWS = 1000;
 
-/** Times in ISO 8601 have the order of their letters. */
+/** Times in ISO 8601 sort as text. */
 const byStart = (one: MovingUpload, other: MovingUpload): number =>
   Number(one.startedAt > other.startedAt) - Number(one.startedAt < other.startedAt);
 
@@ -18,67 +18,83 @@ const ORDERS = {
   "slowest first": (one, other) => one.bytesPerSecond - other.bytesPerSecond,
   "first to finish": (one, other) => (one.secondsLeft ?? Infinity) - (other.secondsLeft ?? Infinity) || 0,
 } satisfies Record<string, (one: MovingUpload, other: MovingUpload) => number>;
+type Order = keyof typeof ORDERS;
 
 export function Uploads(props: { moving: readonly MovingUpload[]; finished: readonly UploadView[] }) {
   const [filter, setFilter] = useState("");
-  const [order, setOrder] = useState<keyof typeof ORDERS>("oldest first");
-  const moving = props.moving.filter(matches(filter)).sort(ORDERS[order]);
   const finished = useMemo(() => props.finished.filter(matches(filter)), [props.finished, filter]);
-  // The same element again is not drawn again: most seconds nothing ends.
-  const finishedTable = useMemo(() => <FinishedTable uploads={finished} />, [finished]);
   return (
     <>
-      <section aria-labelledby="in-flight">
-        <div class="bar">
-          <h2 id="in-flight">
-            In flight <Count shown={Math.min(moving.length, MOST_ROWS)} all={props.moving.length} />
-          </h2>
-          <label>
-            Filter
-            <input
-              type="search"
-              placeholder="image, request id, client …"
-              value={filter}
-              onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-            />
-          </label>
-          <label>
-            Order
-            <select
-              value={order}
-              onChange={({ currentTarget }) => setOrder(currentTarget.value as keyof typeof ORDERS)}
-            >
-              {Object.keys(ORDERS).map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-          </label>
-        </div>
-        {moving.length > 0 ? (
-          <MovingTable uploads={moving.slice(0, MOST_ROWS)} />
-        ) : (
-          <p class="empty">
-            {props.moving.length > 0 ? "No upload in flight matches the filter." : "No upload is in flight."}
-          </p>
-        )}
-      </section>
-      <section aria-labelledby="finished">
-        <div class="bar">
-          <h2 id="finished">
-            Recently finished <Count shown={finished.length} all={props.finished.length} />
-          </h2>
-        </div>
-        {finished.length > 0 ? (
-          finishedTable
-        ) : (
-          <p class="empty">
-            {props.finished.length > 0
-              ? "No finished upload matches the filter."
-              : "No upload has finished since the proxy started."}
-          </p>
-        )}
-      </section>
+      <InFlight all={props.moving} filter={filter} onFilter={setFilter} />
+      <Finished all={props.finished} shown={finished} />
     </>
+  );
+}
+
+interface InFlightProps {
+  readonly all: readonly MovingUpload[];
+  readonly filter: string;
+  readonly onFilter: (filter: string) => void;
+}
+
+function InFlight({ all, filter, onFilter }: InFlightProps) {
+  const [order, setOrder] = useState<Order>("oldest first");
+  const shown = all.filter(matches(filter)).sort(ORDERS[order]).slice(0, MAX_ROWS);
+  return (
+    <section aria-labelledby="in-flight">
+      <div class="bar">
+        <h2 id="in-flight">
+          In flight <Count shown={shown.length} all={all.length} />
+        </h2>
+        <label>
+          Filter
+          <input
+            type="search"
+            placeholder="image, request id, client …"
+            value={filter}
+            onInput={({ currentTarget }) => onFilter(currentTarget.value)}
+          />
+        </label>
+        <label>
+          Order
+          <select value={order} onChange={({ currentTarget }) => setOrder(currentTarget.value as Order)}>
+            {Object.keys(ORDERS).map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {shown.length > 0 ? (
+        <MovingTable uploads={shown} />
+      ) : (
+        <p class="empty">
+          {all.length > 0 ? "No upload in flight matches the filter." : "No upload is in flight."}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Finished({ all, shown }: { all: readonly UploadView[]; shown: readonly UploadView[] }) {
+  // Preact skips an element that is the same object. In most seconds no upload finishes.
+  const table = useMemo(() => <FinishedTable uploads={shown} />, [shown]);
+  return (
+    <section aria-labelledby="finished">
+      <div class="bar">
+        <h2 id="finished">
+          Recently finished <Count shown={shown.length} all={all.length} />
+        </h2>
+      </div>
+      {shown.length > 0 ? (
+        table
+      ) : (
+        <p class="empty">
+          {all.length > 0
+            ? "No finished upload matches the filter."
+            : "No upload has finished since the proxy started."}
+        </p>
+      )}
+    </section>
   );
 }
 

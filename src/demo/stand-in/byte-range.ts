@@ -1,4 +1,4 @@
-/** The `Range` of a download, read as Glance reads it (`get_range_from_request` in glance/common/wsgi.py). Pure. */
+/** Parses the `Range` header of a download as Glance does (`get_range_from_request` in glance/common/wsgi.py). Pure. */
 import { Refusal } from "./images.js";
 
 export interface ByteRange {
@@ -7,7 +7,7 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** @throws Refusal 400 for several ranges, 416 for one that is malformed or begins behind the end. */
+/** @throws Refusal 400 if there are several ranges, 416 if the range is malformed or begins after the end. */
 export function parseByteRange(header: string, sizeBytes: number): ByteRange {
   if (header.includes(",")) {
     throw new Refusal(

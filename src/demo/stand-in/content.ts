@@ -1,7 +1,7 @@
-/** The bytes of one image: counted and hashed as they come, kept in memory only while a common budget lasts. */
+/** The data of one image: counted and hashed, and kept in memory if the common budget allows. */
 import { createHash } from "node:crypto";
 
-/** Bytes of memory that all images of one stand-in may use together. */
+/** Limits the memory that all images of one stand-in use together, bytes. */
 export class MemoryBudget {
   #free: number;
 
@@ -41,19 +41,19 @@ export class Content {
       this.#kept.push(piece);
       this.#keptBytes += piece.length;
     } else {
-      // From here on only the count and the sums are known.
+      // The data is lost. Its size and hashes are still computed.
       this.discard();
     }
   }
 
-  /** Gives the memory back. */
+  /** Drops the data and returns its memory to the budget. */
   discard(): void {
     this.#budget.giveBack(this.#keptBytes);
     this.#keptBytes = 0;
     this.#kept = undefined;
   }
 
-  /** What was appended so far, or undefined if it was too much to keep. */
+  /** The data appended so far, or undefined if it was discarded or did not fit the budget. */
   get bytes(): Buffer | undefined {
     if (this.#kept === undefined) return undefined;
     if (this.#kept.length > 1) this.#kept = [Buffer.concat(this.#kept)];

@@ -1,4 +1,4 @@
-/** One request to the stand-in Glance, and the ways in which Glance answers. */
+/** One request to the stand-in Glance, and Glance's kinds of answer. */
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -8,9 +8,9 @@ import { INTERNAL_ERROR, Refusal } from "./images.js";
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** The client waits for a 100 that it has not got. */
+  /** Whether the client still waits for `100 Continue`. */
   awaitsContinue: boolean;
-  /** Set while a body is read: the connection broke, or the client said FIN too early. */
+  /** Called if the connection breaks or the client sends FIN too early. Set while a body is read. */
   onBroken: (() => void) | undefined;
 }
 
@@ -28,7 +28,7 @@ export function answer(
   headers: Record<string, string> = {},
 ): void {
   const { request, response } = exchange;
-  // The client may send its body now or never: only the end of the connection settles that.
+  // The client may or may not send its body now, so the next bytes can be a body or a request. Close the connection.
   if (exchange.awaitsContinue) response.setHeader("Connection", "close");
   response.writeHead(status, reasonPhrase(status), {
     "X-Openstack-Request-Id": requestId(request),
@@ -58,18 +58,18 @@ export function answerError(exchange: Exchange, error: unknown): void {
   answer(exchange, refusal.status, Buffer.from(body), { "Content-Type": contentType });
 }
 
-/** What Node's parser could not read: no request to answer, only a socket. */
+/** Answers bytes that Node's parser refused: there is no request object, only a socket. */
 export function answerMalformed(socket: Duplex): void {
   if (socket.writable)
     socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   else socket.destroy();
 }
 
-/** @throws Refusal 415. Glance looks at this before it looks for the image. */
+/** @throws Refusal 415. Glance checks the media type before it looks for the image. */
 export function requireOctetStream(request: IncomingMessage): void {
   const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim() ?? "";
   if (type === "application/octet-stream") return;
-  // eventlet's words: a missing type counts as text/plain there.
+  // The text is eventlet's, which treats a missing type as text/plain.
   const named = type === "" ? "text/plain" : type;
   throw new Refusal(415, `The request media type ${named} is not supported by this server.`);
 }
@@ -96,7 +96,7 @@ export async function readJson(exchange: Exchange): Promise<unknown> {
   }
 }
 
-/** The answer to `/` and `/versions`: links lead to the host that the client asked. */
+/** The answer to `/` and `/versions`. Its links have the `Host` of the request. */
 export function versions(request: IncomingMessage): unknown {
   const href = `http://${request.headers.host ?? "localhost"}/v2/`;
   return {
@@ -108,7 +108,7 @@ export function versions(request: IncomingMessage): unknown {
   };
 }
 
-/** As Glance behind Keystone: the client's own, with the prefix it must have. */
+/** As Glance with Keystone's pipeline: the client's id, with the prefix `req-` added if it is missing. */
 function requestId(request: IncomingMessage): string {
   const given = request.headers["x-openstack-request-id"];
   if (typeof given !== "string" || given === "") return `req-${randomUUID()}`;

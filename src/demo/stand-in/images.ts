@@ -1,6 +1,6 @@
 /**
- * The images of the stand-in Glance and the way their status moves, with the refusals worded as Glance words them
- * (glance/domain, glance/api/v2/images.py and image_data.py of 25.1.0). Knows nothing of HTTP but status codes.
+ * The images of the stand-in Glance and the transitions of their status. The texts of the refusals are those of Glance 25.1.0
+ * (glance/domain, glance/api/v2/images.py and image_data.py). Of HTTP, this file uses only status codes.
  */
 import { randomUUID } from "node:crypto";
 import { Content, MemoryBudget } from "./content.js";
@@ -11,19 +11,19 @@ export type UploadOperation = "file" | "stage";
 export interface Image {
   readonly id: string;
   readonly createdAt: Date;
-  /** What the client gave: name, disk_format, own properties. */
+  /** Set by the client: name, disk_format, other properties. */
   readonly properties: Readonly<Record<string, unknown>>;
   updatedAt: Date;
   status: ImageStatus;
-  /** Null until the size is known. */
+  /** Null until an upload is complete. */
   sizeBytes: number | null;
-  /** In the store. */
+  /** The image data in the store. */
   data: Content | undefined;
-  /** In the staging area. */
+  /** The image data in the staging area. */
   staged: Content | undefined;
 }
 
-/** A refusal, as Glance answers it. */
+/** A refusal with the status and explanation of Glance's answer. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly status: number;
@@ -38,24 +38,30 @@ export class Refusal extends Error {
 export const INTERNAL_ERROR =
   "The server has either erred or is incapable of performing the requested operation.";
 
-/** One upload being read. Ends by exactly one of `complete` and `abort`. */
+/** One upload that is being read. The reader must call `complete` or `abort` exactly once. */
 export interface Reception {
   append(piece: Buffer): void;
-  /** @throws Refusal if the image is gone or was moved on meanwhile. */
+  /** @throws Refusal if the image was deleted, or left its busy status, meanwhile. */
   complete(): void;
-  /** Puts the image back to `queued` and removes the data. */
+  /** Removes the data and sets the image back to `queued`. */
   abort(): void;
 }
 
 export interface Images {
+  /** @throws Refusal 400, 403 or 409. */
   create(body: unknown): Image;
+  /** Newest first. */
   list(): Image[];
   /** @throws Refusal 404 */
   get(id: string): Image;
+  /** @throws Refusal 404 */
   delete(id: string): void;
   /** @throws Refusal 404, or 409 unless the image is `queued`. */
   receive(id: string, operation: UploadOperation): Reception;
-  /** Begins a `glance-direct` import; the image becomes `active` a little later. */
+  /**
+   * Begins a `glance-direct` import. The image becomes `active` in a later turn of the event loop.
+   * @throws Refusal 404, or 409 unless the image is staged and has both formats.
+   */
   import(id: string): void;
 }
 
@@ -72,134 +78,154 @@ const SET_BY_GLANCE = [
   "file",
 ];
 
-/** @param keepBytes bytes of image data kept in memory for downloads, over all images. */
+/** @param keepBytes maximum bytes of image data kept in memory for downloads, of all images together. */
 export function createImages(keepBytes: number): Images {
-  const budget = new MemoryBudget(keepBytes);
-  const images = new Map<string, Image>();
-
-  const find = (id: string): Image => {
-    const image = images.get(id);
-    if (!image) throw new Refusal(404, `No image found with ID ${id}`);
-    return image;
-  };
-  const move = (image: Image, status: ImageStatus): void => {
-    image.status = status;
-    image.updatedAt = new Date();
-  };
-  const store = (image: Image, content: Content): void => {
-    image.data = content;
-    image.sizeBytes = content.sizeBytes;
-    move(image, "active");
-  };
-
-  return {
-    create(body) {
-      if (typeof body !== "object" || body === null || Array.isArray(body)) {
-        throw new Refusal(400, "Unexpected body type. Expected list/dict.");
-      }
-      const { id = randomUUID(), ...properties } = body as Record<string, unknown>;
-      if (typeof id !== "string" || !UUID.test(id)) {
-        throw new Refusal(
-          400,
-          `Provided object does not match schema 'image': '${String(id)}' does not match a UUID`,
-        );
-      }
-      for (const name of SET_BY_GLANCE) {
-        if (name in properties) throw new Refusal(403, `Attribute '${name}' is read-only.`);
-      }
-      if (images.has(id)) throw new Refusal(409, `Image ID ${id} already exists!`);
-      const now = new Date();
-      const image: Image = {
-        id,
-        createdAt: now,
-        updatedAt: now,
-        properties,
-        status: "queued",
-        sizeBytes: null,
-        data: undefined,
-        staged: undefined,
-      };
-      images.set(id, image);
-      return image;
-    },
-
-    list: () => [...images.values()].reverse(),
-
-    get: find,
-
-    delete(id) {
-      const image = images.get(id);
-      if (!image) throw new Refusal(404, `Failed to find image ${id} to delete`);
-      images.delete(id);
-      image.data?.discard();
-      image.staged?.discard();
-    },
-
-    receive(id, operation) {
-      const image = find(id);
-      const busy = BUSY_STATUS[operation];
-      if (image.status !== "queued") {
-        throw new Refusal(409, `Image status transition from ${image.status} to ${busy} is not allowed`);
-      }
-      move(image, busy);
-      const content = new Content(budget);
-      if (operation === "stage") image.staged = content;
-      const rollBack = (): void => {
-        content.discard();
-        image.staged = undefined;
-        image.data = undefined;
-        image.sizeBytes = null;
-        move(image, "queued");
-      };
-      return {
-        append(piece) {
-          content.append(piece);
-        },
-        complete() {
-          if (images.get(id) !== image) {
-            content.discard();
-            throw new Refusal(
-              410,
-              `Image ${id} could not be found after upload. The image may have been deleted during the upload, ` +
-                "cleaning up the chunks uploaded.",
-            );
-          }
-          if (image.status !== busy) {
-            // An import went off with what was staged until then. Glance fails, and takes the image back even so.
-            rollBack();
-            throw new Refusal(500, INTERNAL_ERROR);
-          }
-          if (operation === "stage") image.sizeBytes = content.sizeBytes;
-          else store(image, content);
-        },
-        abort: rollBack,
-      };
-    },
-
-    import(id) {
-      const image = find(id);
-      if (image.status === "active") {
-        throw new Refusal(409, "Image with status active cannot be target for import");
-      }
-      const { staged } = image;
-      if (image.status !== "uploading" || !staged) {
-        throw new Refusal(409, "Image needs to be staged before 'glance-direct' method can be used");
-      }
-      for (const name of ["container_format", "disk_format"]) {
-        if (typeof image.properties[name] !== "string") {
-          throw new Refusal(409, `'${name}' needs to be set before import`);
-        }
-      }
-      move(image, "importing");
-      setImmediate(() => {
-        image.staged = undefined;
-        if (images.get(id) === image) store(image, staged);
-      });
-    },
-  };
+  return new ImageStore(keepBytes);
 }
 
-/** The image as Glance shows it. */
+class ImageStore implements Images {
+  readonly #budget: MemoryBudget;
+  readonly #images = new Map<string, Image>();
+
+  constructor(keepBytes: number) {
+    this.#budget = new MemoryBudget(keepBytes);
+  }
+
+  create(body: unknown): Image {
+    const { id, properties } = readNewImage(body);
+    if (this.#images.has(id)) throw new Refusal(409, `Image ID ${id} already exists!`);
+    const now = new Date();
+    const image: Image = {
+      id,
+      createdAt: now,
+      updatedAt: now,
+      properties,
+      status: "queued",
+      sizeBytes: null,
+      data: undefined,
+      staged: undefined,
+    };
+    this.#images.set(id, image);
+    return image;
+  }
+
+  list(): Image[] {
+    return [...this.#images.values()].reverse();
+  }
+
+  get(id: string): Image {
+    const image = this.#images.get(id);
+    if (!image) throw new Refusal(404, `No image found with ID ${id}`);
+    return image;
+  }
+
+  delete(id: string): void {
+    const image = this.#images.get(id);
+    if (!image) throw new Refusal(404, `Failed to find image ${id} to delete`);
+    this.#images.delete(id);
+    image.data?.discard();
+    image.staged?.discard();
+  }
+
+  receive(id: string, operation: UploadOperation): Reception {
+    const image = this.get(id);
+    const busy = BUSY_STATUS[operation];
+    if (image.status !== "queued") {
+      throw new Refusal(409, `Image status transition from ${image.status} to ${busy} is not allowed`);
+    }
+    move(image, busy);
+    const content = new Content(this.#budget);
+    if (operation === "stage") image.staged = content;
+    return {
+      append: (piece) => content.append(piece),
+      complete: () => this.#complete(image, operation, content),
+      abort: () => rollBack(image, content),
+    };
+  }
+
+  import(id: string): void {
+    const image = this.get(id);
+    if (image.status === "active") {
+      throw new Refusal(409, "Image with status active cannot be target for import");
+    }
+    const { staged } = image;
+    if (image.status !== "uploading" || !staged) {
+      throw new Refusal(409, "Image needs to be staged before 'glance-direct' method can be used");
+    }
+    for (const name of ["container_format", "disk_format"]) {
+      if (typeof image.properties[name] !== "string") {
+        throw new Refusal(409, `'${name}' needs to be set before import`);
+      }
+    }
+    move(image, "importing");
+    setImmediate(() => {
+      image.staged = undefined;
+      if (this.#has(image)) store(image, staged);
+    });
+  }
+
+  #complete(image: Image, operation: UploadOperation, content: Content): void {
+    if (!this.#has(image)) {
+      content.discard();
+      throw new Refusal(
+        410,
+        `Image ${image.id} could not be found after upload. The image may have been deleted during the upload, ` +
+          "cleaning up the chunks uploaded.",
+      );
+    }
+    if (image.status !== BUSY_STATUS[operation]) {
+      // An import has started with the data staged so far. Glance fails the upload, and still sets the image back.
+      rollBack(image, content);
+      throw new Refusal(500, INTERNAL_ERROR);
+    }
+    if (operation === "stage") image.sizeBytes = content.sizeBytes;
+    else store(image, content);
+  }
+
+  /** False if the image was deleted, even if a new image has the same id. */
+  #has(image: Image): boolean {
+    return this.#images.get(image.id) === image;
+  }
+}
+
+/** @throws Refusal 400 or 403 */
+function readNewImage(body: unknown): { readonly id: string; readonly properties: Image["properties"] } {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new Refusal(400, "Unexpected body type. Expected list/dict.");
+  }
+  const { id = randomUUID(), ...properties } = body as Record<string, unknown>;
+  if (typeof id !== "string" || !UUID.test(id)) {
+    throw new Refusal(
+      400,
+      `Provided object does not match schema 'image': '${String(id)}' does not match a UUID`,
+    );
+  }
+  for (const name of SET_BY_GLANCE) {
+    if (name in properties) throw new Refusal(403, `Attribute '${name}' is read-only.`);
+  }
+  return { id, properties };
+}
+
+function move(image: Image, status: ImageStatus): void {
+  image.status = status;
+  image.updatedAt = new Date();
+}
+
+function store(image: Image, content: Content): void {
+  image.data = content;
+  image.sizeBytes = content.sizeBytes;
+  move(image, "active");
+}
+
+function rollBack(image: Image, content: Content): void {
+  content.discard();
+  image.staged = undefined;
+  image.data = undefined;
+  image.sizeBytes = null;
+  move(image, "queued");
+}
+
+/** The image as Glance's API shows it. */
 export function imageView(image: Image): Record<string, unknown> {
   const { data } = image;
   const self = `/v2/images/${image.id}`;

@@ -1,4 +1,4 @@
-/** What the stand-in Glance saw, for the demo's table and for tests. */
+/** A record of the requests and uploads that the stand-in Glance received, for the demo's table and for tests. */
 import type { IncomingMessage } from "node:http";
 import type { UploadOperation } from "./images.js";
 
@@ -8,19 +8,18 @@ export interface ObservedRequest {
   readonly rawHeaders: readonly string[];
 }
 
-/** One PUT of image data. */
+/** One PUT of image data. The header fields are undefined if the header was absent. */
 export interface ObservedUpload {
   readonly imageId: string;
   readonly operation: UploadOperation;
   readonly rawHeaders: readonly string[];
-  /** Framing and size as the head told them; undefined where the header was absent. */
   readonly contentLength: string | undefined;
   readonly transferEncoding: string | undefined;
   readonly expect: string | undefined;
   readonly imageSizeHeader: string | undefined;
   /** Bytes of the body read so far, after transfer-decoding. */
   readonly bytesRead: number;
-  /** `refused`: answered before the body was read. `aborted`: it broke off, or could not be kept. */
+  /** `refused`: answered before the body was read. `aborted`: the body broke off, or its image was deleted or imported meanwhile. */
   readonly state: UploadState;
   /** Resolves when `state` is final and the image has its new status. Never rejects. */
   readonly ended: Promise<void>;

@@ -1,11 +1,11 @@
-/** Reads the body of one upload or staging into an image. */
+/** Reads the body of one upload to `/file` or `/stage` into an image. */
 import { type Exchange, answer, brokenUpload, requireOctetStream } from "./exchange.js";
 import type { Images, Reception } from "./images.js";
 import type { UploadRecord } from "./observed.js";
 
 /**
- * Settles when the upload has been answered.
- * @throws Refusal whose answer is still to be written
+ * Resolves when the upload has been answered.
+ * @throws Refusal that the caller must answer.
  */
 export async function receiveUpload(
   exchange: Exchange,
@@ -23,7 +23,7 @@ export async function receiveUpload(
     throw error;
   }
   onChange();
-  // eventlet's way: the 100 goes out at the first read of the body, when the image has its new status already.
+  // As eventlet does: it sends 100 at the first read of the body. The image has its new status by then.
   if (exchange.awaitsContinue) {
     exchange.awaitsContinue = false;
     exchange.response.writeContinue();
@@ -44,7 +44,7 @@ export async function receiveUpload(
   answer(exchange, 204);
 }
 
-/** False if the body broke off. */
+/** @returns false if the body broke off. */
 function readWhole(exchange: Exchange, reception: Reception, record: UploadRecord): Promise<boolean> {
   const { request } = exchange;
   return new Promise((resolve) => {
@@ -57,7 +57,7 @@ function readWhole(exchange: Exchange, reception: Reception, record: UploadRecor
       record.bytesRead += piece.length;
       reception.append(piece);
     };
-    // Half-closed connections are not reported by the request itself, as its socket stays open.
+    // The request has no event for a half-closed connection, because its socket stays open.
     exchange.onBroken = () => {
       settle(false);
     };

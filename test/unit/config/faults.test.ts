@@ -16,13 +16,13 @@ const cases: [string, Sources, string][] = [
   [
     "an empty upstream",
     { env: { GLANCE_SIZE_PROXY_UPSTREAM: "" } },
-    'upstream.url: "" (GLANCE_SIZE_PROXY_UPSTREAM): must be the URL of Glance, such as http://127.0.0.1:9292, ' +
+    'upstream.url: "" (GLANCE_SIZE_PROXY_UPSTREAM): must be the URL of Glance, such as http://127.0.0.1:19292, ' +
       "without user, query or fragment",
   ],
   [
     "an upstream that is no URL",
     { flags: { upstream: "glance:9292" } },
-    'upstream.url: "glance:9292" (--upstream): must be the URL of Glance, such as http://127.0.0.1:9292, ' +
+    'upstream.url: "glance:9292" (--upstream): must be the URL of Glance, such as http://127.0.0.1:19292, ' +
       "without user, query or fragment",
   ],
   [
@@ -196,7 +196,40 @@ const cases: [string, Sources, string][] = [
   [
     "two documents",
     { ...UPSTREAM, file: "log: {}\n---\nsize: {}\n" },
-    `${FILE}:2: Source contains multiple documents`,
+    `${FILE}:2: a second YAML document begins here: write all keys in one document`,
+  ],
+  [
+    "a header that is always read, as a hint",
+    { ...UPSTREAM, file: "size: { hints: [upload-length, Content-Length] }" },
+    `size.hints: "Content-Length" (${FILE}): must not have content-length, which the proxy always reads: remove it`,
+  ],
+  [
+    "a spool limit per upload above the limit for all uploads",
+    { ...UPSTREAM, file: "spool: { maxPerUpload: 30GiB }" },
+    `spool.maxPerUpload: "30GiB" (${FILE}): must not exceed spool.maxTotal (20GiB): lower it, or raise spool.maxTotal`,
+  ],
+  [
+    "a CA for a Glance without TLS",
+    { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE: "/ca.pem" } },
+    'upstream.tls.caFile: "/ca.pem" (GLANCE_SIZE_PROXY_UPSTREAM__TLS__CA_FILE): has no effect without TLS: ' +
+      "set upstream.url to https://..., or remove upstream.tls.caFile",
+  ],
+  [
+    "more workers than a machine can run",
+    { ...UPSTREAM, file: "workers: 100000" },
+    `workers: 100000 (${FILE}): must be auto or an integer from 1 to 1024`,
+  ],
+  [
+    "the proxy as its own upstream",
+    { flags: { upstream: "http://127.0.0.1:9292" } },
+    'upstream.url: "http://127.0.0.1:9292" (--upstream): is the proxy itself (listen.address is 0.0.0.0:9292): ' +
+      "set the URL of Glance, or another listen.address",
+  ],
+  [
+    "the proxy as its own upstream, by name",
+    { flags: { upstream: "https://localhost:443/image", listen: "[::1]:443" } },
+    'upstream.url: "https://localhost:443/image" (--upstream): is the proxy itself (listen.address is [::1]:443): ' +
+      "set the URL of Glance, or another listen.address",
   ],
   [
     "a tag that means nothing",
@@ -271,6 +304,16 @@ it("reports all faults of all sources at once", () => {
     "size.unknown",
     "upstream.url",
   ]);
+});
+
+it.each([
+  ["http://127.0.0.1:9292", "192.0.2.1:9292"],
+  ["http://192.0.2.1:9292", "127.0.0.1:9292"],
+  ["http://127.0.0.1:9291", "127.0.0.1:9292"],
+  ["http://glance:9292", "0.0.0.0:9292"],
+  ["unix:/run/glance.sock", "0.0.0.0:80"],
+])("accepts the upstream %s behind the address %s", (upstream, listen) => {
+  expect(faultsOf(() => load({ flags: { upstream, listen } }))).toEqual([]);
 });
 
 describe("secrets and hostile text", () => {
@@ -387,13 +430,13 @@ describe("a caller's own object", () => {
     [
       "nothing",
       {},
-      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:9292, " +
+      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:19292, " +
         "without user, query or fragment",
     ],
     [
       "an undefined upstream",
       { upstream: { url: undefined } },
-      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:9292, " +
+      "upstream.url: missing: must be the URL of Glance, such as http://127.0.0.1:19292, " +
         "without user, query or fragment",
     ],
     [

@@ -12,7 +12,7 @@ const root = readKeys(configSchema);
 
 const everything: ConfigInput = {
   upstream: {
-    url: "http://[::1]:9292/image",
+    url: "https://[::1]:9292/image",
     connectTimeout: "1500ms",
     responseTimeout: 0,
     tls: { caFile: "ca", certFile: "cert", keyFile: "key", servername: "glance", rejectUnauthorized: false },

@@ -30,7 +30,7 @@ describe("config/default.yaml", () => {
   });
 
   it("loads if its examples are uncommented", () => {
-    expect(load({ file: complete }).upstream.url.href).toBe("http://127.0.0.1:9292/");
+    expect(load({ file: complete }).upstream.url.href).toBe("https://glance.internal:9292/");
   });
 
   it.each(keys.map((key) => [key.name, key] as const))("has %s with its default and meaning", (name, key) => {

@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { OverviewEvent } from "../../../../src/admin/events.js";
-import { nextPicture, type MovingUpload, type Picture } from "../../../../src/admin/page/picture.js";
+import { nextViewModel, type MovingUpload, type ViewModel } from "../../../../src/admin/page/view-model.js";
 import type { UploadView } from "../../../../src/observe/uploads-registry.js";
 import { overviewAt, uploadWith } from "../../../support/overviews.js";
 
-function pictureOf(events: readonly OverviewEvent[]): Picture {
-  const picture = events.reduce<Picture | undefined>(nextPicture, undefined);
-  if (!picture) throw new Error("no event");
-  return picture;
+function viewModelOf(events: readonly OverviewEvent[]): ViewModel {
+  const viewModel = events.reduce<ViewModel | undefined>(nextViewModel, undefined);
+  if (!viewModel) throw new Error("no event");
+  return viewModel;
 }
 
 /** What is shown of one upload after it was seen so at these seconds. */
 function follow(...seen: [seconds: number, upload: Partial<UploadView>][]): MovingUpload | undefined {
-  return pictureOf(
+  return viewModelOf(
     seen.map(([seconds, upload]) =>
       overviewAt(seconds, { inFlight: [uploadWith({ durationSeconds: seconds, ...upload })] }),
     ),
@@ -76,7 +76,7 @@ describe("an upload on the live page", () => {
       uploadWith({ receivedBytes: 1 }),
       uploadWith({ imageId: "two", receivedBytes: 50 }),
     ];
-    const { moving } = pictureOf([
+    const { moving } = viewModelOf([
       overviewAt(1, { inFlight: [one, other] }),
       overviewAt(2, { inFlight: [{ ...other, receivedBytes: 60 }] }),
     ]);
@@ -88,8 +88,8 @@ describe("the list of finished uploads", () => {
   it("stays the same until an event contains a new one", () => {
     const { finished: _, ...without } = overviewAt(2);
     const finished = [uploadWith({ outcome: "completed" })];
-    expect(pictureOf([overviewAt(1, { finished }), without]).overview.finished).toBe(finished);
-    expect(pictureOf([overviewAt(1, { finished }), overviewAt(2)]).overview.finished).toEqual([]);
+    expect(viewModelOf([overviewAt(1, { finished }), without]).overview.finished).toBe(finished);
+    expect(viewModelOf([overviewAt(1, { finished }), overviewAt(2)]).overview.finished).toEqual([]);
   });
 });
 
@@ -98,13 +98,13 @@ describe("the throughput", () => {
     overviewAt(seconds, { totals: { ...overviewAt(0).totals, receivedBytes, forwardedBytes: 0 }, ...more });
 
   it("is computed between two events, by the proxy's clock", () => {
-    const { received, forwarded } = pictureOf([at(0, 100), at(1, 300), at(3, 500)]).throughput;
+    const { received, forwarded } = viewModelOf([at(0, 100), at(1, 300), at(3, 500)]).throughput;
     expect(received).toEqual([200, 100]);
     expect(forwarded).toEqual([0, 0]);
   });
 
   it("has a gap if the connection was lost", () => {
-    expect(pictureOf([at(0, 0), at(1, 5), at(60, 500), at(61, 510)]).throughput.received).toEqual([
+    expect(viewModelOf([at(0, 0), at(1, 5), at(60, 500), at(61, 510)]).throughput.received).toEqual([
       5,
       null,
       10,
@@ -114,20 +114,20 @@ describe("the throughput", () => {
   it("has a gap if the proxy restarted, and continues after it", () => {
     const again = { startedAt: "2026-01-01T00:00:02Z" };
     const events = [at(0, 0), at(1, 1000), at(3, 10, again), at(4, 30, again)];
-    expect(pictureOf(events).throughput.received).toEqual([1000, null, 20]);
+    expect(viewModelOf(events).throughput.received).toEqual([1000, null, 20]);
   });
 
   it("is never negative, even if a worker died with its counts", () => {
-    expect(pictureOf([at(0, 100), at(1, 50)]).throughput.received).toEqual([0]);
+    expect(viewModelOf([at(0, 100), at(1, 50)]).throughput.received).toEqual([0]);
   });
 
   it("ignores a repeated event, and starts again if the clock was set back", () => {
-    expect(pictureOf([at(5, 0), at(6, 10), at(6, 10)]).throughput.received).toEqual([10]);
-    expect(pictureOf([at(5, 0), at(6, 10), at(2, 20)]).throughput.at).toEqual([]);
+    expect(viewModelOf([at(5, 0), at(6, 10), at(6, 10)]).throughput.received).toEqual([10]);
+    expect(viewModelOf([at(5, 0), at(6, 10), at(2, 20)]).throughput.at).toEqual([]);
   });
 
   it("covers the last five minutes", () => {
-    const { at: times } = pictureOf(Array.from({ length: 400 }, (_, second) => at(second, 0))).throughput;
+    const { at: times } = viewModelOf(Array.from({ length: 400 }, (_, second) => at(second, 0))).throughput;
     expect(times).toHaveLength(301);
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBe(300);
   });

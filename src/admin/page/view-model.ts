@@ -1,28 +1,28 @@
-/** What the page draws: the last overview, and the rates that follow from those before it. Pure. */
+/** The data that the page shows: the last overview, and rates computed from earlier overviews. Pure. */
 import type { OverviewEvent } from "../events.js";
 import type { Overview } from "../overview.js";
 import type { UploadView } from "../../observe/uploads-registry.js";
 
-/** How far back the plot goes. */
+/** Time span of the plot. */
 const PLOT_SECONDS = 300;
-/** What an upload's rate is the mean of: shorter it flickers, longer it hides a stall. */
+/** An upload's rate is the mean over this time. A shorter time makes it fluctuate; a longer time hides a stall. */
 const RATE_SECONDS = 5;
-/** Nothing heard for longer than that is a gap, not one slow second. */
+/** If no event came for longer than this, the plot shows a gap. */
 const GAP_SECONDS = 5;
 
 export interface MovingUpload extends UploadView {
-  /** Unique among those in flight. */
+  /** Unique among the uploads in flight. */
   readonly key: string;
-  /** On their way to being an image. */
+  /** Bytes that count as progress: see {@link movedBytes}. */
   readonly movedBytes: number;
   readonly bytesPerSecond: number;
-  /** `finishing`: all has been sent, and Glance hashes, flushes, answers. */
+  /** `finishing`: every byte was received, and Glance has not answered yet. */
   readonly pace: "starting" | "moving" | "stalled" | "finishing";
-  /** Present where it moves and the size is known. */
+  /** Present if the upload moves and its size is known. */
   readonly secondsLeft?: number;
 }
 
-/** Columns, as the plot wants them; null where nothing was heard. */
+/** Columns in the form that uPlot takes, bytes per second. Null means a gap. */
 export interface Throughput {
   /** Seconds since 1970. */
   readonly at: readonly number[];
@@ -30,11 +30,11 @@ export interface Throughput {
   readonly forwarded: readonly (number | null)[];
 }
 
-export interface Picture {
+export interface ViewModel {
   readonly overview: Overview;
   readonly moving: readonly MovingUpload[];
   readonly throughput: Throughput;
-  /** By `key`: what had moved when. */
+  /** By `key`: bytes moved at earlier times. */
   readonly samples: ReadonlyMap<string, readonly Sample[]>;
 }
 
@@ -43,7 +43,7 @@ interface Sample {
   readonly bytes: number;
 }
 
-export function nextPicture(previous: Picture | undefined, event: OverviewEvent): Picture {
+export function nextViewModel(previous: ViewModel | undefined, event: OverviewEvent): ViewModel {
   const overview = { finished: previous?.overview.finished ?? [], ...event };
   const at = Date.parse(overview.now) / 1000;
   const samples = new Map<string, Sample[]>();
@@ -59,42 +59,42 @@ export function nextPicture(previous: Picture | undefined, event: OverviewEvent)
   return { overview, moving, samples, throughput: nextThroughput(previous, overview, at) };
 }
 
-/** A spooled body moves twice: from the client, and once its size is known to Glance. */
+/** A spooled body is first received and then forwarded. Its size is known, so its source is `spooled`, once forwarding begins. */
 function movedBytes(upload: UploadView): number {
   return upload.sizeSource === "spooled" ? upload.forwardedBytes : upload.receivedBytes;
 }
 
-/** Of an upload seen for the first time, the mean since it began. */
+/** @returns bytes per second. For an upload without an earlier sample, the mean since its start. */
 function rateSince(first: Sample | undefined, last: Sample, durationSeconds: number): number {
   if (first && last.at > first.at) return (last.bytes - first.bytes) / (last.at - first.at);
   return durationSeconds > 0 ? last.bytes / durationSeconds : 0;
 }
 
 function move(upload: UploadView, key: string, moved: number, bytesPerSecond: number): MovingUpload {
-  const left = upload.declaredBytes === undefined ? Infinity : upload.declaredBytes - moved;
-  const pace = paceOf(left, bytesPerSecond, upload.durationSeconds);
+  const bytesLeft = upload.declaredBytes === undefined ? Infinity : upload.declaredBytes - moved;
+  const pace = paceOf(bytesLeft, bytesPerSecond, upload.durationSeconds);
   return {
     ...upload,
     key,
     movedBytes: moved,
     bytesPerSecond,
     pace,
-    ...(pace === "moving" && left !== Infinity ? { secondsLeft: left / bytesPerSecond } : {}),
+    ...(pace === "moving" && bytesLeft !== Infinity ? { secondsLeft: bytesLeft / bytesPerSecond } : {}),
   };
 }
 
-function paceOf(left: number, bytesPerSecond: number, durationSeconds: number): MovingUpload["pace"] {
-  if (left <= 0) return "finishing";
+function paceOf(bytesLeft: number, bytesPerSecond: number, durationSeconds: number): MovingUpload["pace"] {
+  if (bytesLeft <= 0) return "finishing";
   if (bytesPerSecond > 0) return "moving";
   return durationSeconds < RATE_SECONDS ? "starting" : "stalled";
 }
 
-function nextThroughput(previous: Picture | undefined, overview: Overview, at: number): Throughput {
+function nextThroughput(previous: ViewModel | undefined, overview: Overview, at: number): Throughput {
   const before = previous === undefined ? Infinity : Date.parse(previous.overview.now) / 1000;
   if (previous === undefined || at < before) return { at: [], received: [], forwarded: [] };
   const { throughput, overview: last } = previous;
   if (at === before) return throughput;
-  // A proxy that was started again counts from 0.
+  // After a restart of the proxy, the totals start again at 0.
   const continued = last.startedAt === overview.startedAt && at - before <= GAP_SECONDS;
   const rate = (what: "receivedBytes" | "forwardedBytes"): number | null =>
     continued ? Math.max(0, overview.totals[what] - last.totals[what]) / (at - before) : null;
