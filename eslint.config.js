@@ -33,7 +33,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/{admin,config,demo,doctor,observe,workers}/**/*.{ts,tsx}"],
+    files: ["src/**/*.{ts,tsx}"],
     rules: { "max-lines-per-function": ["error", { max: 60, skipBlankLines: true, skipComments: true }] },
   },
   {

@@ -85,11 +85,7 @@ function explainCertificate({ code, cause }: NoAnswer): NotGlance | undefined {
         "set upstream.tls.caFile to the CA's certificate, or configure Glance to send the whole chain",
       );
     case "CERT_HAS_EXPIRED":
-      return notGlance(
-        "expired",
-        `Glance's certificate has expired (${code})`,
-        "renew the certificate",
-      );
+      return notGlance("expired", `Glance's certificate has expired (${code})`, "renew the certificate");
     case "CERT_NOT_YET_VALID":
       return notGlance(
         "not_yet_valid",
