@@ -41,7 +41,7 @@ export interface ClientServer {
   reload(): void;
   /**
    * Stops accepting connections and waits for the requests in progress.
-   * @param timeoutMs after this time the rest is aborted, and has `rollback.timeout` to settle; 0: no limit.
+   * @param timeoutMs after this time the rest is aborted, and has twice `rollback.timeout` to settle; 0: no limit.
    */
   drain(timeoutMs: number): Promise<void>;
   /** Cuts everything. */
@@ -98,7 +98,8 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
     reload: () => listener.reload(),
 
     drain: (timeoutMs) =>
-      drain(server, connections, { timeoutMs, settlingMs: config.rollback.timeout, whenSettled }),
+      // An abort may wait twice: until Glance has begun, and until Glance has rolled back.
+      drain(server, connections, { timeoutMs, settlingMs: 2 * config.rollback.timeout, whenSettled }),
 
     close() {
       server.close();

@@ -50,7 +50,10 @@ export function refuseOwnAddress(
 
 /** @returns whether a connection to `host` reaches a listener on `listening` of the same machine, as far as names and addresses show. */
 function reaches(host: string, listening: string): boolean {
-  return host === listening || (isThisMachine(host) && isThisMachine(listening));
+  if (host === listening) return true;
+  // Two loopback addresses are two listeners. A wildcard or `localhost` may mean any of them.
+  const isVague = (name: string): boolean => ["0.0.0.0", "::", "localhost"].includes(name);
+  return (isVague(host) || isVague(listening)) && isThisMachine(host) && isThisMachine(listening);
 }
 
 /** A loopback address, or the address that stands for all addresses. */

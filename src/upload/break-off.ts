@@ -10,16 +10,17 @@ export type Begun = "no" | "unseen" | "yes";
  * Waits until the image shows that Glance has begun, for at most `rollback.timeout`.
  *
  * @param over resolves when Glance has answered or closed.
+ * @param said100 Glance, or a server in front of Glance, has sent `100`.
  * @returns whether the image showed it.
  */
-export type UntilBegun = (over: Promise<void>) => Promise<boolean>;
+export type UntilBegun = (over: Promise<void>, said100: boolean) => Promise<boolean>;
 
 export interface BreakOffOptions {
   /** Absent if nothing was sent to Glance. The caller destroys it. */
   readonly upstream: ClientRequest | undefined;
   readonly error: ProxyError;
-  /** The whole body was handed to the connection. */
-  readonly bodyEnded: boolean;
+  /** The kernel has accepted the whole body. */
+  readonly isSent: boolean;
   /** Glance, or a server in front of it, has said `100`. */
   readonly said100: boolean;
   readonly untilBegun: UntilBegun;
@@ -32,14 +33,13 @@ export interface BreakOffOptions {
  * @returns Glance's refusal, which wins over the proxy's, or whether Glance had begun.
  */
 export async function breakOff(options: BreakOffOptions): Promise<IncomingMessage | Begun> {
-  const { upstream, error, bodyEnded, said100, untilBegun } = options;
+  const { upstream, error, isSent, said100, untilBegun } = options;
   if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout") {
     return "no";
   }
-  if (bodyEnded || upstream.destroyed) return "yes";
-  if (error.upstreamKind !== undefined) {
-    return error.code === "upstream_timeout" && !said100 ? "unseen" : "yes";
-  }
+  if (isSent || upstream.destroyed) return "yes";
+  // A silent Glance may not have begun. The image shows it, and a late refusal still wins.
+  if (error.upstreamKind !== undefined && error.code !== "upstream_timeout") return "yes";
   let refusal: IncomingMessage | undefined;
   const over = new Promise<void>((resolve) => {
     upstream.once("close", resolve);
@@ -51,7 +51,7 @@ export async function breakOff(options: BreakOffOptions): Promise<IncomingMessag
   // If the body was wrong at once, the head is still corked.
   upstream.flushHeaders();
   upstream.uncork();
-  const seen = await untilBegun(over);
+  const seen = await untilBegun(over, said100);
   if (refusal) return refusal;
   return seen || upstream.destroyed ? "yes" : "unseen";
 }

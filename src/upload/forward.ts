@@ -141,8 +141,8 @@ class Forwarding {
       open: (expectContinue) =>
         this.#upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),
       onContinue: () => exchange.sendContinue(),
-      untilBegun: (over) =>
-        this.#config.rollback.verify ? rollback.untilBegun(over) : Promise.resolve(false),
+      untilBegun: (over, said100) =>
+        this.#config.rollback.verify ? rollback.untilBegun(over, said100) : Promise.resolve(false),
     });
   }
 }

@@ -276,8 +276,8 @@ class Relay {
   async #abort(error: ProxyError): Promise<void> {
     const upstream = this.#upstream;
     const { untilBegun } = this.#options;
-    const bodyEnded = this.#bodyEnded;
-    const end = await breakOff({ upstream, error, bodyEnded, said100: this.#said100, untilBegun });
+    const isSent = this.#isSent;
+    const end = await breakOff({ upstream, error, isSent, said100: this.#said100, untilBegun });
     if (typeof end !== "string") return this.#settleAnswered(end);
     upstream?.destroy();
     this.#resolve({ kind: "failed", error, begun: end, whole: this.#isSent });

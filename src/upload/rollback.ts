@@ -32,9 +32,10 @@ export interface Rollback {
    * image, for example `active`, this waits for Glance's refusal.
    *
    * @param over resolves when Glance has answered or closed.
+   * @param said100 Glance, or a server in front of Glance, has sent `100`. Then this does not wait if the client may not read the image.
    * @returns whether the image showed it.
    */
-  untilBegun(over: Promise<void>): Promise<boolean>;
+  untilBegun(over: Promise<void>, said100?: boolean): Promise<boolean>;
   /**
    * Waits until Glance has set the image back to `queued`, for at most `timeout`.
    *
@@ -62,7 +63,7 @@ class WatchedRollback implements Rollback {
     this.#begunStatus = target.operation === "file" ? "saving" : "uploading";
   }
 
-  async untilBegun(over: Promise<void>): Promise<boolean> {
+  async untilBegun(over: Promise<void>, said100 = false): Promise<boolean> {
     const left = countDown(this.#options.timeout);
     let isOver = false;
     void over.then(() => {
@@ -73,6 +74,9 @@ class WatchedRollback implements Rollback {
       if (seen?.kind === "found") {
         if (isInProgress(seen) && seen.status === this.#begunStatus) return true;
         this.#isOthers ||= seen.status !== "queued";
+      } else if (said100 && (seen?.kind === "denied" || seen?.kind === "gone")) {
+        // The client could read the image when Glance said `100`, and no longer can: its token has expired, for example.
+        return false;
       }
       await Promise.race([delay(Math.min(this.#options.interval, Math.max(left(), 0))), over]);
     }

@@ -1,5 +1,6 @@
 /** Finds heads of Glance's answers that Node accepts but that the proxy cannot pass on. Pure. */
 import type { IncomingMessage } from "node:http";
+import { createRequestHead } from "../http/request-head.js";
 
 /** Has an HPE_* code, so that the failure is reported as `protocol`. */
 class UnrelayableHead extends Error {
@@ -17,9 +18,9 @@ export function unrelayableHead(answer: IncomingMessage): Error | undefined {
   if (statusCode < 200 || statusCode > 999 || !/^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage)) {
     return new UnrelayableHead(`status ${statusCode} ${JSON.stringify(statusMessage)}`);
   }
-  const coding = answer.headers["transfer-encoding"];
-  if (coding !== undefined && coding.trim().toLowerCase() !== "chunked") {
-    return new UnrelayableHead(`Transfer-Encoding: ${coding}`);
+  const codings = createRequestHead(answer.rawHeaders).values("transfer-encoding");
+  if (codings.length > 0 && codings.join().toLowerCase() !== "chunked") {
+    return new UnrelayableHead(`Transfer-Encoding: ${codings.join(", ")}`);
   }
   return undefined;
 }

@@ -19,6 +19,7 @@ export class ClusterFigures {
   /** The counters of workers that have ended: a counter must never decrease. */
   #endedMetrics: readonly MetricSamples[] = [];
   #endedTotals = createTotals();
+  #burials = Promise.resolve();
 
   /**
    * @param workers the workers that run; the caller adds and removes them.
@@ -65,11 +66,15 @@ export class ClusterFigures {
   }
 
   /** Keeps the counters of a worker that has ended, and settles its uploads in flight. */
-  async bury(worker: WorkerHandle): Promise<void> {
+  bury(worker: WorkerHandle): Promise<void> {
     const counters = worker.metrics.filter(({ type }) => String(type) !== "gauge");
     this.#endedTotals = sumTotals([this.#endedTotals, worker.totals]);
-    this.#endedMetrics = await sum([this.#endedMetrics, counters]).getMetricsAsJSON();
-    for (const [number, upload] of worker.inFlight) this.#settle(upload, worker.elapsedSeconds(number));
+    // One after the other: two at once would add to the same sum, and one would be lost.
+    this.#burials = this.#burials.then(async () => {
+      this.#endedMetrics = await sum([this.#endedMetrics, counters]).getMetricsAsJSON();
+      for (const [number, upload] of worker.inFlight) this.#settle(upload, worker.elapsedSeconds(number));
+    });
+    return this.#burials;
   }
 
   /** Counts and logs an upload whose worker died: no other process does. */

@@ -200,6 +200,6 @@ class Cluster implements ProxyServer {
 
   /** @returns how long after the start of a drain a worker that still runs is killed, milliseconds. */
   #killDelayMs(drainMs: number): number {
-    return Math.min(drainMs + this.#config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
+    return Math.min(drainMs + 2 * this.#config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
   }
 }

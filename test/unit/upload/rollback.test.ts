@@ -69,6 +69,15 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
     expect(await waited).toBe(false);
   });
 
+  it.each(["denied", "gone"] as const)(
+    "ends at once if Glance said 100 and the client can no longer read the image (%s)",
+    async (kind) => {
+      const glance = scripted({ kind });
+      expect(await createRollback(FILE, glance.lookUp, BOUNDS).untilBegun(never, true)).toBe(false);
+      expect(glance.timeouts).toHaveLength(1);
+    },
+  );
+
   it("ends after rollback.timeout, and leaves the same time for the rollback", async () => {
     const glance = scripted(found("queued"));
     const rollback = createRollback(FILE, glance.lookUp, { timeout: 200, interval: 10 });
