@@ -137,7 +137,7 @@ describeWith(requirements, "Clients that log in", () => {
       const answer = await upload.peer.response();
       expect(answer.status).toBe(400);
       expect(answer.text).toContain("Size exceeds: expected 10 bytes, got 11 bytes");
-      expect(answer.text).toContain(`could not be seen whether image ${upload.id} was put back to queued`);
+      expect(answer.text).toContain(`The proxy could not check whether image ${upload.id} is queued again`);
       await expectWaited(upload, "size_exceeded");
     });
 

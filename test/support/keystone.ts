@@ -128,6 +128,10 @@ sqlite_synchronous = false
 provider = fernet
 [fernet_tokens]
 key_repository = ${join(directory, "fernet-keys")}
+[fernet_receipts]
+key_repository = ${join(directory, "fernet-keys")}
+[credential]
+key_repository = ${join(directory, "credential-keys")}
 `,
   );
   return file;
