@@ -27,7 +27,8 @@ function coerce(key: Key, text: string): unknown {
   }
   if (key.accepts.has("boolean") && /^(true|false)$/.test(text)) return text === "true";
   // Sizes and times also accept text and parse their digits themselves.
-  if (key.accepts.has("number") && !key.accepts.has("string") && /^-?\d+$/.test(text)) return Number(text);
+  const isNumeric = key.accepts.has("number") || key.accepts.has("integer");
+  if (isNumeric && !key.accepts.has("string") && /^-?\d+$/.test(text)) return Number(text);
   return text;
 }
 

@@ -1,4 +1,4 @@
-/** The keys of a configuration schema as a tree, with what a person has to know about each. Pure. */
+/** The keys of a configuration schema as a tree, with what the documentation says about each. Pure. */
 import { z } from "zod";
 
 const ENV_PREFIX = "GLANCE_SIZE_PROXY_";
@@ -12,13 +12,15 @@ export interface Key {
   readonly meaning: string;
   /** Completes "must be ...". */
   readonly takes: string;
-  /** As one would write it in a file; undefined where there is none. */
+  /** As written in a file. Undefined if there is no default. */
   readonly default: unknown;
-  /** A value for the reference to show where there is no default. */
+  /** A value for the reference if there is no default. */
   readonly example: unknown;
-  /** Whether the configuration is impossible without it. */
+  /** Whether the key must be set. */
   readonly required: boolean;
-  /** The types that may be written for it. */
+  /** Whether the default fits almost every deployment. */
+  readonly expert: boolean;
+  /** The types of JSON that may be written for the key; `const` or `enum` for fixed words. */
   readonly accepts: ReadonlySet<string>;
 }
 
@@ -27,9 +29,62 @@ export interface Section {
   /** Dotted; empty for the root. */
   readonly name: string;
   readonly meaning: string;
-  /** Whether it may be left out altogether. */
+  /** Whether the whole section may be absent. */
   readonly optional: boolean;
   readonly children: ReadonlyMap<string, Section | Key>;
+}
+
+/** The parts of a JSON Schema that this project reads, with its own `takes`, `example` and `expert` (see schema.ts). */
+export interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly takes?: string;
+  readonly example?: unknown;
+  readonly expert?: boolean;
+  readonly enum?: readonly string[];
+  readonly const?: string;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly items?: JsonSchema;
+  readonly minimum?: number;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly maximum?: number | undefined;
+  readonly [other: string]: unknown;
+}
+
+/** Reads the tree of keys from a schema. Sections may be nested to any depth. */
+export function readKeys(schema: z.ZodObject): Section {
+  return sectionOf(z.toJSONSchema(schema, { io: "input" }) as JsonSchema, [], true);
+}
+
+function sectionOf(schema: JsonSchema, path: readonly string[], required: boolean): Section {
+  const children = Object.entries(schema.properties ?? {}).map(([name, child]): [string, Section | Key] => {
+    const read = child.properties === undefined ? keyOf : sectionOf;
+    return [name, read(child, [...path, name], schema.required?.includes(name) ?? false)];
+  });
+  return {
+    kind: "section",
+    name: path.join("."),
+    meaning: schema.description ?? "",
+    optional: !required,
+    children: new Map(children),
+  };
+}
+
+function keyOf(schema: JsonSchema, path: readonly string[], required: boolean): Key {
+  return {
+    kind: "key",
+    name: path.join("."),
+    env: envName(path),
+    meaning: schema.description ?? "",
+    takes: takes(schema),
+    default: schema.default,
+    example: schema.example,
+    required,
+    expert: schema.expert ?? false,
+    accepts: new Set(acceptedTypes(schema)),
+  };
 }
 
 /** `size.unknown` -> `GLANCE_SIZE_PROXY_SIZE__UNKNOWN`: two underscores for a dot, one before each inner capital. */
@@ -38,110 +93,40 @@ function envName(path: readonly string[]): string {
   return ENV_PREFIX + words.join("__");
 }
 
-/** What a default, an optional or a codec stands around; undefined where a schema stands for itself. */
-function inside(schema: z.core.$ZodType): z.core.$ZodType | undefined {
-  if (schema instanceof z.ZodPipe) return schema.in;
-  if (
-    schema instanceof z.ZodPrefault ||
-    schema instanceof z.ZodDefault ||
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodReadonly
-  ) {
-    return schema.unwrap();
+function acceptedTypes(schema: JsonSchema): readonly string[] {
+  if (schema.anyOf !== undefined) return schema.anyOf.flatMap(acceptedTypes);
+  if (schema.const !== undefined) return ["const"];
+  if (schema.enum !== undefined) return ["enum"];
+  return [schema.type ?? []].flat();
+}
+
+function takes(schema: JsonSchema): string {
+  if (schema.takes !== undefined) return schema.takes;
+  if (schema.anyOf !== undefined) return either(schema.anyOf.map(takes));
+  if (schema.enum !== undefined) return either(schema.enum);
+  if (schema.const !== undefined) return schema.const;
+  const type = [schema.type ?? []].flat().find((name) => name !== "null");
+  switch (type) {
+    case "array":
+      return `a list of ${takes(schema.items ?? {})}`;
+    case "boolean":
+      return "true or false";
+    case "integer":
+    case "number":
+      return numberText(type, schema.minimum ?? Number.MIN_SAFE_INTEGER);
+    default:
+      return "text";
   }
-  return undefined;
 }
 
-/** A schema and all that it stands around, from the outside in. */
-function layersOf(schema: z.core.$ZodType): z.core.$ZodType[] {
-  const inner = inside(schema);
-  return inner === undefined ? [schema] : [schema, ...layersOf(inner)];
-}
-
-function fromMeta(schema: z.core.$ZodType, name: "description" | "takes" | "example"): unknown {
-  return layersOf(schema)
-    .map((layer) => z.globalRegistry.get(layer)?.[name])
-    .find((value) => value !== undefined);
-}
-
-function defaultOf(schema: z.core.$ZodType): unknown {
-  const layer = layersOf(schema).find(
-    (layer) => layer instanceof z.ZodPrefault || layer instanceof z.ZodDefault,
-  );
-  return layer?.def.defaultValue;
-}
-
-function core(schema: z.core.$ZodType): z.core.$ZodType {
-  return layersOf(schema).at(-1) ?? schema;
-}
-
-function acceptedTypes(schema: z.core.$ZodType): string[] {
-  const type = core(schema);
-  return type instanceof z.ZodUnion ? type.options.flatMap(acceptedTypes) : [type._zod.def.type];
+function numberText(type: "integer" | "number", minimum: number): string {
+  const kind = type === "integer" ? "an integer" : "a number";
+  return minimum > Number.MIN_SAFE_INTEGER ? `${kind} of at least ${minimum}` : kind;
 }
 
 /** `a, b or c`. */
 function either(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
-}
-
-function takes(schema: z.core.$ZodType): string {
-  const said = fromMeta(schema, "takes");
-  if (typeof said === "string") return said;
-  const type = core(schema);
-  if (type instanceof z.ZodUnion) return either(type.options.map(takes));
-  if (type instanceof z.ZodEnum) return either(type.options.map(String));
-  if (type instanceof z.ZodLiteral) return either([...type.values].map(String));
-  if (type instanceof z.ZodArray) return `a list of ${takes(type.element)}`;
-  if (type instanceof z.ZodBoolean) return "true or false";
-  if (type instanceof z.ZodNumber) {
-    const least = type.minValue ?? Number.MIN_SAFE_INTEGER;
-    return `${type.isInt ? "an integer" : "a number"}${least > Number.MIN_SAFE_INTEGER ? ` of at least ${least}` : ""}`;
-  }
-  return "text";
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-/** Reads the tree of keys off a schema; nesting may be of any depth. */
-export function readKeys(schema: z.ZodObject): Section {
-  return sectionOf(schema, schema, []);
-}
-
-function sectionOf(object: z.ZodObject, schema: z.core.$ZodType, path: readonly string[]): Section {
-  const shape: Readonly<Record<string, z.core.$ZodType>> = object.shape;
-  const children = Object.entries(shape).map(([name, child]): [string, Section | Key] => {
-    const childPath = [...path, name];
-    const inner = core(child);
-    return [
-      name,
-      inner instanceof z.ZodObject ? sectionOf(inner, child, childPath) : keyOf(child, childPath),
-    ];
-  });
-  return {
-    kind: "section",
-    name: path.join("."),
-    meaning: text(fromMeta(schema, "description")),
-    optional: z.safeParse(schema, undefined).success,
-    children: new Map(children),
-  };
-}
-
-function keyOf(schema: z.core.$ZodType, path: readonly string[]): Key {
-  return {
-    kind: "key",
-    name: path.join("."),
-    env: envName(path),
-    meaning: text(fromMeta(schema, "description")),
-    takes: takes(schema),
-    default: defaultOf(schema),
-    example: fromMeta(schema, "example"),
-    required: !z.safeParse(schema, undefined).success,
-    accepts: new Set(acceptedTypes(schema)),
-  };
 }
 
 /** Every key of a section and of the sections in it, in the order of the schema. */

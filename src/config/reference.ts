@@ -8,6 +8,9 @@ import { SHORTCUTS } from "./shortcuts.js";
 
 const WIDTH = 110;
 
+/** Marks the keys with `expert` in their `meta`. */
+export const EXPERT_KEY = "Expert key: the default fits almost every deployment.";
+
 function wrap(text: string, lead: string): string[] {
   const lines: string[] = [];
   let line = lead;
@@ -46,7 +49,7 @@ function yamlLines(section: Section, indent: string): string[] {
     return [
       ...apart,
       ...comment,
-      ...wrap(sentence(child.takes), `${indent}#`),
+      ...wrap(`${sentence(child.takes)}${child.expert ? ` ${EXPERT_KEY}` : ""}`, `${indent}#`),
       ...written.map((line) => lead + line),
     ];
   });
@@ -58,6 +61,7 @@ export function renderDefaultYaml(root: Section): string {
     "# Every key of glance-size-proxy with its default. Copy only the keys you want to change; all others keep their defaults.",
     "# A size is a number of bytes or has a unit: 64KiB, 10MiB, 5GiB, 1TiB. A time has a unit: 500ms, 30s, 5m, 6h, 1d; or is 0.",
     "# Rendered from src/config/schema.ts: change it there, then run `npm run reference`.",
+    "# yaml-language-server: $schema=schema.json",
   ];
   return [...head, ...yamlLines(root, "")].join("\n") + "\n";
 }
@@ -74,6 +78,8 @@ glance-size-proxy --upstream http://127.0.0.1:9292 --listen 0.0.0.0:9392
 
 Every key below can be set in a YAML file (\`--config FILE\` or \`GLANCE_SIZE_PROXY_CONFIG\`) or in an environment
 variable. [config/default.yaml](../config/default.yaml) is a file with every key and its default.
+[config/schema.json](../config/schema.json) is a JSON Schema of the file, for editors: put
+\`# yaml-language-server: $schema=PATH/schema.json\` at the top of the file.
 
 ## Precedence
 
@@ -124,6 +130,7 @@ function keyText(key: Key): string {
     `### \`${key.name}\``,
     "",
     key.meaning,
+    ...(key.expert ? ["", EXPERT_KEY] : []),
     "",
     `- Must be: ${key.takes}`,
     `- Default: ${defaultText(key)}`,

@@ -2,8 +2,9 @@
  * Every configuration key: type, unit, default and meaning. `config/default.yaml`, `config/schema.json`, the environment variables and
  * the documentation are derived from this schema.
  *
- * Each key has a meaning (`describe`), and `meta({ takes })` if its type does not describe the accepted values. A conversion must be a
- * codec, not a transform: `--check-config` converts values back to text.
+ * Each key has a meaning (`describe`), `meta({ takes })` if its type does not describe the accepted values, and
+ * `meta({ expert: true })` if its default fits almost every deployment. A conversion must be a codec, not a transform:
+ * `--check-config` converts values back to text.
  */
 import { z } from "zod";
 import { refuseOwnAddress, requireRoomPerUpload, requireTlsForFiles } from "./rules.js";
@@ -61,7 +62,7 @@ const admin = z.strictObject({
 const readiness = z.strictObject({
   silence: durationMs
     .refine((ms) => ms > 0)
-    .meta({ takes: "a time above 0 with a unit, such as 60s" })
+    .meta({ takes: "a time above 0 with a unit, such as 60s", expert: true })
     .prefault("60s")
     .describe(
       "How long Glance may leave the proxy's health request unanswered before `/readyz` returns 503 " +
@@ -117,7 +118,7 @@ const limits = z.strictObject({
     ),
   maxHeaderSize: sizeBytes
     .refine((bytes) => bytes >= 1024)
-    .meta({ takes: "a size of at least 1KiB, such as 64KiB" })
+    .meta({ takes: "a size of at least 1KiB, such as 64KiB", expert: true })
     .prefault("64KiB")
     .describe("Maximum size of a request head (request line and headers). A larger head gets 431."),
 });
@@ -125,6 +126,7 @@ const limits = z.strictObject({
 const upload = z.strictObject({
   relay: z
     .enum(["auto", "raw", "stream"])
+    .meta({ expert: true })
     .prefault("auto")
     .describe(
       "How upload bodies are read. `stream`: through Node's HTTP parser. `raw`: directly from the socket, which " +
@@ -148,7 +150,7 @@ const rollback = z.strictObject({
     ),
   interval: durationMs
     .refine((ms) => ms > 0)
-    .meta({ takes: "a time above 0 with a unit, such as 100ms" })
+    .meta({ takes: "a time above 0 with a unit, such as 100ms", expert: true })
     .prefault("100ms")
     .describe("Time between two checks of the image status during a rollback."),
 });
@@ -164,6 +166,7 @@ const replay = z.strictObject({
         "is never refused for this reason.",
     ),
   window: durationMs
+    .meta({ expert: true })
     .prefault("60s")
     .describe("How long `replay.guard` remembers a failed upload. 0 turns the guard off."),
 });
@@ -180,6 +183,7 @@ const spool = z
           "which the system removes even if the process crashes.",
       ),
     memory: sizeBytes
+      .meta({ expert: true })
       .prefault("1MiB")
       .describe(
         "Maximum bytes of one body kept in memory before the rest goes to a file. A smaller body never touches " +

@@ -1,6 +1,6 @@
 /**
  * The types of configuration values: conversion from the text of a file or variable, and back for `--check-config`. Faults and the
- * reference quote `takes`. Pure.
+ * reference quote `takes`. `pattern`, `minimum` and `maximum` are for the JSON Schema, which cannot express a conversion. Pure.
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
@@ -34,7 +34,11 @@ export const sizeBytes = z
     },
     encode: (bytes) => inLargestUnit(bytes, SIZE_UNITS),
   })
-  .meta({ takes: "a number of bytes, or a size with a unit, such as 64MiB or 10GiB" });
+  .meta({
+    takes: "a number of bytes, or a size with a unit, such as 64MiB or 10GiB",
+    pattern: "^\\d+\\s*(B|KiB|MiB|GiB|TiB)?$",
+    minimum: 0,
+  });
 
 /** `500ms`, `30s`, `5m`, `6h`, `1d` or 0, converted to milliseconds. */
 export const durationMs = z
@@ -49,7 +53,12 @@ export const durationMs = z
     },
     encode: (ms) => inLargestUnit(ms, TIME_UNITS),
   })
-  .meta({ takes: "0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d" });
+  .meta({
+    takes: "0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d",
+    pattern: "^(0|\\d+\\s*(ms|s|m|h|d))$",
+    minimum: 0,
+    maximum: 0, // of a number; a text has a unit
+  });
 
 export interface ListenAddress {
   /** An IPv6 address has no brackets. */
@@ -77,7 +86,10 @@ export const listenAddress = z
     },
     encode: ({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`),
   })
-  .meta({ takes: "HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292" });
+  .meta({
+    takes: "HOST:PORT, such as 0.0.0.0:9292 or [::1]:9292",
+    pattern: "^(\\[[^\\[\\]\\s]+\\]|[^:\\[\\]/\\s@]+):\\d{1,5}$",
+  });
 
 /** `http(s)://HOST:PORT[/PATH]` or `unix:/PATH`. Credentials, query and fragment are refused: they would be sent or dropped silently. */
 export const upstreamUrl = z
@@ -95,6 +107,7 @@ export const upstreamUrl = z
   .meta({
     takes: "the URL of Glance, such as http://127.0.0.1:19292, without user, query or fragment",
     example: "https://glance.internal:9292",
+    pattern: "^([Hh][Tt][Tt][Pp][Ss]?://[^\\s?#]+|[Uu][Nn][Ii][Xx]:/[^\\s?#/][^\\s?#]*)$",
   });
 
 /** An address, or a network in CIDR form. */
@@ -114,7 +127,7 @@ const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
 /** A header in which clients may declare the size. */
 export const hintName = z
   .string()
-  .regex(/^[a-z0-9-]+$/i)
+  .regex(/^[A-Za-z0-9-]+$/)
   .toLowerCase()
   .refine((name) => !ALWAYS_READ.includes(name), {
     error: ({ input }) => `must not have ${String(input)}, which the proxy always reads: remove it`,

@@ -107,6 +107,12 @@ describeWith(["helm"], "the Helm chart", () => {
       ["a key that there is not", { ...UPSTREAM, replica: 3 }, "replica"],
       ["a number that is none", { ...UPSTREAM, replicas: "three" }, "replicas"],
       ["a size in other units", { ...UPSTREAM, spool: { size: "20GB" } }, "spool[./]size"],
+      ["a key that the proxy does not have", { ...UPSTREAM, config: { limits: { maxSize: 5 } } }, "maxSize"],
+      [
+        "a value that the proxy refuses",
+        { ...UPSTREAM, config: { size: { unknown: "keep" } } },
+        "size[./]unknown",
+      ],
     ])("%s is reported", async (_, values, words) => {
       const { code, stderr } = await helm(program, ["template", "image"], values);
       expect([code, stderr]).toEqual([1, expect.stringMatching(new RegExp(words))]);

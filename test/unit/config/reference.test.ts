@@ -1,5 +1,9 @@
+import { readFileSync } from "node:fs";
+import { Ajv } from "ajv";
+import { format } from "prettier";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { renderJsonSchema } from "../../../src/config/json-schema.js";
 import { allKeys, readKeys } from "../../../src/config/keys.js";
 import { renderDefaultYaml, renderReference } from "../../../src/config/reference.js";
 import { configSchema } from "../../../src/config/schema.js";
@@ -64,5 +68,78 @@ describe("docs/configuration.md", () => {
 
   it.each(SHORTCUTS)("names $option and $env", ({ option, env }) => {
     expect(text).toContain(`\`${env}\`; flag \`${option}\``);
+  });
+});
+
+function formatJson(value: unknown): Promise<string> {
+  return format(JSON.stringify(value), { parser: "json", printWidth: 110 });
+}
+
+/** The faults of a file with these keys and an upstream. */
+function faultsOfFile(config: { upstream?: object }): readonly string[] {
+  const file = JSON.stringify({ ...config, upstream: { url: "http://glance", ...config.upstream } });
+  return faultsOf(() => load({ file }));
+}
+
+describe("config/schema.json", () => {
+  const schema = renderJsonSchema();
+  const accepts = new Ajv({ strict: false }).compile(schema);
+
+  it("is what the schema says (write it anew with `npm run reference`)", async () => {
+    await expect(await formatJson(schema)).toMatchFileSnapshot("../../../config/schema.json");
+  });
+
+  it.each(keys.map((key) => [key.name, key] as const))("describes %s", (name, key) => {
+    const path = `properties.${name.replaceAll(".", ".properties.")}.description`;
+    expect(schema).toHaveProperty(path, expect.stringContaining(key.meaning));
+  });
+
+  it("accepts config/default.yaml, which names the schema for editors", () => {
+    const text = renderDefaultYaml(root);
+    expect(text).toContain("# yaml-language-server: $schema=schema.json\n");
+    expect(accepts(parse(text))).toBe(true);
+  });
+
+  it.each([
+    { upstream: { url: "unix:/run/glance.sock", connectTimeout: "500ms", responseTimeout: 0 } },
+    { limits: { maxImageSize: 5, maxHeaderSize: "64 KiB" }, workers: "auto" },
+    { size: { hints: ["X-Size"] }, listen: { address: "[::1]:9292" } },
+  ] as { upstream?: object }[])("accepts %j", (config) => {
+    expect(accepts(config)).toBe(true);
+    expect(faultsOfFile(config)).toEqual([]);
+  });
+
+  it.each([
+    { upstream: { url: "glance:9292" } },
+    { upstream: { connectTimeout: 5 } },
+    { limits: { maxImageSize: "10GB" } },
+    { listen: { address: "localhost" } },
+    { size: { unknown: "guess" } },
+    { size: { colour: "red" } },
+    { workers: 100_000 },
+    { sise: {} },
+  ] as { upstream?: object }[])("refuses %j, as the command does", (config) => {
+    expect(accepts(config)).toBe(false);
+    expect(faultsOfFile(config)).toHaveLength(1);
+  });
+
+  it("marks the expert keys, as docs/configuration.md does", () => {
+    expect(schema).toHaveProperty("properties.upload.properties.relay.x-expert", true);
+    expect(schema).not.toHaveProperty("properties.size.properties.unknown.x-expert");
+    expect(renderReference(root).match(/^Expert key: /gm)).toHaveLength(
+      keys.filter(({ expert }) => expert).length,
+    );
+  });
+});
+
+describe("values.schema.json of the Helm chart", () => {
+  const path = "deploy/helm/glance-size-proxy/values.schema.json";
+
+  it("has the schema of the file for config (write it anew with `npm run reference`)", async () => {
+    const values = JSON.parse(readFileSync(path, "utf8")) as { properties: Record<string, unknown> };
+    const { $schema, ...config } = renderJsonSchema();
+    expect(values).toHaveProperty("$schema", $schema);
+    values.properties["config"] = { ...config, type: "object" };
+    await expect(await formatJson(values)).toMatchFileSnapshot(`../../../${path}`);
   });
 });
