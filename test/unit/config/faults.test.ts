@@ -311,6 +311,8 @@ it.each([
   ["http://192.0.2.1:9292", "127.0.0.1:9292"],
   ["http://127.0.0.1:9291", "127.0.0.1:9292"],
   ["http://glance:9292", "0.0.0.0:9292"],
+  ["http://127.0.0.2:9292", "127.0.0.1:9292"],
+  ["http://127.0.0.1:9292", "[::1]:9292"],
   ["unix:/run/glance.sock", "0.0.0.0:80"],
 ])("accepts the upstream %s behind the address %s", (upstream, listen) => {
   expect(faultsOf(() => load({ flags: { upstream, listen } }))).toEqual([]);
