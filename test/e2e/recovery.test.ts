@@ -46,9 +46,9 @@ function afterWhole(script: UploadScript): void {
   };
 }
 
-function upload(target = FILE, headers = {}): Promise<RawResponse> {
+function upload(target = FILE, headers = {}, port = scene.proxy.port): Promise<RawResponse> {
   const body = "Transfer-Encoding" in headers ? "5\r\nhello\r\n0\r\n\r\n" : "hello";
-  return request(scene.proxy.port, "PUT", target, { headers, body });
+  return request(port, "PUT", target, { headers, body });
 }
 
 const recovered = (result: string): Promise<number> =>
@@ -138,10 +138,12 @@ describe("it is not certain that this upload made the image active", () => {
     scene.upstream.onUpload = (incoming, response) => {
       incoming.resume().once("end", () => (release = () => void response.writeHead(204).end()));
     };
-    const first = upload();
+    // The first upload waits for its answer for as long as the second one takes.
+    const { port } = await scene.startAnother({ rollback: ROLLBACK });
+    const first = upload(FILE, {}, port);
     await expect.poll(() => scene.upstream.uploads.filter(({ bytes }) => bytes === 5).length).toBe(1);
     afterWhole(reset);
-    expect((await upload()).status).toBe(504);
+    expect((await upload(FILE, {}, port)).status).toBe(504);
     release();
     expect((await first).status).toBe(204);
   });
