@@ -1,6 +1,6 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
-import type { Config } from "./config/schema.js";
+import type { Config } from "./config/config.js";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
@@ -61,7 +61,7 @@ function createCarriers(options: AppOptions): Carriers {
     log.warn({ header }, "header dropped: WSGI reads the underscore in its name as a hyphen"),
   );
   const forwarder = createHeaderForwarder(instance, config.forwarded.trust, warnOnce);
-  const patience = { silenceMs: config.upstream.responseTimeout, idleMs: config.limits.idleTimeout };
+  const patience = { silenceMs: config.upstream.responseTimeoutMs, idleMs: config.limits.idleTimeoutMs };
   const { allowedOrigins } = config.cors;
   const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
   if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);

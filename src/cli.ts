@@ -5,9 +5,8 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
-import { loadConfig, loadUpstream, type ConfigFlags } from "./config/load.js";
+import { loadConfig, loadUpstream, type ConfigFlags, type LoadedConfig } from "./config/load.js";
 import { printConfig } from "./config/print.js";
-import type { Config } from "./config/schema.js";
 import { startDemo } from "./demo/demo.js";
 import { runDoctor } from "./doctor/doctor.js";
 import { createLog } from "./observe/log.js";
@@ -59,9 +58,9 @@ const program = new Command("glance-size-proxy")
       "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
   )
   .action(async ({ checkConfig, ...flags }: ConfigFlags & { checkConfig?: true }) => {
-    const config = loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
-    if (checkConfig) process.stdout.write(printConfig(config));
-    else await serve(config);
+    const loaded = loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
+    if (checkConfig) process.stdout.write(printConfig(loaded.written));
+    else await serve(loaded);
   });
 
 program
@@ -114,7 +113,7 @@ program
     process.exitCode = healthy ? 0 : 1;
   });
 
-async function serve(config: Config): Promise<void> {
+async function serve({ config, written }: LoadedConfig): Promise<void> {
   // One for all lines of this process: two would pass one another.
   const output = createLogOutput();
   const log = createLog(config.log.level, output);
@@ -124,7 +123,7 @@ async function serve(config: Config): Promise<void> {
   const server =
     count === 1
       ? createServer(config, { log, metrics, uploads: createUploadsRegistry() })
-      : createCluster(config, count, { log, output, metrics });
+      : createCluster({ config, written }, count, { log, output, metrics });
   const addresses = await server.start();
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -134,7 +133,7 @@ async function serve(config: Config): Promise<void> {
     }
     draining = true;
     log.info({ signal }, "draining");
-    void server.drain(config.shutdown.drainTimeout).then(async () => {
+    void server.drain(config.shutdown.drainTimeoutMs).then(async () => {
       log.info({}, "drained");
       await output.flush(LOG_PATIENCE_MS);
       process.exit(0);

@@ -57,7 +57,7 @@ export function createGlanceSizeProxy(
     upstream: createUpstream(parsed.upstream),
     observers,
     quotas: createQuotas(parsed),
-    replays: createReplayMemory(parsed.replay.window),
+    replays: createReplayMemory(parsed.replay.windowMs),
     instance: nameInstance(),
   });
   const middleware: Middleware = (request, response, next) => handle(request, response, next);

@@ -1,7 +1,7 @@
 /** The proxy as a server in one process: the listener for clients and the listener for operators. */
 import { createAdminServer } from "./admin/server.js";
 import type { ProxyServer } from "./client/server.js";
-import type { Config } from "./config/schema.js";
+import type { Config } from "./config/config.js";
 import { nameInstance } from "./http/forwarded-headers.js";
 import type { Observers } from "./observe/observers.js";
 import { serveClients } from "./serve-clients.js";
@@ -18,7 +18,7 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
     upstream,
     observers,
     quotas: createQuotas(config),
-    replays: createReplayMemory(config.replay.window),
+    replays: createReplayMemory(config.replay.windowMs),
     instance: nameInstance(),
   });
   const admin = createAdminServer({

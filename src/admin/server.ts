@@ -1,5 +1,5 @@
 /** The admin address, for a proxy of one process and of several. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { createListener } from "../http/listener.js";
 import type { Log } from "../observe/log.js";
 import type { Metrics } from "../observe/metrics.js";
@@ -38,7 +38,7 @@ export interface AdminServer {
 
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { config, upstream, metrics, lastActivity, isListening, totals, ...sources } = options;
-  const glance = createGlanceWatch({ upstream, silenceMs: config.readiness.silence, lastActivity });
+  const glance = createGlanceWatch({ upstream, silenceMs: config.readiness.silenceMs, lastActivity });
   const readiness = createReadiness(glance, isListening);
   metrics.watchUpstream(() => glance.look());
   const listener = createListener("admin.address", config.admin.address);

@@ -1,7 +1,7 @@
 /** The server for clients: listener, timeouts, reload and shutdown. */
 import type { Server, ServerOptions, ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { createListener } from "../http/listener.js";
 import type { App } from "./express-app.js";
 import { trackConnections, type Connections } from "./connections.js";
@@ -99,7 +99,7 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
 
     drain: (timeoutMs) =>
       // An abort may wait twice: until Glance has begun, and until Glance has rolled back.
-      drain(server, connections, { timeoutMs, settlingMs: 2 * config.rollback.timeout, whenSettled }),
+      drain(server, connections, { timeoutMs, settlingMs: 2 * config.rollback.timeoutMs, whenSettled }),
 
     close() {
       server.close();
@@ -118,7 +118,7 @@ function serverOptions({ limits }: Config, app: App): ServerOptions {
   return {
     ...app.messages,
     ...HALF_OPEN,
-    maxHeaderSize: limits.maxHeaderSize,
+    maxHeaderSize: limits.maxHeaderSizeBytes,
     // Node's default of 300 s would abort a healthy upload. `limits.idleTimeout` replaces it.
     requestTimeout: 0,
     headersTimeout: HEADERS_TIMEOUT_MS,

@@ -1,10 +1,12 @@
 /** Loads the configuration of one proxy from flags, environment and file, or from a caller's object. */
+import { z } from "zod";
+import { toConfig, type Config } from "./config.js";
 import { layerFromEnvironment, type Environment } from "./environment.js";
 import { faultLine, type Given } from "./fault.js";
 import { readKeys, type Key } from "./keys.js";
 import { layerFromObject, type Layer } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { commandSchema, configSchema, type Config, type ConfigInput } from "./schema.js";
+import { commandSchema, configSchema, type ConfigInput, type ParsedConfig } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
@@ -23,6 +25,12 @@ export interface ConfigSources {
   readonly readFile: (path: string) => string;
 }
 
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The same configuration as a file: every key, a size with the largest unit that is exact (`64KiB`), a time with a unit. */
+  readonly written: ConfigInput;
+}
+
 const root = readKeys(configSchema);
 
 /**
@@ -30,8 +38,9 @@ const root = readKeys(configSchema);
  *
  * @throws ConfigError with all faults.
  */
-export function loadConfig(sources: ConfigSources): Config {
-  return load(commandSchema, sources);
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const parsed = load(commandSchema, sources);
+  return { config: toConfig(parsed), written: z.encode(configSchema, parsed) };
 }
 
 /**
@@ -40,10 +49,10 @@ export function loadConfig(sources: ConfigSources): Config {
  * @throws ConfigError with all faults.
  */
 export function loadUpstream(sources: ConfigSources): Config["upstream"] {
-  return load(configSchema, sources).upstream;
+  return toConfig(load(configSchema, sources)).upstream;
 }
 
-function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): Config {
+function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): ParsedConfig {
   const file = layerFromFile(flags, env, readFile);
   const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
   return resolve(schema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
@@ -55,12 +64,8 @@ function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSourc
  * @throws ConfigError with all faults.
  */
 export function parseConfig(input: ConfigInput): Config {
-  return resolve(
-    configSchema,
-    root,
-    [layerFromObject(root, input, undefined)],
-    (key) => `must be ${key.takes}`,
-  );
+  const layers = [layerFromObject(root, input, undefined)];
+  return toConfig(resolve(configSchema, root, layers, (key) => `must be ${key.takes}`));
 }
 
 function layerFromFile(

@@ -281,8 +281,8 @@ export const configSchema = z.strictObject({
 /** The configuration of the command, which listens on `listen.address`. The middleware and the doctor do not. */
 export const commandSchema = configSchema.superRefine(refuseOwnAddress);
 
-/** The effective configuration: sizes in bytes, times in milliseconds, addresses split. */
-export type Config = z.output<typeof configSchema>;
+/** The effective configuration under the names of the keys: sizes in bytes, times in milliseconds. config.ts adds units to the names. */
+export type ParsedConfig = z.output<typeof configSchema>;
 
 /** The configuration as a file or a caller of {@link createGlanceSizeProxy} writes it. Only `upstream.url` is required. */
 export type ConfigInput = z.input<typeof configSchema>;

@@ -1,5 +1,5 @@
 /** All checks, in order. A token is sent only after a Glance was found. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
 import { checkConnection } from "./connection-checks.js";
 import { findGlance } from "./find-glance.js";

@@ -5,7 +5,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { toUpstreamError } from "../upstream/failures.js";
 

@@ -1,5 +1,5 @@
 /** The result if the service at `upstream.url` is not Glance, or nothing answers: what was found, and what to change. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 
 export type Upstream = Config["upstream"];
 

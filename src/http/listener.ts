@@ -2,7 +2,7 @@
 import { createServer as createHttpServer, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import type { ListenAddress } from "../config/values.js";
 import { readCredentials, type Credentials } from "./credentials.js";
 

@@ -2,7 +2,7 @@
  * Handles `POST /v2/images/{id}/import`: counts the import by the method in its body, then passes it through unchanged. Refuses to
  * import incompletely staged data, of which Glance would make an image.
  */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
 import type { Metrics } from "../observe/metrics.js";
 import type { Exchange } from "../client/exchange.js";
@@ -35,7 +35,7 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 
   return async (exchange, { imageId, path }) => {
     exchange.sendContinue();
-    const body = await peekBody(exchange, config.limits.idleTimeout);
+    const body = await peekBody(exchange, config.limits.idleTimeoutMs);
     if (body === "gone") return;
     const method = methodOf(body);
     metrics.importRequested(method);

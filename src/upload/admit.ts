@@ -1,5 +1,5 @@
 /** Decides whether an upload may start: declared size, limits, concurrent uploads. Nothing is read or sent before that. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { ProxyError, tooLarge } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
 import { leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
@@ -100,8 +100,8 @@ class UploadAdmission implements Admission {
 
   #checkLimits(declared: DeclaredSize): void {
     const { size, limits } = this.#options.config;
-    if (limits.maxImageSize > 0 && (declared.bytes ?? 0) > limits.maxImageSize) {
-      throw tooLarge(declared.bytes ?? 0, limits.maxImageSize);
+    if (limits.maxImageSizeBytes > 0 && (declared.bytes ?? 0) > limits.maxImageSizeBytes) {
+      throw tooLarge(declared.bytes ?? 0, limits.maxImageSizeBytes);
     }
     if (declared.source === "unknown" && size.unknown === "reject") {
       throw new ProxyError(

@@ -1,5 +1,5 @@
 /** Forwards a body to Glance. If its size is unknown and `size.unknown` is `spool`, it is spooled first. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
@@ -55,8 +55,8 @@ class Forwarding {
     this.#upstream = upstream;
     this.#createSpool = createSpool;
     this.#observers = observers;
-    const { maxImageSize } = config.limits;
-    this.#maxBytes = maxImageSize === 0 ? Number.POSITIVE_INFINITY : maxImageSize;
+    const { maxImageSizeBytes } = config.limits;
+    this.#maxBytes = maxImageSizeBytes === 0 ? Number.POSITIVE_INFINITY : maxImageSizeBytes;
   }
 
   async run(forwarded: Forwarded): Promise<RelayEnd> {
@@ -83,7 +83,7 @@ class Forwarding {
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
   async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
     exchange.sendContinue();
-    const idleMs = this.#config.limits.idleTimeout;
+    const idleMs = this.#config.limits.idleTimeoutMs;
     const kept = await keepBody({
       source: exchange.body,
       spool,
@@ -135,8 +135,8 @@ class Forwarding {
         maxBytes: this.#maxBytes,
         refuseEnd: () => admitted.refuseEnd?.(upload.receivedBytes),
         clientWaits: exchange.awaitsContinue,
-        idleMs: this.#config.limits.idleTimeout,
-        silenceMs: this.#config.upstream.responseTimeout,
+        idleMs: this.#config.limits.idleTimeoutMs,
+        silenceMs: this.#config.upstream.responseTimeoutMs,
       },
       open: (expectContinue) =>
         this.#upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),

@@ -1,5 +1,5 @@
 /** Handles one upload: admit, forward, settle. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { toProxyError } from "../vocabulary/errors.js";

@@ -1,5 +1,5 @@
 /** Limits for all uploads together. */
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { createQuota, type LocalQuota, type Quota } from "./spool/quota.js";
 
 export interface Quotas {
@@ -11,5 +11,5 @@ export interface Quotas {
 
 /** For a proxy of one process. */
 export function createQuotas({ limits, spool }: Config): { uploads: LocalQuota; spool: LocalQuota } {
-  return { uploads: createQuota(limits.maxConcurrentUploads), spool: createQuota(spool.maxTotal) };
+  return { uploads: createQuota(limits.maxConcurrentUploads), spool: createQuota(spool.maxTotalBytes) };
 }

@@ -28,13 +28,13 @@ export interface SentUpload {
 /** Maximum error when two times of Glance are compared: its clock counts seconds. */
 const CLOCK_MS = 1_000;
 
-/** Resolves within `timeout`. */
+/** Resolves within `timeoutMs`. */
 export async function recoverAnswer(
   upload: SentUpload,
   lookUp: LookUp,
-  { timeout, interval }: RollbackOptions,
+  { timeoutMs, intervalMs }: RollbackOptions,
 ): Promise<Recovery> {
-  const left = countDown(timeout);
+  const left = countDown(timeoutMs);
   const hadRival = await upload.hasRival();
   let inProgress = false;
   let seen = "";
@@ -53,7 +53,7 @@ export async function recoverAnswer(
       if (!isInProgress(look)) return { result: "unknown", seen };
       inProgress = true;
     }
-    await delay(Math.max(Math.min(interval, left()), 0));
+    await delay(Math.max(Math.min(intervalMs, left()), 0));
   }
   return { result: "unknown", seen };
 }

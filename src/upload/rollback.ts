@@ -13,9 +13,9 @@ export interface RolledBack {
 
 export interface RollbackOptions {
   /** Milliseconds. */
-  readonly timeout: number;
+  readonly timeoutMs: number;
   /** Milliseconds. */
-  readonly interval: number;
+  readonly intervalMs: number;
 }
 
 export interface RollbackTarget {
@@ -28,7 +28,7 @@ export type LookUp = (timeoutMs: number) => Promise<ImageLookUp>;
 
 export interface Rollback {
   /**
-   * Waits until the image shows that Glance has begun the upload, for at most `timeout`. If another upload caused the state of the
+   * Waits until the image shows that Glance has begun the upload, for at most `timeoutMs`. If another upload caused the state of the
    * image, for example `active`, this waits for Glance's refusal.
    *
    * @param over resolves when Glance has answered or closed.
@@ -37,7 +37,7 @@ export interface Rollback {
    */
   untilBegun(over: Promise<void>, said100?: boolean): Promise<boolean>;
   /**
-   * Waits until Glance has set the image back to `queued`, for at most `timeout`.
+   * Waits until Glance has set the image back to `queued`, for at most `timeoutMs`.
    *
    * @returns undefined if this upload cannot have changed the image.
    */
@@ -64,7 +64,7 @@ class WatchedRollback implements Rollback {
   }
 
   async untilBegun(over: Promise<void>, said100 = false): Promise<boolean> {
-    const left = countDown(this.#options.timeout);
+    const left = countDown(this.#options.timeoutMs);
     let isOver = false;
     void over.then(() => {
       isOver = true;
@@ -78,15 +78,15 @@ class WatchedRollback implements Rollback {
         // The client could read the image when Glance said `100`, and no longer can: its token has expired, for example.
         return false;
       }
-      await Promise.race([delay(Math.min(this.#options.interval, Math.max(left(), 0))), over]);
+      await Promise.race([delay(Math.min(this.#options.intervalMs, Math.max(left(), 0))), over]);
     }
     return false;
   }
 
   async untilBack(begun: Begun): Promise<RolledBack | undefined> {
     if (this.#isOthers) return undefined;
-    if (this.#options.timeout === 0) return { result: "unknown", remark: "" };
-    const left = countDown(this.#options.timeout);
+    if (this.#options.timeoutMs === 0) return { result: "unknown", remark: "" };
+    const left = countDown(this.#options.timeoutMs);
     let inProgress = false;
     let denied = false;
     do {
@@ -109,7 +109,7 @@ class WatchedRollback implements Rollback {
           }
           return begun === "unseen" ? notSeen(this.#target.imageId) : { result: "queued", remark: "" };
       }
-      await delay(Math.max(Math.min(this.#options.interval, left()), 0));
+      await delay(Math.max(Math.min(this.#options.intervalMs, left()), 0));
     } while (left() > 0);
     if (inProgress) {
       const remark = ` (Glance has not yet set image ${this.#target.imageId} back to queued. Wait before you retry.)`;

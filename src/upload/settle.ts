@@ -1,6 +1,6 @@
 /** Ends an upload: waits for the rollback or finds out the result, answers the client, and settles the record. */
 import type { ServerResponse } from "node:http";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
@@ -112,7 +112,7 @@ class Settlement implements Settle {
   /** @returns undefined if `rollback.verify` is off. */
   async #recover({ upload, lookUp }: Sent): Promise<Recovery | undefined> {
     const { rollback } = this.#config;
-    if (!rollback.verify || rollback.timeout === 0) return undefined;
+    if (!rollback.verify || rollback.timeoutMs === 0) return undefined;
     const { imageId, operation } = upload.origin;
     const recovery = await recoverAnswer(
       {

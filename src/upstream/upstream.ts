@@ -4,7 +4,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { readCredentials, type Credentials } from "../http/credentials.js";
 import { createActivity, type Activity } from "./activity.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
@@ -48,7 +48,7 @@ export function createUpstream(config: Config["upstream"]): Upstream {
   const secure = protocol === "https:";
   let credentials = secure ? readUpstreamCredentials(config.tls) : {};
   const activity = createActivity();
-  const prepare: Prepare = (connection) => prepareConnection(connection, config.connectTimeout, activity);
+  const prepare: Prepare = (connection) => prepareConnection(connection, config.connectTimeoutMs, activity);
   const openAgent = (): HttpAgent => createAgent(config, address, secure ? credentials : undefined, prepare);
   let agent = openAgent();
   const createConnection = secure ? undefined : connectPlain(address, prepare);

@@ -5,10 +5,10 @@
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
 import { createAdminServer, type AdminServer } from "../admin/server.js";
 import type { Listening, ProxyServer } from "../client/server.js";
-import { configSchema, type Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
+import type { LoadedConfig } from "../config/load.js";
 import { MAX_TIMER_MS } from "../config/values.js";
 import { nameInstance } from "../http/forwarded-headers.js";
 import { ListenError } from "../http/listener.js";
@@ -44,9 +44,9 @@ export interface PrimaryObservers {
  * @param count number of workers.
  * @throws ConfigError if a TLS file cannot be used.
  */
-export function createCluster(config: Config, count: number, observers: PrimaryObservers): ProxyServer {
+export function createCluster(loaded: LoadedConfig, count: number, observers: PrimaryObservers): ProxyServer {
   setUpPrimary();
-  return new Cluster(config, count, observers);
+  return new Cluster(loaded, count, observers);
 }
 
 function setUpPrimary(): void {
@@ -75,7 +75,7 @@ class Cluster implements ProxyServer {
   readonly #refreshing: NodeJS.Timeout;
   #ending = false;
 
-  constructor(config: Config, count: number, { log, output, metrics }: PrimaryObservers) {
+  constructor({ config, written }: LoadedConfig, count: number, { log, output, metrics }: PrimaryObservers) {
     this.#config = config;
     this.#count = count;
     this.#log = log;
@@ -84,9 +84,9 @@ class Cluster implements ProxyServer {
     const figures = new ClusterFigures(this.#workers, metrics, log);
     this.#figures = figures;
     this.#services = {
-      options: { config: z.encode(configSchema, config), instance: nameInstance() },
+      options: { config: written, instance: nameInstance() },
       quotas: createQuotas(config),
-      replays: createReplayMemory(config.replay.window),
+      replays: createReplayMemory(config.replay.windowMs),
       hasRival: (imageId, ageSeconds) => figures.hasRival(imageId, ageSeconds),
       onFinished: (upload) => figures.remember(upload),
     };
@@ -200,6 +200,6 @@ class Cluster implements ProxyServer {
 
   /** @returns how long after the start of a drain a worker that still runs is killed, milliseconds. */
   #killDelayMs(drainMs: number): number {
-    return Math.min(drainMs + 2 * this.#config.rollback.timeout + END_DELAY_MS, MAX_TIMER_MS);
+    return Math.min(drainMs + 2 * this.#config.rollback.timeoutMs + END_DELAY_MS, MAX_TIMER_MS);
   }
 }

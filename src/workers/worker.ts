@@ -3,7 +3,7 @@ import process from "node:process";
 import { createBirpc, type BirpcReturn } from "birpc";
 import type { ClientServer } from "../client/server.js";
 import { parseConfig } from "../config/load.js";
-import type { Config } from "../config/schema.js";
+import type { Config } from "../config/config.js";
 import { createLog } from "../observe/log.js";
 import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
@@ -150,6 +150,10 @@ function leaseQuotas(primary: Primary, { limits, spool }: Config): Quotas {
   return {
     uploads: lease("uploads", limits.maxConcurrentUploads, 0),
     // Limits what idle workers keep reserved to a small part of the spool.
-    spool: lease("spool", spool.maxTotal, Math.min(SPOOL_BLOCK_BYTES, Math.floor(spool.maxTotal / 1024))),
+    spool: lease(
+      "spool",
+      spool.maxTotalBytes,
+      Math.min(SPOOL_BLOCK_BYTES, Math.floor(spool.maxTotalBytes / 1024)),
+    ),
   };
 }

@@ -177,9 +177,9 @@ describeWith(["helm"], "the Helm chart", () => {
       }
       // The kubelet does not end the pod before the proxy has ended by itself, roll-back included.
       const notice = Number(container?.lifecycle.preStop.exec.command.at(-1));
-      const needed = notice + (config.shutdown.drainTimeout + config.rollback.timeout) / 1000;
+      const needed = notice + (config.shutdown.drainTimeoutMs + config.rollback.timeoutMs) / 1000;
       expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(needed);
-      expect(config.shutdown.drainTimeout).toBeGreaterThan(0);
+      expect(config.shutdown.drainTimeoutMs).toBeGreaterThan(0);
     }
   });
 
@@ -203,7 +203,7 @@ describeWith(["helm"], "the Helm chart", () => {
     const onNode = await render(spooling);
     const config = configOf(onNode);
     const mount = podOf(onNode).containers[0]?.volumeMounts.find(({ name }) => name === "spool");
-    expect([mount?.mountPath, config.spool.maxTotal]).toEqual([config.spool.dir, 18 * 1024 ** 3]);
+    expect([mount?.mountPath, config.spool.maxTotalBytes]).toEqual([config.spool.dir, 18 * 1024 ** 3]);
     expect(podOf(onNode).volumes.at(-1)).toEqual({ name: "spool", emptyDir: { sizeLimit: "20Gi" } });
     expect(JSON.stringify(podOf(await render(EVERYTHING)).volumes.at(-1))).toMatch(/ephemeral.*fast.*40Gi/);
   });

@@ -17,7 +17,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { loadConfig, parseConfig } from "../../src/config/load.js";
-import type { Config } from "../../src/config/schema.js";
+import type { Config } from "../../src/config/config.js";
 import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
 import { describeWith } from "../support/requirements.js";
 import { run, type CommandResult } from "../support/run.js";
@@ -214,7 +214,7 @@ ${moreContainers}
     }>(VALUES);
     const sidecar = readYaml<{ pod: { extraContainers: { glance_api: [Container] } } }>(SIDECAR);
     const [{ env }] = sidecar.pod.extraContainers.glance_api;
-    const config = loadConfig({
+    const { config } = loadConfig({
       flags: {},
       env: Object.fromEntries(env.map(({ name, value }) => [name, value])),
       readFile: () => "",
@@ -226,11 +226,11 @@ ${moreContainers}
       bind_host: "127.0.0.1",
       bind_port: Number(config.upstream.url.port),
     });
-    expect(Number(uwsgi["socket-timeout"]) * 1000).toBeGreaterThan(config.limits.idleTimeout);
+    expect(Number(uwsgi["socket-timeout"]) * 1000).toBeGreaterThan(config.limits.idleTimeoutMs);
     // A TLS sidecar in the pod, and the ingress.
     expect(config.forwarded.trust).toEqual(["127.0.0.1", "10.244.0.0/16"]);
     const graceMs = values.pod.lifecycle.termination_grace_period.api.timeout * 1000;
-    expect(graceMs).toBeGreaterThan(config.shutdown.drainTimeout + config.rollback.timeout);
+    expect(graceMs).toBeGreaterThan(config.shutdown.drainTimeoutMs + config.rollback.timeoutMs);
   });
 });
 
@@ -388,7 +388,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
       "http://127.0.0.1:9292/",
     ]);
     // Kolla's socket-timeout is 30 s.
-    expect(config.limits.idleTimeout).toBeLessThan(30_000);
+    expect(config.limits.idleTimeoutMs).toBeLessThan(30_000);
 
     const tls = installKolla("uwsgi", "[uwsgi]\nhttps = 127.0.0.1:9292,/cert.pem,/key.pem\n");
     const encrypted = await play(tls.playbook, KOLLA, { ...tls.host, kolla_enable_tls_backend: true });
@@ -497,7 +497,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(address(config.listen.address)).toBe("192.0.2.8:9292");
     expect(config.admin.address.port).toBe(variables.haproxy_glance_api_service_overrides.haproxy_check_port);
     const { uwsgi } = variables.glance_api_uwsgi_ini_overrides;
-    expect(uwsgi["socket-timeout"] * 1000).toBeGreaterThan(config.limits.idleTimeout);
+    expect(uwsgi["socket-timeout"] * 1000).toBeGreaterThan(config.limits.idleTimeoutMs);
     // As Ansible reads it, its expressions worked out.
     const shown = await ansible(
       ...([

@@ -39,7 +39,7 @@ it("the unit reloads, drains without a limit, and does not restart on exit code 
 
 it("the example configuration and environment are valid", () => {
   const environment = readFileSync("deploy/systemd/environment", "utf8").matchAll(/^(\w+)=(.*)$/gm);
-  const config = loadConfig({
+  const { config } = loadConfig({
     flags: { config: "deploy/systemd/config.yaml" },
     env: Object.fromEntries([...environment].map(([, name = "", value = ""]) => [name, value])),
     readFile: (path) => readFileSync(path, "utf8"),

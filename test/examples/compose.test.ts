@@ -58,7 +58,7 @@ describe("the proxy in compose.yaml", () => {
         value.replace(/^\$\{GLANCE_URL:\?.*\}$/, "http://host.docker.internal:19292"),
       ]),
     );
-    const config = loadConfig({ flags: {}, env, readFile: () => "" });
+    const { config } = loadConfig({ flags: {}, env, readFile: () => "" });
     expect([config.upstream.url.host, config.admin.address]).toEqual([
       "host.docker.internal:19292",
       { host: "0.0.0.0", port: 9190 },

@@ -18,9 +18,9 @@ export interface SpoolOptions {
   /** Directory of the file. */
   readonly dir: string;
   /** Bytes held in memory before the file is used, and while it is written. */
-  readonly memory: number;
+  readonly memoryBytes: number;
   /** Bytes; 0: no limit. */
-  readonly maxPerUpload: number;
+  readonly maxPerUploadBytes: number;
 }
 
 /** Why a piece of the body could not be stored. */
@@ -58,8 +58,8 @@ export class Spool {
    * @returns undefined if the piece is stored; a promise if that takes time: the piece must stay unchanged until then.
    */
   append(piece: Buffer): SpoolRefusal | undefined | Promise<SpoolRefusal | undefined> {
-    const { maxPerUpload } = this.options;
-    if (maxPerUpload > 0 && this.#sizeBytes + piece.length > maxPerUpload)
+    const { maxPerUploadBytes } = this.options;
+    if (maxPerUploadBytes > 0 && this.#sizeBytes + piece.length > maxPerUploadBytes)
       return { full: "per_upload", kept: false };
     const reserved = this.budget.reserve(piece.length);
     return reserved instanceof Promise
@@ -108,7 +108,7 @@ export class Spool {
     this.#memory.push(piece);
     if (this.#failure) return this.#diskFull();
     if (this.#memory.length > this.#flushAbove) this.#flush();
-    return this.#memory.length > this.options.memory
+    return this.#memory.length > this.options.memoryBytes
       ? this.#flushing?.then(() => this.#diskFull())
       : undefined;
   }
@@ -119,7 +119,7 @@ export class Spool {
 
   /** Bytes per write. The memory is filled before a file is opened. Then one half is written while the other half fills. */
   get #flushAbove(): number {
-    return this.#file ? this.options.memory / 2 : this.options.memory;
+    return this.#file ? this.options.memoryBytes / 2 : this.options.memoryBytes;
   }
 
   #flush(): void {

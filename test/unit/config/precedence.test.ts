@@ -83,10 +83,10 @@ describe("the precedence of values", () => {
       env: { GLANCE_SIZE_PROXY_LIMITS__IDLE_TIMEOUT: "6s" },
     });
     expect(config.limits).toEqual({
-      idleTimeout: 6000,
+      idleTimeoutMs: 6000,
       maxConcurrentUploads: 7,
-      maxImageSize: 0,
-      maxHeaderSize: 65_536,
+      maxImageSizeBytes: 0,
+      maxHeaderSizeBytes: 65_536,
     });
   });
 
@@ -136,7 +136,12 @@ describe("environment variables", () => {
         GLANCE_SIZE_PROXY_LIMITS__IDLE_TIMEOUT: "0",
       },
     });
-    const limits = { maxConcurrentUploads: 12, maxImageSize: 2 ** 30, maxHeaderSize: 2048, idleTimeout: 0 };
+    const limits = {
+      maxConcurrentUploads: 12,
+      maxImageSizeBytes: 2 ** 30,
+      maxHeaderSizeBytes: 2048,
+      idleTimeoutMs: 0,
+    };
     expect(config.limits).toEqual(limits);
   });
 
@@ -184,6 +189,6 @@ describe("the configuration file", () => {
 
   it("may use anchors", () => {
     const file = "upstream: { url: http://glance, connectTimeout: &t 7s }\nrollback: { timeout: *t }\n";
-    expect(load({ file }).rollback.timeout).toBe(7000);
+    expect(load({ file }).rollback.timeoutMs).toBe(7000);
   });
 });

@@ -1,6 +1,6 @@
 import { ConfigError } from "../../../src/config/config-error.js";
-import { loadConfig, type ConfigFlags } from "../../../src/config/load.js";
-import type { Config } from "../../../src/config/schema.js";
+import { loadConfig, type ConfigFlags, type LoadedConfig } from "../../../src/config/load.js";
+import type { Config } from "../../../src/config/config.js";
 
 /** Where the tests' configuration file seems to be. */
 export const FILE = "/etc/proxy.yaml";
@@ -12,8 +12,12 @@ export interface Sources {
   readonly file?: string;
 }
 
+export function load(sources: Sources): Config {
+  return loadAll(sources).config;
+}
+
 /** Loads as the command does, with a file that is not on the disk. */
-export function load({ flags = {}, env = {}, file }: Sources): Config {
+export function loadAll({ flags = {}, env = {}, file }: Sources): LoadedConfig {
   return loadConfig({
     flags: file === undefined ? flags : { config: FILE, ...flags },
     env,

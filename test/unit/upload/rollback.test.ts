@@ -3,7 +3,7 @@ import type { ImageLookUp } from "../../../src/upstream/look-up.js";
 import { createRollback } from "../../../src/upload/rollback.js";
 
 // Real time, in small pieces: fake timers do not reach node:timers/promises.
-const BOUNDS = { timeout: 5_000, interval: 5 };
+const BOUNDS = { timeoutMs: 5_000, intervalMs: 5 };
 const found = (status: string, size: number | null = null): ImageLookUp => ({ kind: "found", status, size });
 const FILE = { imageId: "one", operation: "file" } as const;
 const STAGE = { imageId: "one", operation: "stage" } as const;
@@ -80,7 +80,7 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
 
   it("ends after rollback.timeout, and leaves the same time for the rollback", async () => {
     const glance = scripted(found("queued"));
-    const rollback = createRollback(FILE, glance.lookUp, { timeout: 200, interval: 10 });
+    const rollback = createRollback(FILE, glance.lookUp, { timeoutMs: 200, intervalMs: 10 });
     expect(await rollback.untilBegun(never)).toBe(false);
     expect(await rollback.untilBack("unseen")).toMatchObject({ result: "unknown" });
     expect(glance.timeouts.at(-1)).toBeGreaterThan(150);
@@ -89,7 +89,10 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
   it.each(["active", "deactivated", "importing"])(
     "and an image that was %s before is not called this upload's",
     async (status) => {
-      const rollback = createRollback(FILE, scripted(found(status)).lookUp, { timeout: 50, interval: 10 });
+      const rollback = createRollback(FILE, scripted(found(status)).lookUp, {
+        timeoutMs: 50,
+        intervalMs: 10,
+      });
       await rollback.untilBegun(never);
       expect(await rollback.untilBack("unseen")).toBeUndefined();
     },
@@ -104,7 +107,7 @@ describe("waiting for an aborted upload to be rolled back", () => {
       const { result, tookMs } = await wait(glance.lookUp);
       expect(result).toBe("queued");
       expect(glance.timeouts).toHaveLength(1);
-      expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeout - 100);
+      expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeoutMs - 100);
       expect(tookMs).toBeLessThan(1_000);
     },
   );
@@ -114,7 +117,7 @@ describe("waiting for an aborted upload to be rolled back", () => {
     const { result, tookMs } = await wait(glance.lookUp);
     expect(result).toBe("queued");
     expect(glance.timeouts).toHaveLength(4);
-    expect(tookMs).toBeGreaterThanOrEqual(3 * BOUNDS.interval - 3);
+    expect(tookMs).toBeGreaterThanOrEqual(3 * BOUNDS.intervalMs - 3);
   });
 
   it("ends at once if the image is active", async () => {
@@ -125,7 +128,7 @@ describe("waiting for an aborted upload to be rolled back", () => {
 
   it("gives up after rollback.timeout, and no look-up takes longer than the rest of it", async () => {
     const glance = scripted(found("saving"));
-    const { result, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 40 });
+    const { result, tookMs } = await wait(glance.lookUp, { timeoutMs: 150, intervalMs: 40 });
     expect(result).toBe("timeout");
     expect(tookMs).toBeGreaterThanOrEqual(149);
     expect(tookMs).toBeLessThan(1_000);
@@ -143,7 +146,7 @@ describe("waiting for an aborted upload to be rolled back", () => {
 
   it("waits for the whole time if the token has expired, and tells the client", async () => {
     const glance = scripted({ kind: "denied" });
-    const { result, remark, tookMs } = await wait(glance.lookUp, { timeout: 150, interval: 10 });
+    const { result, remark, tookMs } = await wait(glance.lookUp, { timeoutMs: 150, intervalMs: 10 });
     expect([result, remark]).toEqual(["unknown", expect.stringContaining("Glance refused access")]);
     expect(tookMs).toBeGreaterThanOrEqual(149);
   });
@@ -160,7 +163,7 @@ describe("waiting for an aborted upload to be rolled back", () => {
 
   it("does not check the image if rollback.timeout is 0", async () => {
     const glance = scripted(found("queued"));
-    expect(await wait(glance.lookUp, { timeout: 0, interval: 10 })).toMatchObject({
+    expect(await wait(glance.lookUp, { timeoutMs: 0, intervalMs: 10 })).toMatchObject({
       result: "unknown",
       remark: "",
     });
@@ -174,13 +177,13 @@ describe("waiting for an aborted upload to be rolled back", () => {
 
   it("reports unknown if every look-up failed", async () => {
     const glance = scripted({ kind: "failed" });
-    expect((await wait(glance.lookUp, { timeout: 100, interval: 10 })).result).toBe("unknown");
+    expect((await wait(glance.lookUp, { timeoutMs: 100, intervalMs: 10 })).result).toBe("unknown");
     expect(glance.timeouts.length).toBeGreaterThan(1);
   });
 
   it("reports timeout if the image was seen saving once", async () => {
     const glance = scripted(found("saving"), { kind: "failed" });
-    expect((await wait(glance.lookUp, { timeout: 100, interval: 10 })).result).toBe("timeout");
+    expect((await wait(glance.lookUp, { timeoutMs: 100, intervalMs: 10 })).result).toBe("timeout");
   });
 });
 
@@ -189,7 +192,7 @@ describe("the remark for the client after an aborted upload", () => {
     ["saving", "not yet set image one back"],
     ["active", "image one is active"],
   ])("says that the image is %s", async (status, remark) => {
-    const bounds = { timeout: 50, interval: 10 };
+    const bounds = { timeoutMs: 50, intervalMs: 10 };
     expect((await wait(scripted(found(status)).lookUp, bounds)).remark).toContain(remark);
   });
 

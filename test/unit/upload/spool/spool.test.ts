@@ -16,7 +16,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 function createSpool(where = dir): { spool: Spool; budget: ReturnType<typeof createSpoolBudget> } {
   const budget = createSpoolBudget(createQuota(0));
-  return { spool: new Spool({ dir: where, memory: MEMORY, maxPerUpload: 0 }, budget), budget };
+  return { spool: new Spool({ dir: where, memoryBytes: MEMORY, maxPerUploadBytes: 0 }, budget), budget };
 }
 
 async function content(spool: Spool): Promise<Buffer> {

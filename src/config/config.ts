@@ -1,0 +1,34 @@
+/**
+ * The configuration as the code uses it: as parsed, with the unit in the name of every size and time. The only file that maps the names.
+ * Pure.
+ */
+import type { ParsedConfig } from "./schema.js";
+
+export type Config = ReturnType<typeof toConfig>;
+
+export function toConfig(parsed: ParsedConfig) {
+  const { upstream, readiness, limits, rollback, replay, spool, shutdown, ...rest } = parsed;
+  const { connectTimeout: connectTimeoutMs, responseTimeout: responseTimeoutMs, ...glance } = upstream;
+  const {
+    maxImageSize: maxImageSizeBytes,
+    idleTimeout: idleTimeoutMs,
+    maxHeaderSize: maxHeaderSizeBytes,
+    maxConcurrentUploads,
+  } = limits;
+  const {
+    memory: memoryBytes,
+    maxPerUpload: maxPerUploadBytes,
+    maxTotal: maxTotalBytes,
+    ...otherSpool
+  } = spool;
+  return {
+    ...rest,
+    upstream: { ...glance, connectTimeoutMs, responseTimeoutMs },
+    readiness: { silenceMs: readiness.silence },
+    limits: { maxImageSizeBytes, maxConcurrentUploads, idleTimeoutMs, maxHeaderSizeBytes },
+    rollback: { verify: rollback.verify, timeoutMs: rollback.timeout, intervalMs: rollback.interval },
+    replay: { guard: replay.guard, windowMs: replay.window },
+    spool: { ...otherSpool, memoryBytes, maxPerUploadBytes, maxTotalBytes },
+    shutdown: { drainTimeoutMs: shutdown.drainTimeout },
+  };
+}
