@@ -20,7 +20,7 @@ import { FILE } from "./scene.js";
 const SILENCE_MS = 3_000;
 const PATIENCE = { timeout: 30_000 };
 
-vi.setConfig({ maxConcurrency: 20 }); // they wait, most of the time
+vi.setConfig({ maxConcurrency: 8 }); // they wait, most of the time
 
 /** Tests wait at once, each for a Glance and a proxy of its own; all of it ends with the file. */
 const cleanUp: (() => unknown)[] = [];
@@ -161,7 +161,7 @@ describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
   }) => {
     const glance = await startThreeWorkers();
     const proxy = await start(glance.url, count);
-    expect(await ready(proxy)).toEqual(ANSWERS);
+    await expect.poll(() => ready(proxy), PATIENCE).toEqual(ANSWERS);
     const uploads = await uploadSlowly(proxy.port, THREE);
     await expect.poll(() => glance.readBytes, PATIENCE).toBeGreaterThan(3);
 
@@ -187,7 +187,7 @@ describe.concurrent.each([1, 2])("with %i worker(s)", (count) => {
   }) => {
     const glance = await startChildGlance();
     const proxy = await start(glance.url, count);
-    expect(await ready(proxy)).toEqual(ANSWERS);
+    await expect.poll(() => ready(proxy), PATIENCE).toEqual(ANSWERS);
     glance.child.kill("SIGSTOP");
     const stoppedAt = performance.now();
     expect(await ready(proxy)).toEqual(BUSY); // it was asked for the first time a moment ago
@@ -269,7 +269,7 @@ describe.concurrent("Glance is", () => {
   it("slow if its answer takes more than a second", async ({ expect }) => {
     const { url } = await startServer((response) => void setTimeout(() => response.end(), 1_200));
     const proxy = await startHere(url);
-    expect(await ready(proxy)).toEqual(SLOW);
+    await expect.poll(() => ready(proxy), PATIENCE).toEqual(SLOW);
     expect(await state(proxy)).toBe("slow, up 1");
   });
 
@@ -340,7 +340,7 @@ describe.concurrent("in front of", () => {
         createHttpsServer(await (await authority.issue("127.0.0.1")).pem()),
       );
       const proxy = await startHere(glance.url, { tls: { caFile: authority.certFile } });
-      expect(await ready(proxy)).toEqual(ANSWERS);
+      await expect.poll(() => ready(proxy), PATIENCE).toEqual(ANSWERS);
       const uploads = await uploadSlowly(proxy.port, THREE);
       await expect.poll(() => glance.readBytes, PATIENCE).toBeGreaterThan(3);
       const seen = await watch(proxy, 2 * SILENCE_MS);

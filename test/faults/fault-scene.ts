@@ -12,7 +12,7 @@ const DRIBBLED_BYTES = 8;
 
 /** Short, so that whatever is bounded ends within a test; longer than a busy machine keeps this process from running. */
 export const SHORT: TestProxyConfig = {
-  upstream: { connectTimeout: "1s", responseTimeout: "1500ms" },
+  upstream: { connectTimeout: "1s", responseTimeout: "2s" },
   limits: { idleTimeout: "2s" },
   rollback: { timeout: "2s", interval: "20ms" },
 };
@@ -55,14 +55,20 @@ export interface FaultScenesOptions {
   readonly upstreamUrl?: () => Promise<string>;
   /** Default: short timeouts. */
   readonly config?: TestProxyConfig;
+  /** How many combinations run at once. They wait, most of the time. */
+  readonly together?: number;
 }
 
 /** Call it at the top of a file; `expectNothingLeft` at its end. */
-export function useFaultScenes({ upstreamUrl, config = SHORT }: FaultScenesOptions = {}): FaultScenes {
+export function useFaultScenes({
+  upstreamUrl,
+  config = SHORT,
+  together = 16,
+}: FaultScenesOptions = {}): FaultScenes {
   const idle: FaultScene[] = [];
   const all: FaultScene[] = [];
   let watch: ProcessWatch;
-  vi.setConfig({ maxConcurrency: 16 }); // they wait, most of the time
+  vi.setConfig({ maxConcurrency: together });
 
   async function open(): Promise<FaultScene> {
     const glance = await startScriptedGlance();
