@@ -1,6 +1,5 @@
 /**
- * Passes everything that is not an upload through http-proxy. This is the one file that knows http-proxy 1.18.1. It works around these
- * quirks:
+ * Passes everything that is not an upload through http-proxy. It works around these quirks:
  * - It copies `req.headers`, which Node has joined and shortened. So the headers for Glance are put there first.
  * - It pipes whatever the request emits. So a request whose head announces no body gets an empty body.
  * - It rewrites `//` and `\` in `req.url`, and `//` and `http:/` in the path of its target, in queries too. So the path is set on its
@@ -11,7 +10,7 @@
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import httpProxy from "http-proxy";
+import { httpProxy } from "./http-proxy.js";
 import type { Metrics } from "../observe/metrics.js";
 import { clientTimeout, malformedBody, toProxyError, type ProxyError } from "../vocabulary/errors.js";
 import { isEmpty, type AnnouncedBody } from "../http/announced-body.js";
