@@ -1,7 +1,7 @@
 /** The command as it is built: what it says, with which code it ends, and how it goes down. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { version } from "../../src/vocabulary/version.js";
-import { connect } from "../support/raw-http.js";
+import { connect, request } from "../support/raw-http.js";
 import { startCommand, type RunningCommand } from "../support/cli.js";
 import { pretendNode } from "../support/pretended-node.js";
 import { FILE, SIZE, useScene } from "./scene.js";
@@ -303,4 +303,21 @@ it("the command needs no terminal and no standard input", async () => {
     stdio: ["ignore", "ignore", "ignore"],
   });
   expect(await once(child, "exit")).toEqual([0, null]);
+});
+
+describe("standard error of the command", () => {
+  const scene = useScene();
+
+  it("stays empty while requests are passed through", async () => {
+    const path = join(files, "stderr");
+    const command = await startCommand(scene.upstream.url, {}, [
+      "/bin/sh",
+      "-c",
+      `exec "$@" 2>${path}`,
+      "sh",
+    ]);
+    expect((await request(command.port, "GET", "/v2/images")).status).toBe(200);
+    await command.stop();
+    expect(readFileSync(path, "utf8")).toBe("");
+  });
 });
