@@ -117,6 +117,25 @@ describe("the command", () => {
   });
 });
 
+/** Whether this Node drops lines of a long head without a word. Newer ones answer 431 themselves, and no cut head comes to be. */
+const NODE_CUTS_HEADS = await cutsHeads();
+
+async function cutsHeads(): Promise<boolean> {
+  let cuts = false;
+  const server = createServer((_request, response) => {
+    cuts = true;
+    response.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const peer = await connect((server.address() as AddressInfo).port);
+  peer.send(`GET / HTTP/1.1\r\nHost: a\r\n${"a: b\r\n".repeat(1_500)}Connection: close\r\n\r\n`);
+  await peer.response();
+  peer.destroy();
+  server.close();
+  return cuts;
+}
+
 describe("as middleware, where the server is somebody else's", () => {
   let upstream: RecordingUpstream;
   let proxy: GlanceSizeProxy;
@@ -157,14 +176,18 @@ describe("as middleware, where the server is somebody else's", () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  it("a client that is still sending behind such a head can read the answer", async () => {
-    const peer = await connect(port);
-    peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${LINES[2]?.[1]}Content-Length: 10000000\r\n\r\n`);
-    for (let count = 0; count < 20; count += 1) peer.send(Buffer.alloc(100_000));
-    const { status, headers } = await peer.response();
-    expect([status, headers["connection"], peer.wasReset]).toEqual([431, "close", false]);
-    peer.destroy();
-  });
+  // Else Node answers, and closes at once.
+  it.runIf(NODE_CUTS_HEADS)(
+    "a client that is still sending behind such a head can read the answer",
+    async () => {
+      const peer = await connect(port);
+      peer.send(`PUT ${FILE} HTTP/1.1\r\nHost: a\r\n${LINES[2]?.[1]}Content-Length: 10000000\r\n\r\n`);
+      for (let count = 0; count < 20; count += 1) peer.send(Buffer.alloc(100_000));
+      const { status, headers } = await peer.response();
+      expect([status, headers["connection"], peer.wasReset]).toEqual([431, "close", false]);
+      peer.destroy();
+    },
+  );
 
   it.each([998, 999, 1_000, 1_023, 1_024, 1_056])(
     "%i lines: all are seen, or it is refused",
@@ -189,7 +212,7 @@ describe("as middleware, where the server is somebody else's", () => {
     expect(await statusesOf(`GET / HTTP/1.1\r\nHost: a\r\n\r\n`)).toEqual([200, 200]);
   });
 
-  describe("with cut heads let through, as if nobody had looked", () => {
+  describe.runIf(NODE_CUTS_HEADS)("on a Node that cuts heads, with these let through", () => {
     beforeEach(() => {
       vi.mocked(requestGuard.isHeadWhole).mockReturnValue(true);
       vi.mocked(requestGuard.requireWholeHead).mockReturnValue(undefined);
