@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createGlanceSizeProxy, type GlanceSizeProxy } from "../../src/index.js";
 import * as requestGuard from "../../src/http/request-guard.js";
 import { createLog } from "../../src/observe/log.js";
+import { NODE_CUTS_HEADS } from "../support/node-cuts-heads.js";
 import { connect, type Peer } from "../support/raw-http.js";
 import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { FILE, SIZE, useScene } from "./scene.js";
@@ -116,25 +117,6 @@ describe("the command", () => {
     expect(scene.upstream.uploads).toEqual([]);
   });
 });
-
-/** Whether this Node drops lines of a long head without a word. Newer ones answer 431 themselves, and no cut head comes to be. */
-const NODE_CUTS_HEADS = await cutsHeads();
-
-async function cutsHeads(): Promise<boolean> {
-  let cuts = false;
-  const server = createServer((_request, response) => {
-    cuts = true;
-    response.end();
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const peer = await connect((server.address() as AddressInfo).port);
-  peer.send(`GET / HTTP/1.1\r\nHost: a\r\n${"a: b\r\n".repeat(1_500)}Connection: close\r\n\r\n`);
-  await peer.response();
-  peer.destroy();
-  server.close();
-  return cuts;
-}
 
 describe("as middleware, where the server is somebody else's", () => {
   let upstream: RecordingUpstream;
