@@ -1,6 +1,5 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
-import type { Config } from "./config/config.js";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
@@ -13,23 +12,13 @@ import { createOneAtATime } from "./client/pipelining.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
-import type { Upstream } from "./upstream/upstream.js";
 import { createSpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
-import type { Quotas } from "./upload/quotas.js";
+import type { ServeOptions } from "./upload/serve-options.js";
 import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
-import type { ReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./observe/observers.js";
 
-export interface AppOptions {
-  readonly config: Config;
-  readonly upstream: Upstream;
-  readonly observers: Observers;
-  readonly quotas: Quotas;
-  /** Recently failed uploads, shared by all processes of one proxy. */
-  readonly replays: ReplayMemory;
-  /** Name in the `Via` header, by which the proxy recognises its own requests. Shared by all processes of one proxy. */
-  readonly instance: string;
+export interface AppOptions extends ServeOptions {
   /** Takes upload bodies over from Node. If absent, Node's streams read them. */
   readonly claimBody?: ClaimBody;
 }

@@ -1,10 +1,11 @@
 /** Serves clients in one process: the server, and the way of a request behind it. */
-import { createApp, type AppOptions } from "./app.js";
+import { createApp } from "./app.js";
 import { createClientServer, type ClientServer } from "./client/server.js";
 import { ConfigError } from "./config/config-error.js";
 import { expiryOf } from "./http/credentials.js";
+import type { ServeOptions } from "./upload/serve-options.js";
 
-export type ServeClients = (options: Omit<AppOptions, "claimBody">) => Omit<ClientServer, "credentials">;
+export type ServeClients = (options: ServeOptions) => Omit<ClientServer, "credentials">;
 
 /** `reload` never throws: it logs files that cannot be used, and keeps the old ones. @throws ConfigError if a file cannot be used. */
 export const serveClients: ServeClients = (options) => {

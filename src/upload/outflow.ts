@@ -5,6 +5,7 @@
  */
 import type { ClientRequest } from "node:http";
 import type { Socket } from "node:net";
+import type { Framing } from "../http/body.js";
 import { createTimer, type Timer } from "../http/timer.js";
 
 const CHUNK_BYTES = 64 * 1024;
@@ -20,7 +21,7 @@ const AT_ONCE_BYTES = 256 * 1024;
 
 export interface OutflowOptions {
   readonly request: ClientRequest;
-  readonly framing: "content-length" | "chunked";
+  readonly framing: Framing;
   /** Called with the number of bytes written to the connection. */
   readonly onForwarded: (bytes: number) => void;
   /** Called when the kernel has accepted everything that was written. */

@@ -7,10 +7,10 @@ import type { Config } from "../config/config.js";
 import { createLog } from "../observe/log.js";
 import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
-import type { Observers } from "../observe/observers.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
+import type { ServeOptions } from "../upload/serve-options.js";
 import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import type {
   NumberedUpload,
@@ -27,15 +27,6 @@ const SPOOL_BLOCK_BYTES = 1024 * 1024;
 
 /** How long an exiting worker waits for the primary to read its log, milliseconds. The wait is this long only if the primary hangs. */
 const LOG_PATIENCE_MS = 1_000;
-
-export interface ServeOptions {
-  readonly config: Config;
-  readonly upstream: Upstream;
-  readonly observers: Observers;
-  readonly quotas: Quotas;
-  readonly replays: ReplayMemory;
-  readonly instance: string;
-}
 
 type Primary = BirpcReturn<PrimaryCalls, WorkerCalls>;
 

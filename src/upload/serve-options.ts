@@ -1,0 +1,17 @@
+import type { Config } from "../config/config.js";
+import type { Observers } from "../observe/observers.js";
+import type { Upstream } from "../upstream/upstream.js";
+import type { Quotas } from "./quotas.js";
+import type { ReplayMemory } from "./replay-memory.js";
+
+/** What a process needs to serve clients. */
+export interface ServeOptions {
+  readonly config: Config;
+  readonly upstream: Upstream;
+  readonly observers: Observers;
+  readonly quotas: Quotas;
+  /** Recently failed uploads, shared by all processes of one proxy. */
+  readonly replays: ReplayMemory;
+  /** Name in the `Via` header, by which the proxy recognises its own requests. Shared by all processes of one proxy. */
+  readonly instance: string;
+}
