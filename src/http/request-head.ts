@@ -23,11 +23,16 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
 
 /** @param head with its request line. @returns a flat list like Node's: name, value, name, value ... */
 export function splitHead(head: string): string[] {
-  const [, ...lines] = head.split("\r\n");
-  return lines.flatMap((line) => {
+  const flat: string[] = [];
+  for (let start = head.indexOf("\r\n"); start !== -1;) {
+    start += 2;
+    const end = head.indexOf("\r\n", start);
+    const line = end === -1 ? head.slice(start) : head.slice(start, end);
     const colon = line.indexOf(":");
-    return colon === -1 ? [] : [line.slice(0, colon), line.slice(colon + 1).trim()];
-  });
+    if (colon !== -1) flat.push(line.slice(0, colon), line.slice(colon + 1).trim());
+    start = end;
+  }
+  return flat;
 }
 
 /** The flat list that Node's HTTP client accepts: name, value, name, value ... */

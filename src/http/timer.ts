@@ -12,23 +12,42 @@ export interface Timer {
  * @param ms 0: never expires.
  */
 export function createTimer(ms: number, onExpiry: () => void): Timer {
-  let handle: NodeJS.Timeout | undefined;
-  let lastChance: NodeJS.Immediate | undefined;
-  return {
-    start() {
-      if (ms === 0) return;
-      clearImmediate(lastChance);
-      if (handle) handle.refresh();
-      else {
-        handle = setTimeout(() => {
-          lastChance = setImmediate(onExpiry);
-        }, ms);
-      }
-    },
-    stop() {
-      clearTimeout(handle);
-      clearImmediate(lastChance);
-      handle = undefined;
-    },
-  };
+  return ms === 0 ? NEVER : new PatientTimer(ms, onExpiry);
+}
+
+const NEVER: Timer = { start: () => undefined, stop: () => undefined };
+
+/** A class, because each upload has several: methods cost less than closures. */
+class PatientTimer implements Timer {
+  readonly #ms: number;
+  readonly #onExpiry: () => void;
+  #handle: NodeJS.Timeout | undefined;
+  #lastChance: NodeJS.Immediate | undefined;
+
+  constructor(ms: number, onExpiry: () => void) {
+    this.#ms = ms;
+    this.#onExpiry = onExpiry;
+  }
+
+  start(): void {
+    if (this.#lastChance) this.#cancelLastChance();
+    if (this.#handle) this.#handle.refresh();
+    else {
+      this.#handle = setTimeout(() => {
+        this.#lastChance = setImmediate(this.#onExpiry);
+      }, this.#ms);
+    }
+  }
+
+  stop(): void {
+    if (this.#lastChance) this.#cancelLastChance();
+    if (!this.#handle) return;
+    clearTimeout(this.#handle);
+    this.#handle = undefined;
+  }
+
+  #cancelLastChance(): void {
+    clearImmediate(this.#lastChance);
+    this.#lastChance = undefined;
+  }
 }

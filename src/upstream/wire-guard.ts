@@ -19,9 +19,9 @@ const MAX_HEAD_BYTES = 16 * 1024 * 1024;
 
 const HEAD_END = "\r\n\r\n";
 
-/** RFC 9112, sections 3 and 5: the forms that all servers read alike. */
-const REQUEST_LINE = /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1$/;
-const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
+/** RFC 9112, sections 3 and 5: the forms that all servers read alike. The head comes without its empty line. */
+const HEAD =
+  /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
 
 /** Parses what is written to one connection. Pure. */
 export class OutgoingRequest {
@@ -65,8 +65,7 @@ export class OutgoingRequest {
 }
 
 function framingOf(head: string): BodyFraming {
-  const [requestLine = "", ...headerLines] = head.split("\r\n");
-  if (!REQUEST_LINE.test(requestLine) || !headerLines.every((line) => HEADER_LINE.test(line))) {
+  if (!HEAD.test(head)) {
     throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
   }
   const request = createRequestHead(splitHead(head));
