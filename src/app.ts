@@ -3,6 +3,8 @@ import express, { type Request, type Response } from "express";
 import { readTarget } from "./glance/request-target.js";
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
+import { createDownload, type Download } from "./download/handler.js";
+import { isEmpty } from "./http/announced-body.js";
 import { createAnswerer, type Answerer } from "./client/answer.js";
 import { createExchange, type Exchange } from "./client/exchange.js";
 import { messagesOf, type App } from "./client/express-app.js";
@@ -40,6 +42,7 @@ interface Carriers {
   readonly answerer: Answerer;
   readonly upload: UploadHandler;
   readonly importImage: ImportHandler;
+  readonly download: Download;
   readonly passThrough: PassThrough;
 }
 
@@ -67,8 +70,9 @@ function createCarriers(options: AppOptions): Carriers {
     observers,
   });
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
+  const download = createDownload({ upstream, answerer, metrics, patience });
   const importImage = createImportHandler({ config, upstream, passThrough, metrics });
-  return { forwarder, answerer, upload, importImage, passThrough };
+  return { forwarder, answerer, upload, importImage, download, passThrough };
 }
 
 class RequestWay {
@@ -118,6 +122,9 @@ class RequestWay {
       case "import":
         guardContentLength(announced);
         return this.#carriers.importImage(exchange, target);
+      case "download":
+        guardContentLength(announced);
+        return this.#carriers[isEmpty(announced) ? "download" : "passThrough"](exchange, target.path);
       case "other":
         guardContentLength(announced);
         return this.#carriers.passThrough(exchange, target.path);

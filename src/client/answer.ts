@@ -6,7 +6,8 @@ import { isEmpty } from "../http/announced-body.js";
 import type { Exchange } from "./exchange.js";
 import type { Patience } from "../http/turns.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
-import { collectAnswer, streamAnswer, type RelayedAnswer } from "./answer-stream.js";
+import { collectAnswer, streamAnswer, type GlanceAnswer, type RelayedAnswer } from "./answer-stream.js";
+import type { AnswerHead } from "../raw-io/raw-answer.js";
 import type { Linger } from "./linger.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 
@@ -16,7 +17,7 @@ export interface Answerer {
   /** Answers 204, as Glance does after an upload. */
   succeed(exchange: Exchange): void;
   /** Streams Glance's answer to the client. */
-  relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
+  relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer>;
   /** Passes on a short answer that came while the client is still sending: completely read first, with its length. */
   relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
 }
@@ -68,7 +69,7 @@ class HttpAnswerer implements Answerer {
     this.#finish(exchange);
   }
 
-  async relay(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer> {
+  async relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer> {
     const { response } = exchange;
     const relayed = await streamAnswer({
       answer,
@@ -105,7 +106,7 @@ class HttpAnswerer implements Answerer {
     };
   }
 
-  #writeHead(response: ServerResponse, answer: IncomingMessage, more: readonly string[] = []): void {
+  #writeHead(response: ServerResponse, answer: AnswerHead, more: readonly string[] = []): void {
     const headers = this.#options.forwarder.forResponse(
       createRequestHead(answer.rawHeaders).lines,
       answer.httpVersion,

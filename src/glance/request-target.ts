@@ -14,6 +14,8 @@ export type RequestTarget =
       readonly path: string;
     }
   | { readonly kind: "import"; readonly imageId: string; readonly path: string }
+  /** Image data. */
+  | { readonly kind: "download"; readonly path: string }
   | { readonly kind: "other"; readonly path: string }
   | { readonly kind: "outside" }
   | { readonly kind: "refused"; readonly reason: string };
@@ -48,6 +50,7 @@ export function readTarget(method: string, target: string, prefix: string): Requ
 
   if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };
   const path = rawPath.slice(prefix.length);
+  const original = `${path === "" ? "/" : path}${query}`;
   const action = IMAGE_ACTION.exec(decoded.slice(prefix.length));
   if (action) {
     const [, version = "", imageId = "", name] = action;
@@ -56,8 +59,9 @@ export function readTarget(method: string, target: string, prefix: string): Requ
       return { kind: "upload", operation: name, imageId, path: canonical };
     }
     if (method === "POST" && name === "import") return { kind: "import", imageId, path: canonical };
+    if (method === "GET" && name === "file") return { kind: "download", path: original };
   }
-  return { kind: "other", path: `${path === "" ? "/" : path}${query}` };
+  return { kind: "other", path: original };
 }
 
 function refused(reason: string): RequestTarget {

@@ -7,21 +7,14 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Body } from "../http/body.js";
 import type { BodyFraming } from "./body-framing.js";
-import type { BufferPool } from "./buffer-pool.js";
+import { HeldBuffers, type ReadMemory } from "./held-buffers.js";
+import { readJoined } from "./joined-pieces.js";
 import type { ReadInto } from "./read-into.js";
 
-/** After this many bytes, larger buffers are used. */
-const FLOWING_BYTES = 16 * 1024 * 1024;
-/** Smaller chunks are joined, because each piece is a write. */
-const SMALL_BYTES = 4 * 1024;
-
 /** Buffers for bodies of one purpose. */
-export interface ReadMemory {
+export interface BodyMemory extends ReadMemory {
   /** For bytes that are discarded; shared by all bodies. */
   readonly discard: Buffer;
-  readonly usual: BufferPool;
-  /** Larger buffers, used after FLOWING_BYTES: from the first pool that is not exhausted. */
-  readonly flowing: readonly BufferPool[];
 }
 
 export class RawBody extends EventEmitter implements Body {
@@ -29,19 +22,14 @@ export class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
   readonly #readInto: ReadInto;
-  /** Buffers to give back. */
-  readonly #held: { readonly pool: BufferPool; readonly buffer: Buffer }[] = [];
+  readonly #held: HeldBuffers;
   readonly #discard: Buffer;
-  #buffer: Buffer;
-  /** Pools of larger buffers; empty once one is used. */
-  #flowing: readonly BufferPool[];
   /** Bytes that arrived before the first `resume`: those from Node, then those at the start of the buffer. */
   readonly #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #paused = true;
   #begun = false;
   #hasLeft = false;
-  #readBytes = 0;
   #malformed = false;
   /** The client has closed its sending side, so only bytes that are already read follow. */
   #halfClosed = false;
@@ -50,7 +38,7 @@ export class RawBody extends EventEmitter implements Body {
     request: IncomingMessage,
     framing: BodyFraming,
     first: Buffer,
-    memory: ReadMemory,
+    memory: BodyMemory,
     readInto: ReadInto,
   ) {
     super();
@@ -60,8 +48,7 @@ export class RawBody extends EventEmitter implements Body {
     this.#framing = framing;
     this.#readInto = readInto;
     this.#discard = memory.discard;
-    this.#flowing = memory.flowing;
-    this.#buffer = this.#hold(memory.usual);
+    this.#held = new HeldBuffers(memory);
     // Node's parser may refuse a head after it has emitted the request.
     request.once("malformed", () => {
       this.#malformed = true;
@@ -78,13 +65,13 @@ export class RawBody extends EventEmitter implements Body {
     });
     socket.removeAllListeners("data");
     // Reads up to one buffer ahead, which shows whether the client disconnects.
-    readInto(socket, this.#buffer, this.#onRead);
+    readInto(socket, this.#held.current, this.#onRead);
     const came = [first];
     // Node 24 and older return everything at once, Node 26 one piece per call.
     for (let piece; (piece = socket.read() as Buffer | null) !== null;) came.push(piece);
     const bytes = came.reduce((sum, { length }) => sum + length, 0);
-    if (bytes >= this.#buffer.length) this.#ahead.push(...came);
-    else for (const piece of came) this.#readAhead(piece.copy(this.#buffer, this.#aheadBytes));
+    if (bytes >= this.#held.current.length) this.#ahead.push(...came);
+    else for (const piece of came) this.#readAhead(piece.copy(this.#held.current, this.#aheadBytes));
     socket.resume();
   }
 
@@ -124,20 +111,11 @@ export class RawBody extends EventEmitter implements Body {
     if (!this.complete) this.#letGo(); // nobody will call `release`
   };
 
-  readonly release = (): void => {
-    for (const { pool, buffer } of this.#held.splice(0)) pool.release(buffer);
-  };
+  readonly release = (): void => this.#held.release();
 
-  #hold(pool: BufferPool): Buffer {
-    const buffer = pool.take();
-    this.#held.push({ pool, buffer });
-    return buffer;
-  }
-
-  /** Drops buffers that may still be queued for writing: they do not go back to the pool. */
   #letGo(): void {
-    for (const { pool } of this.#held.splice(0)) pool.release();
-    if (this.#begun) this.#buffer = this.#discard;
+    this.#held.letGo();
+    if (this.#begun) this.#held.current = this.#discard;
   }
 
   /** Reads into another buffer from now on. */
@@ -151,9 +129,9 @@ export class RawBody extends EventEmitter implements Body {
   #begin(): void {
     this.#begun = true;
     this.#socket.pause();
-    if (this.#aheadBytes > 0) this.#ahead.push(this.#buffer.subarray(0, this.#aheadBytes));
-    if (this.#hasLeft) this.#buffer = this.#discard;
-    this.#readInto(this.#socket, this.#buffer, this.#onRead);
+    if (this.#aheadBytes > 0) this.#ahead.push(this.#held.current.subarray(0, this.#aheadBytes));
+    if (this.#hasLeft) this.#held.current = this.#discard;
+    this.#readInto(this.#socket, this.#held.current, this.#onRead);
   }
 
   #readWhatCameAhead(): void {
@@ -181,51 +159,29 @@ export class RawBody extends EventEmitter implements Body {
       this.#socket.destroy(); // read in spite of a pause: the overwritten bytes may not have been sent yet
       return false;
     }
-    this.#readBytes += bytes;
     this.#read(buffer.subarray(0, bytes));
-    if (this.#readBytes >= FLOWING_BYTES && !this.#hasLeft) this.#takeLarge();
+    if (!this.#hasLeft && this.#held.grow(bytes))
+      this.#readInto(this.#socket, this.#held.current, this.#onRead);
     return !this.#paused;
   };
 
   /** @returns whether the buffer has room for more. */
   #readAhead(bytes: number): boolean {
     this.#aheadBytes += bytes;
-    const room = this.#buffer.subarray(this.#aheadBytes);
+    const room = this.#held.current.subarray(this.#aheadBytes);
     if (room.length > 0) this.#readInto(this.#socket, room, this.#onRead);
     return room.length > 0;
-  }
-
-  #takeLarge(): void {
-    const large = this.#flowing.find((pool) => !pool.exhausted);
-    if (!large) return;
-    this.#flowing = [];
-    this.#readInto(this.#socket, this.#hold(large), this.#onRead);
   }
 
   #read(bytes: Buffer): void {
     if (this.complete) return; // read only to notice that the client disconnects
     if (this.#malformed) return void this.emit("malformed");
-    // Adjacent data that is not emitted yet.
-    let start = 0;
-    let end = 0;
-    const tell = (): void => void (end > start && this.emit("data", bytes.subarray(start, end)));
     try {
-      this.#framing.read(bytes, (piece) => {
-        const at = piece.byteOffset - bytes.byteOffset;
-        if (piece.length < SMALL_BYTES) {
-          bytes.copyWithin(end, at, at + piece.length); // overwrites framing that is already parsed
-          end += piece.length;
-        } else {
-          tell();
-          start = at;
-          end = at + piece.length;
-        }
-      });
+      readJoined(this.#framing, bytes, (piece) => this.emit("data", piece));
     } catch {
       this.#malformed = true;
       return void this.emit("malformed");
     }
-    tell();
     if (!this.complete) return;
     this.#request.complete = true; // Node checks this when the client closes its sending side
     this.#leave();

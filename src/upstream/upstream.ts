@@ -1,12 +1,19 @@
 /** Opens connections and requests to Glance. */
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type ClientRequest,
+  type IncomingMessage,
+} from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { isIP, Socket } from "node:net";
+import { connect, isIP, Socket, type OnReadOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
 import { readCredentials, type Credentials } from "../http/credentials.js";
-import { createActivity, type Activity } from "./activity.js";
+import { AnswerConnection, createAnswerMemory } from "../raw-io/answer-connection.js";
+import type { RawAnswer } from "../raw-io/raw-answer.js";
+import { createActivity } from "./activity.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { flatten, valuesOf, type HeaderLine } from "../http/request-head.js";
 import { ConnectTimeout } from "./failures.js";
@@ -31,6 +38,8 @@ export interface Upstream {
    * @param lines headers. If `Host` is missing, Glance's address is used.
    */
   request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest;
+  /** As `request`, for a GET without a body. The body of its answer can be read into reused memory. */
+  requestRaw(path: string, lines: readonly HeaderLine[]): RawRequest;
   /** Time of the last activity of Glance: see {@link Activity}. */
   lastActivity(): number;
   /** The certificate presented to Glance, for the expiry metric. */
@@ -39,54 +48,119 @@ export interface Upstream {
   reload(): void;
 }
 
+export interface RawRequest {
+  readonly request: ClientRequest;
+  /** Call it while `response` is emitted. @returns undefined if Node must read the body. */
+  claim(answer: IncomingMessage): RawAnswer | undefined;
+}
+
 /** @throws ConfigError if a file of `upstream.tls` cannot be used. */
 export function createUpstream(config: Config["upstream"]): Upstream {
-  const address = addressOf(config.url);
-  const { protocol, host, port, socketPath } = address;
-  const base = socketPath === undefined ? config.url.pathname.replace(/\/+$/, "") : "";
-  const authority = socketPath === undefined ? config.url.host : "localhost";
-  const secure = protocol === "https:";
-  let credentials = secure ? readUpstreamCredentials(config.tls) : {};
-  const activity = createActivity();
-  const prepare: Prepare = (connection) => prepareConnection(connection, config.connectTimeoutMs, activity);
-  const openAgent = (): HttpAgent => createAgent(config, address, secure ? credentials : undefined, prepare);
-  let agent = openAgent();
-  const createConnection = secure ? undefined : connectPlain(address, prepare);
-  const request = secure ? httpsRequest : httpRequest;
-  return {
-    target: address,
-    get agent() {
-      return agent;
-    },
-    path: (path) => base + path,
-    request(method, path, lines) {
-      const headers = flatten(lines);
-      if (valuesOf(lines, "host").length === 0) headers.push("host", authority);
-      headers.push("connection", "close");
-      const options = {
-        protocol,
-        host,
-        port,
-        socketPath,
-        // Plain HTTP needs no agent. TLS needs one to resume sessions.
-        agent: secure ? agent : undefined,
-        createConnection,
-        method,
-        path: base + path,
-        headers,
-      };
-      const opened = request(options);
-      opened.maxHeadersCount = 0;
-      return opened;
-    },
-    lastActivity: () => activity.lastAt(),
-    credentials: () => credentials,
-    reload() {
-      if (!secure) return;
-      credentials = readUpstreamCredentials(config.tls);
-      agent = openAgent(); // the old agent would resume sessions with the old certificate
-    },
-  };
+  return new GlanceUpstream(config);
+}
+
+class GlanceUpstream implements Upstream {
+  readonly target: GlanceAddress;
+  readonly #config: Config["upstream"];
+  readonly #isSecure: boolean;
+  /** The path of `upstream.url`. */
+  readonly #base: string;
+  readonly #authority: string;
+  readonly #activity = createActivity();
+  readonly #answerMemory = createAnswerMemory();
+  #credentials: Credentials;
+  #agent: HttpAgent;
+
+  constructor(config: Config["upstream"]) {
+    const { url } = config;
+    this.#config = config;
+    this.target = addressOf(url);
+    this.#isSecure = this.target.protocol === "https:";
+    const isSocket = this.target.socketPath !== undefined;
+    this.#base = isSocket ? "" : url.pathname.replace(/\/+$/, "");
+    this.#authority = isSocket ? "localhost" : url.host;
+    this.#credentials = this.#isSecure ? readUpstreamCredentials(config.tls) : {};
+    this.#agent = this.#openAgent();
+  }
+
+  get agent(): HttpAgent {
+    return this.#agent;
+  }
+
+  path(path: string): string {
+    return this.#base + path;
+  }
+
+  request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest {
+    return this.#open(method, path, lines, this.#isSecure ? {} : { createConnection: () => this.#connect() });
+  }
+
+  requestRaw(path: string, lines: readonly HeaderLine[]): RawRequest {
+    const connection = new AnswerConnection(this.#answerMemory);
+    const { onread } = connection;
+    const attach = (to: Socket): Duplex => connection.attach(to);
+    const how = this.#isSecure
+      ? { onread, attach }
+      : { createConnection: () => attach(this.#connect({ onread })) };
+    return {
+      request: this.#open("GET", path, lines, how),
+      claim: (answer) => connection.claim(answer),
+    };
+  }
+
+  lastActivity(): number {
+    return this.#activity.lastAt();
+  }
+
+  credentials(): Credentials {
+    return this.#credentials;
+  }
+
+  reload(): void {
+    if (!this.#isSecure) return;
+    this.#credentials = readUpstreamCredentials(this.#config.tls);
+    this.#agent = this.#openAgent(); // the old agent would resume sessions with the old certificate
+  }
+
+  #open(method: string, path: string, lines: readonly HeaderLine[], how: ConnectOptions): ClientRequest {
+    const headers = flatten(lines);
+    if (valuesOf(lines, "host").length === 0) headers.push("host", this.#authority);
+    headers.push("connection", "close");
+    const request = this.#isSecure ? httpsRequest : httpRequest;
+    const opened = request({
+      ...this.target,
+      // Plain HTTP needs no agent. TLS needs one to resume sessions.
+      agent: this.#isSecure ? this.#agent : undefined,
+      method,
+      path: this.#base + path,
+      headers,
+      ...how,
+    });
+    opened.maxHeadersCount = 0;
+    return opened;
+  }
+
+  /** Without TLS. */
+  #connect(options: { readonly onread?: OnReadOpts } = {}): Socket {
+    const { host = "", port, socketPath } = this.target;
+    const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
+    return this.#prepare(connect({ ...to, ...options, noDelay: true }));
+  }
+
+  #openAgent(): HttpAgent {
+    return createAgent(
+      this.#config,
+      this.target,
+      this.#isSecure ? this.#credentials : undefined,
+      (connection) => this.#prepare(connection),
+    );
+  }
+
+  /** Prepares each connection to Glance. */
+  #prepare<Connection extends Duplex>(connection: Connection): Connection {
+    if (connection instanceof Socket) this.#activity.watch(connection);
+    return guardWire(reportWriteErrorsLate(limitConnecting(connection, this.#config.connectTimeoutMs)));
+  }
 }
 
 function addressOf(url: URL): GlanceAddress {
@@ -107,22 +181,15 @@ function verification({ tls }: Config["upstream"], { host = "" }: GlanceAddress)
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
 }
 
-function connectPlain({ host, port, socketPath }: GlanceAddress, prepare: Prepare): () => Socket {
-  const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
-  return () => prepare(new Socket().setNoDelay().connect(to));
+/** Options of one connection. The last two are for TLS: Node's agent passes them on. */
+interface ConnectOptions {
+  readonly createConnection?: () => Duplex;
+  readonly onread?: OnReadOpts;
+  /** Wraps the connection. */
+  readonly attach?: (connection: Socket) => Duplex;
 }
 
 type Prepare = <Connection extends Duplex>(connection: Connection) => Connection;
-
-/** Prepares each connection to Glance. */
-function prepareConnection<Connection extends Duplex>(
-  connection: Connection,
-  connectTimeoutMs: number,
-  activity: Activity,
-): Connection {
-  if (connection instanceof Socket) activity.watch(connection);
-  return guardWire(reportWriteErrorsLate(limitConnecting(connection, connectTimeoutMs)));
-}
 
 /**
  * No connection is reused: bytes that Glance sends after an answer would be read as the answer to the next request, and a request is
@@ -142,7 +209,10 @@ function createAgent(
   const open = agent.createConnection.bind(agent);
   agent.createConnection = (options, callback) => {
     const connection = open(options, callback);
-    return connection && prepare(connection);
+    if (!connection) return connection;
+    const { attach } = options as ConnectOptions;
+    const prepared = prepare(connection);
+    return attach ? attach(prepared as Socket) : prepared;
   };
   showWholeHeads(agent);
   return agent;

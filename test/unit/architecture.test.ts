@@ -13,7 +13,18 @@ const asAWhole = /^(config|observe|admin|doctor|demo)\//;
 
 /** Folders from the client to Glance, with the words at the bottom. The empty one is `src` itself. */
 const LAYERS = [
-  ...["", "demo", "doctor", "workers", "admin", "upload", "upload/spool", "import", "pass-through"],
+  ...[
+    "",
+    "demo",
+    "doctor",
+    "workers",
+    "admin",
+    "upload",
+    "upload/spool",
+    "download",
+    "import",
+    "pass-through",
+  ],
   ...["observe", "client", "upstream", "raw-io", "http", "glance", "config", "vocabulary"],
 ];
 

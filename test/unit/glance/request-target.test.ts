@@ -131,11 +131,24 @@ describe("PUT", () => {
 
 describe.each(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"])("%s", (method) => {
   it.each(UPLOADS)("%s is no upload", (target) => {
-    expect(readTarget(method, target, "").kind).toBe("other");
+    expect(readTarget(method, target, "").kind).not.toBe("upload");
   });
 
   it.each(REFUSED)("%j is refused all the same", (target) => {
     expect(readTarget(method, target, "")).toMatchObject({ kind: "refused" });
+  });
+});
+
+describe("a download", () => {
+  it.each([`/v2/images/${ID}/file`, `//v2.6/images/${ID}/%66ile?x=1`, `/images/${ID}/file`])(
+    "is GET %s, passed on as it came",
+    (target) => {
+      expect(readTarget("GET", target, "")).toEqual({ kind: "download", path: target.replace("//", "/") });
+    },
+  );
+
+  it("is not a GET of what is staged", () => {
+    expect(readTarget("GET", `/v2/images/${ID}/stage`, "").kind).toBe("other");
   });
 });
 
