@@ -11,7 +11,7 @@ import { createRequestHead } from "../http/request-head.js";
 import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import type { ReadMemory } from "./held-buffers.js";
-import { RawAnswer, type Reader } from "./raw-answer.js";
+import { RawAnswer, type AnswerSource } from "./raw-answer.js";
 
 const HEAD_READ_BYTES = 64 * 1024;
 /** Usual buffer size. A client that reads slowly holds one buffer. */
@@ -82,10 +82,10 @@ export class AnswerConnection extends Duplex {
     answer.on("error", () => undefined); // Node misses the body
     this.#answer = new RawAnswer({
       head: answer,
-      reader: this.#reader(),
+      source: this.#source(),
       framing: framing === "until close" ? undefined : framing,
       memory: this.#memory,
-      joinReads: this.#connection instanceof TLSSocket,
+      encrypted: this.#connection instanceof TLSSocket,
     });
     return this.#answer;
   }
@@ -107,13 +107,14 @@ export class AnswerConnection extends Duplex {
     callback(error);
   }
 
-  #reader(): Reader {
+  #source(): AnswerSource {
     const isDestroyed = (): boolean => this.destroyed;
     return {
       get destroyed() {
         return isDestroyed();
       },
-      resume: () => this.#connection?.resume(),
+      pause: () => void this.#connection?.pause(),
+      resume: () => void this.#connection?.resume(),
       destroy: (error) => this.destroy(error),
       once: (event, listener) => this.once(event, listener),
     };

@@ -5,11 +5,13 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { Body } from "../http/body.js";
 import type { BodyFraming } from "./body-framing.js";
-import { HeldBuffers, type ReadMemory } from "./held-buffers.js";
+import type { ReadMemory } from "./held-buffers.js";
 import { readJoined } from "./joined-pieces.js";
 import type { ReadInto } from "./read-into.js";
+import { ReusedReads } from "./reused-reads.js";
 
 /** Buffers for bodies of one purpose. */
 export interface BodyMemory extends ReadMemory {
@@ -22,18 +24,14 @@ export class RawBody extends EventEmitter implements Body {
   readonly #socket: Socket;
   readonly #framing: BodyFraming;
   readonly #readInto: ReadInto;
-  readonly #held: HeldBuffers;
+  readonly #reads: ReusedReads;
   readonly #discard: Buffer;
-  /** Bytes that arrived before the first `resume`: those from Node, then those at the start of the buffer. */
-  readonly #ahead: Buffer[] = [];
-  #aheadBytes = 0;
-  #paused = true;
-  #begun = false;
-  #hasLeft = false;
+  #room: Buffer;
   #malformed = false;
   /** The client has closed its sending side, so only bytes that are already read follow. */
   #halfClosed = false;
 
+  /** Reads up to one buffer ahead, which shows whether the client disconnects. */
   constructor(
     request: IncomingMessage,
     framing: BodyFraming,
@@ -48,31 +46,21 @@ export class RawBody extends EventEmitter implements Body {
     this.#framing = framing;
     this.#readInto = readInto;
     this.#discard = memory.discard;
-    this.#held = new HeldBuffers(memory);
-    // Node's parser may refuse a head after it has emitted the request.
-    request.once("malformed", () => {
-      this.#malformed = true;
-      this.emit("malformed");
+    this.#reads = new ReusedReads(memory, socket instanceof TLSSocket, {
+      take: (bytes) => this.#take(bytes),
+      hold: () => void socket.pause(),
+      drained: () => this.#onDrained(),
+      overrun: () => void socket.destroy(),
     });
-    request.once("halfClosed", () => {
-      this.#halfClosed = true;
-      const hasAhead = this.#ahead.length > 0 || (!this.#begun && this.#aheadBytes > 0);
-      if (!hasAhead) this.#endShort();
-    });
-    socket.once("close", () => {
-      this.#letGo();
-      this.emit("close");
-    });
+    this.#watch();
     socket.removeAllListeners("data");
-    // Reads up to one buffer ahead, which shows whether the client disconnects.
-    readInto(socket, this.#held.current, this.#onRead);
-    const came = [first];
+    this.#reads.put(first);
     // Node 24 and older return everything at once, Node 26 one piece per call.
-    for (let piece; (piece = socket.read() as Buffer | null) !== null;) came.push(piece);
-    const bytes = came.reduce((sum, { length }) => sum + length, 0);
-    if (bytes >= this.#held.current.length) this.#ahead.push(...came);
-    else for (const piece of came) this.#readAhead(piece.copy(this.#held.current, this.#aheadBytes));
-    socket.resume();
+    for (let piece; (piece = socket.read() as Buffer | null) !== null;) this.#reads.put(piece);
+    this.#room = this.#reads.nextRoom();
+    readInto(socket, this.#room, this.#onRead);
+    if (this.#reads.wantsMore) socket.resume();
+    else socket.pause();
   }
 
   get complete(): boolean {
@@ -94,55 +82,60 @@ export class RawBody extends EventEmitter implements Body {
   /** Pieces that are already read are still emitted. */
   pause(): void {
     if (this.complete) return;
-    this.#paused = true;
+    this.#reads.pause();
     this.#socket.pause();
   }
 
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    if (!this.#begun) this.#begin();
-    if (this.#ahead.length > 0) process.nextTick(() => this.#readWhatCameAhead());
-    else this.#readOn();
+    this.#reads.resume();
   }
 
   readonly stopReusing = (): void => {
     this.#leave();
-    if (!this.complete) this.#letGo(); // nobody will call `release`
+    if (!this.complete) this.#reads.letGo(); // nobody will call `release`
   };
 
-  readonly release = (): void => this.#held.release();
+  readonly release = (): void => this.#reads.release();
 
-  #letGo(): void {
-    this.#held.letGo();
-    if (this.#begun) this.#held.current = this.#discard;
+  #watch(): void {
+    // Node's parser may refuse a head after it has emitted the request.
+    this.#request.once("malformed", () => {
+      this.#malformed = true;
+      this.emit("malformed");
+    });
+    this.#request.once("halfClosed", () => {
+      this.#halfClosed = true;
+      if (!this.#reads.hasUntaken) this.#endShort();
+    });
+    this.#socket.once("close", () => {
+      this.#reads.stop();
+      this.#reads.letGo();
+      this.emit("close");
+    });
   }
 
-  /** Reads into another buffer from now on. */
+  /** What follows is read only to notice that the client disconnects, or that it has sent the rest. */
   #leave(): void {
-    if (this.#hasLeft) return;
-    this.#hasLeft = true;
-    if (this.#begun) this.#readInto(this.#socket, this.#discard, this.#onRead);
+    this.#reads.leave(this.#discard);
+    this.#moveOn();
   }
 
-  /** From now on the socket is read only after `resume`. */
-  #begin(): void {
-    this.#begun = true;
-    this.#socket.pause();
-    if (this.#aheadBytes > 0) this.#ahead.push(this.#held.current.subarray(0, this.#aheadBytes));
-    if (this.#hasLeft) this.#held.current = this.#discard;
-    this.#readInto(this.#socket, this.#held.current, this.#onRead);
+  /** Makes the socket read to where the next bytes go. */
+  #moveOn(): void {
+    const room = this.#reads.nextRoom();
+    if (room === this.#room) return;
+    this.#room = room;
+    this.#readInto(this.#socket, room, this.#onRead);
   }
 
-  #readWhatCameAhead(): void {
-    while (!this.#paused && !this.destroyed) {
-      const bytes = this.#ahead.shift();
-      if (bytes === undefined) return this.#readOn();
-      this.#read(bytes);
-    }
-  }
+  /** @returns whether to continue reading. */
+  readonly #onRead = (bytes: number): boolean => {
+    const goesOn = this.#reads.onRead(bytes);
+    this.#moveOn();
+    return goesOn;
+  };
 
-  #readOn(): void {
+  #onDrained(): void {
     if (this.#halfClosed) this.#endShort();
     else this.#socket.resume();
   }
@@ -152,29 +145,8 @@ export class RawBody extends EventEmitter implements Body {
     if (!this.complete && !this.emit("halfClosed")) this.#socket.destroySoon();
   }
 
-  /** @returns whether to continue reading. */
-  readonly #onRead = (bytes: number, buffer: Buffer): boolean => {
-    if (!this.#begun) return this.#readAhead(bytes);
-    if (this.#paused && !this.#hasLeft) {
-      this.#socket.destroy(); // read in spite of a pause: the overwritten bytes may not have been sent yet
-      return false;
-    }
-    this.#read(buffer.subarray(0, bytes));
-    if (!this.#hasLeft && this.#held.grow(bytes))
-      this.#readInto(this.#socket, this.#held.current, this.#onRead);
-    return !this.#paused;
-  };
-
-  /** @returns whether the buffer has room for more. */
-  #readAhead(bytes: number): boolean {
-    this.#aheadBytes += bytes;
-    const room = this.#held.current.subarray(this.#aheadBytes);
-    if (room.length > 0) this.#readInto(this.#socket, room, this.#onRead);
-    return room.length > 0;
-  }
-
-  #read(bytes: Buffer): void {
-    if (this.complete) return; // read only to notice that the client disconnects
+  #take(bytes: Buffer): void {
+    if (this.complete || this.destroyed) return; // read only to notice that the client disconnects
     if (this.#malformed) return void this.emit("malformed");
     try {
       readJoined(this.#framing, bytes, (piece) => this.emit("data", piece));
@@ -185,7 +157,7 @@ export class RawBody extends EventEmitter implements Body {
     if (!this.complete) return;
     this.#request.complete = true; // Node checks this when the client closes its sending side
     this.#leave();
-    this.#paused = false;
+    this.#reads.resume();
     this.#socket.resume();
     this.emit("end");
   }

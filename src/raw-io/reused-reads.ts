@@ -1,0 +1,188 @@
+/** Reads one connection into reused memory: where the next bytes go, when they are passed on, and when their memory is free. */
+import { HeldBuffers, type ReadMemory } from "./held-buffers.js";
+
+/** A TLS connection that is told to stop still emits what it has already received: at most this much. */
+const AFTER_STOP_BYTES = 128 * 1024;
+/** Maximum size of a TLS record's data. */
+const RECORD_BYTES = 16 * 1024;
+
+export interface ReadsConsumer {
+  /** Gets what was read. The memory is free after this call or, if it pauses the reads, after `resume`. */
+  take(bytes: Buffer): void;
+  /** The connection must not be read before `drained`. */
+  hold(): void;
+  /** Everything that was read is taken. The connection may be read on, or has ended. */
+  drained(): void;
+  /** The connection was read in spite of a pause: bytes that may still be in use are lost. */
+  overrun(): void;
+}
+
+/** Begins paused: reads ahead up to one buffer. */
+export class ReusedReads {
+  readonly #held: HeldBuffers;
+  readonly #joinReads: boolean;
+  readonly #consumer: ReadsConsumer;
+  /** The part of the buffer that is read but not taken. What is before it may still be in use. */
+  #start = 0;
+  #end = 0;
+  /** Bytes for which the buffer has no room: most are copies of what a TLS connection has emitted in spite of a pause. */
+  readonly #overflow: Buffer[] = [];
+  /** Where the next bytes are read to. Decided directly after the last read. */
+  #room: Buffer;
+  #paused = true;
+  #isInUse = false;
+  #isGoing = false;
+  #hasLeft = false;
+  #due: NodeJS.Immediate | undefined;
+
+  /** @param joinReads for TLS, where each read is a record of at most 16 KiB: those of one turn of the event loop are taken together. */
+  constructor(memory: ReadMemory, joinReads: boolean, consumer: ReadsConsumer) {
+    this.#held = new HeldBuffers(memory);
+    this.#joinReads = joinReads;
+    this.#consumer = consumer;
+    this.#room = this.#held.current;
+  }
+
+  /** Whether bytes were read but not taken. */
+  get hasUntaken(): boolean {
+    return this.#start < this.#end || this.#overflow.length > 0;
+  }
+
+  /** @param bytes that were read before; copied. @returns whether to read on. */
+  put(bytes: Buffer): boolean {
+    const room = this.#held.current.length - this.#end;
+    if (bytes.length >= room) this.#overflow.push(Buffer.from(bytes));
+    else this.#store(bytes);
+    if (!this.#paused) this.#goOn();
+    return this.wantsMore;
+  }
+
+  /** @returns where to read to. Call it before the first read and after each read. */
+  nextRoom(): Buffer {
+    const { current } = this.#held;
+    const isWhole = this.#hasLeft || this.#end === 0 || (this.#isInUse && !this.#joinReads);
+    if (isWhole) this.#room = current;
+    else if (this.#end < current.length) this.#room = current.subarray(this.#end);
+    else this.#room = Buffer.allocUnsafe(RECORD_BYTES);
+    return this.#room;
+  }
+
+  /** @param bytes number of bytes read into the last {@link nextRoom}. @returns whether to read on. */
+  onRead(bytes: number): boolean {
+    const read = this.#room.subarray(0, bytes);
+    if (this.#hasLeft) {
+      this.#consumer.take(read);
+      return true;
+    }
+    if (this.#isInUse && !this.#joinReads) {
+      this.#consumer.overrun();
+      return false;
+    }
+    this.#store(read);
+    if (!this.#joinReads) this.#goOn();
+    else if (!this.#paused) this.#due ??= setImmediate(this.#onDue);
+    return this.wantsMore;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (!this.hasUntaken) return this.#goOn();
+    this.#consumer.hold();
+    process.nextTick(this.#onDue);
+  }
+
+  /** Calls {@link ReadsConsumer.drained} if nothing is left to take. */
+  check(): void {
+    this.#goOn();
+  }
+
+  /** What follows is read into memory that nobody keeps, and taken at once. Take the next room before the next read. */
+  leave(discard: Buffer): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    if (this.#start < this.#end) this.#overflow.unshift(this.#held.current.subarray(this.#start, this.#end));
+    this.#start = this.#end = 0;
+    this.#held.current = discard;
+  }
+
+  /** Gives the buffers back, for another connection. */
+  release(): void {
+    this.#held.release();
+  }
+
+  /** Drops the buffers, because their bytes may still be queued for writing. */
+  letGo(): void {
+    this.#held.letGo();
+  }
+
+  /** Nothing more is taken. */
+  stop(): void {
+    this.pause();
+    clearImmediate(this.#due);
+    this.#overflow.length = 0;
+    this.#start = this.#end;
+  }
+
+  #store(read: Buffer): void {
+    const place = this.#held.current.subarray(this.#end);
+    if (this.#isInUse || this.#overflow.length > 0 || read.length > place.length) {
+      this.#overflow.push(Buffer.from(read));
+    } else {
+      // Copies nothing if the bytes are at their place. The first ones after a pause are not.
+      if (place.buffer !== read.buffer || place.byteOffset !== read.byteOffset) read.copy(place);
+      this.#end += read.length;
+    }
+  }
+
+  /** Whether the connection may be read now. */
+  get wantsMore(): boolean {
+    const room = this.#held.current.length - this.#end;
+    return !(this.#paused && this.#isInUse) && room > (this.#joinReads ? AFTER_STOP_BYTES : 0);
+  }
+
+  readonly #onDue = (): void => {
+    this.#due = undefined;
+    this.#goOn();
+  };
+
+  /** Does nothing if it is running: the consumer may pause and resume. */
+  #goOn(): void {
+    if (this.#isGoing) return;
+    this.#isGoing = true;
+    try {
+      while (!this.#paused && this.#step());
+    } finally {
+      this.#isGoing = false;
+    }
+  }
+
+  /** @returns whether another step may follow now. */
+  #step(): boolean {
+    this.#isInUse = false;
+    const bytes = this.#next();
+    if (bytes === undefined) {
+      this.#consumer.drained();
+      return false;
+    }
+    this.#isInUse = true;
+    this.#consumer.take(bytes);
+    return true;
+  }
+
+  /** @returns the next bytes to take. If there are none, the whole buffer is free. */
+  #next(): Buffer | undefined {
+    if (this.#start === this.#end) {
+      if (!this.#hasLeft) this.#start = this.#end = 0;
+      return this.#overflow.shift();
+    }
+    const bytes = this.#held.current.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    if (this.#held.grow(bytes.length)) this.#start = this.#end = 0;
+    return bytes;
+  }
+}
