@@ -1,10 +1,10 @@
 /** Streams Glance's answers to clients. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AnswerHead } from "../raw-io/raw-answer.js";
 import { createTimer } from "../http/timer.js";
-import { Turns, type Patience } from "../http/turns.js";
+import { type Patience, Turns } from "../http/turns.js";
+import type { AnswerHead } from "../raw-io/raw-answer.js";
 import { collectBody } from "../upstream/small-answer.js";
-import { toProxyError, type ProxyError } from "../vocabulary/errors.js";
+import { type ProxyError, toProxyError } from "../vocabulary/errors.js";
 
 /** How an answer ended: complete, cut off by Glance, or abandoned by the client. */
 export type RelayedAnswer = "whole" | "truncated" | "abandoned";

@@ -1,14 +1,14 @@
 /** Requests of the doctor to a Glance. A caller gives a token only after the server was identified as Glance. */
-import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
-import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
-import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { toUpstreamError } from "../upstream/failures.js";
 import { readSmallAnswer } from "../upstream/small-answer.js";
+import { createUpstream, type Upstream } from "../upstream/upstream.js";
 
 const TIMEOUT_MS = 30_000;
 /** uWSGI never answers `Expect: 100-continue`. Servers that answer it do so at once. */

@@ -3,8 +3,8 @@
  * or a broken connection. The retry has only the rest of the image, or nothing, and Glance would make an image of it.
  */
 import { createHash } from "node:crypto";
-import type { Operation } from "../vocabulary/labels.js";
 import { ProxyError, sizeMismatch } from "../vocabulary/errors.js";
+import type { Operation } from "../vocabulary/labels.js";
 import { SIZE_HEADER } from "./declared-size.js";
 
 export interface FailedUpload {

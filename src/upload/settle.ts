@@ -1,17 +1,17 @@
 /** Ends an upload: waits for the rollback or finds out the result, answers the client, and settles the record. */
 import type { ServerResponse } from "node:http";
-import type { Config } from "../config/config.js";
-import { ProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
+import type { Config } from "../config/config.js";
+import type { Observers } from "../observe/observers.js";
 import { truncatedAnswer } from "../upstream/failures.js";
+import { ProxyError } from "../vocabulary/errors.js";
+import type { Begun } from "./break-off.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
 import { type Upload } from "./upload.js";
-import type { Observers } from "../observe/observers.js";
-import type { Begun } from "./break-off.js";
 
 /** Statuses of load balancers and of uWSGI's router. Glance itself never sends them. */
 const GATEWAY_STATUSES = new Set([502, 504]);

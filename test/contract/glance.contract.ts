@@ -7,17 +7,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { glanceError } from "../../src/glance/error-body.js";
 import {
-  OCTET_STREAM,
   createImage,
+  OCTET_STREAM,
   postJson,
   putImageData,
   showImage,
   until,
   untilStatus,
 } from "../support/glance-client.js";
-import { type HeaderValues, IncompleteResponse, type Peer, connect, request } from "../support/raw-http.js";
+import { connect, type HeaderValues, IncompleteResponse, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
-import { type Requirement, describeWith } from "../support/requirements.js";
+import { describeWith, type Requirement } from "../support/requirements.js";
 import type { GlanceTraits } from "./traits.js";
 
 const OPERATIONS = ["file", "stage"] as const;

@@ -8,8 +8,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { createEvents, type OverviewEvent } from "../../src/admin/events.js";
 import type { Overview } from "../../src/admin/overview.js";
 import { createLog } from "../../src/observe/log.js";
-import { request } from "../support/raw-http.js";
 import { overviewAt, uploadWith } from "../support/overviews.js";
+import { request } from "../support/raw-http.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 /** Above the second between two events. */

@@ -2,9 +2,9 @@
  * A Glance that is slow, and says nothing until it decides (under uWSGI it never says `100`): its refusal wins over the proxy's own, and
  * only what this upload can have caused is called so.
  */
+import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import type { ServerResponse } from "node:http";
 import type { Peer } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 

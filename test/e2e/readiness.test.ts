@@ -1,5 +1,5 @@
 /** A busy Glance stays ready; one that is down, or that has stopped, does not. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -7,11 +7,11 @@ import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, it, vi } from "vitest";
 import { createAuthority } from "../support/certificates.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM } from "../support/glance-client.js";
 import { startHangingListener } from "../support/hanging-listener.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import { connect, request, type Peer } from "../support/raw-http.js";
+import { connect, type Peer, request } from "../support/raw-http.js";
 import { startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE } from "./scene.js";

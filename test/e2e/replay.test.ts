@@ -4,7 +4,7 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { startCommand } from "../support/cli.js";
-import { request, type HeaderValues, type RawResponse } from "../support/raw-http.js";
+import { type HeaderValues, type RawResponse, request } from "../support/raw-http.js";
 import { answerEarly, resetAtFirstByte, type UploadScript } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 

@@ -1,8 +1,8 @@
 /** Whatever Glance does in the middle of an upload: one end to it, told to the client, and no image of half a body. */
 import { describe, expect, it } from "vitest";
-import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
-import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
-import { answerOf, CONTINUE, NO_CONTENT, type Act, type Stage } from "./scripted-glance.js";
+import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";
+import { type FaultScene, type SettledUpload, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, CONTINUE, NO_CONTENT, type Stage } from "./scripted-glance.js";
 
 /** Two chunks, as a body of unknown size is sent to Glance. */
 const SIZE = 128 * 1024;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { ClientUpload, type Reading } from "./client-upload.js";
 import { useFaultScenes } from "./fault-scene.js";
-import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Stage } from "./scripted-glance.js";
+import { type Act, answerOf, CONTINUE, NO_CONTENT, showImage, type Stage } from "./scripted-glance.js";
 
 /** Far less than any of the timeouts. */
 const SOON_MS = 2_000;

@@ -1,9 +1,9 @@
 /** Requests that are no uploads, and everything that can happen to them: an answer or an end, and nothing left behind. */
 import { describe, expect, it } from "vitest";
 import { ClientUpload, type Framing, type Reading } from "./client-upload.js";
-import { dribble, increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
 import { eventually } from "./eventually.js";
-import { answerOf, type Act, type Stage } from "./scripted-glance.js";
+import { dribble, type FaultScene, increase, readSamples, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, type Stage } from "./scripted-glance.js";
 
 /** Two chunks, as a body of unknown size is sent to Glance. */
 const SIZE = 128 * 1024;

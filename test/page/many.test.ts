@@ -1,7 +1,7 @@
 /** Five hundred uploads at once, on one page. */
 import { expect, it } from "vitest";
-import { describeWith } from "../support/requirements.js";
 import { SIZE, useScene } from "../e2e/scene.js";
+import { describeWith } from "../support/requirements.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 const COUNT = 500;

@@ -1,10 +1,10 @@
 /** What the live page says when nothing goes on, and when something is wrong. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
+import { FILE, SIZE, useScene } from "../e2e/scene.js";
 import { startCommand } from "../support/cli.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { FILE, SIZE, useScene } from "../e2e/scene.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 describeWith(["chromium"], "the live page", () => {

@@ -1,10 +1,10 @@
 /** Real uploads, as the live page shows them in a real browser. */
 import type { Locator } from "playwright-core";
 import { expect, it } from "vitest";
-import { request } from "../support/raw-http.js";
-import { describeWith } from "../support/requirements.js";
-import { accept, answerEarly } from "../support/recording-upstream.js";
 import { FILE, SIZE, STAGE, useScene } from "../e2e/scene.js";
+import { request } from "../support/raw-http.js";
+import { accept, answerEarly } from "../support/recording-upstream.js";
+import { describeWith } from "../support/requirements.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 const KIB = 1024;

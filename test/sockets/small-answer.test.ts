@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { request, type ClientRequest, type IncomingMessage } from "node:http";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { type ClientRequest, type IncomingMessage, request } from "node:http";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { collectBody, readSmallAnswer, type SmallAnswer } from "../../src/upstream/small-answer.js";
 

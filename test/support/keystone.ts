@@ -7,11 +7,11 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./free-port.js";
-import { type ProcessGroup, startGroup } from "./process-group.js";
 import { postJson } from "./glance-client.js";
+import { type ProcessGroup, startGroup } from "./process-group.js";
 import { type HeaderValues, type RawResponse, request } from "./raw-http.js";
-import { run } from "./run.js";
 import type { Requirement } from "./requirements.js";
+import { run } from "./run.js";
 
 export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api", "uwsgi"];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { ImageLookUp } from "../../../src/upstream/look-up.js";
 import { createRollback } from "../../../src/upload/rollback.js";
+import type { ImageLookUp } from "../../../src/upstream/look-up.js";
 
 // Real time, in small pieces: fake timers do not reach node:timers/promises.
 const BOUNDS = { timeoutMs: 5_000, intervalMs: 5 };
