@@ -24,7 +24,7 @@ const OPERATIONS = ["file", "stage"] as const;
 const FRAMINGS = ["Content-Length", "chunked"] as const;
 const BUSY = { file: "saving", stage: "uploading" } as const;
 const PLACE = { file: "store", stage: "staging" } as const;
-/** How long "nothing happens" is watched. */
+/** How long "nothing happens" is watched: for what does not come, there is nothing to wait for. */
 const QUIET_MS = 300;
 
 export function describeGlanceContract(

@@ -129,24 +129,31 @@ it("discarded body bytes count as read for the replay guard", async () => {
 
 it("body bytes that arrive during the look-up count as read for the replay guard", async () => {
   scene.upstream.onUpload = (incoming) => void incoming.socket.resetAndDestroy();
+  let answer: (() => void) | undefined;
   scene.upstream.answerLookUp = (response) => {
-    setTimeout(() => response.end(JSON.stringify({ status: "queued", size: null })), 300);
+    answer = () => response.end(JSON.stringify({ status: "queued", size: null }));
   };
   const peer = await scene.startUpload(AGENT);
-  await scene.uploadUpstream();
+  await expect.poll(() => answer).toBeDefined();
   peer.sendChunk("hello").endChunks();
+  await scene.roundTrip();
+  answer?.();
   expect((await peer.response()).status).toBe(502);
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
 it("body bytes that arrive during Glance's answer count as read for the replay guard", async () => {
+  let endAnswer = (): void => undefined;
   failOnce((_incoming, response) => {
     response.writeHead(401, { "content-length": 3 }).flushHeaders();
-    setTimeout(() => response.end("who"), 100);
+    endAnswer = () => response.end("who");
   });
   const peer = await scene.startUpload(AGENT);
   await scene.uploadUpstream();
+  await scene.roundTrip();
   peer.sendChunk("hello").endChunks();
+  await scene.roundTrip();
+  endAnswer();
   expect((await peer.response()).status).toBe(401);
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });

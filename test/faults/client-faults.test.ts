@@ -1,5 +1,4 @@
 /** Whatever a client does in the middle of its upload: one end to it, and no image of half a body. */
-import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { requestHead } from "../support/raw-http.js";
 import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";
@@ -149,7 +148,7 @@ const PHASES: readonly Phase[] = [
       await scene.glance.acted();
       upload.sendAllButTheEnd();
       // The proxy no longer reads either, and may thus learn of the client's end only after Glance's time is over.
-      await delay(50);
+      await scene.proxy.standstill();
     },
     missing: (upload) => upload.end,
     expected: ({ stays }) =>

@@ -36,6 +36,7 @@ describeWith(["chromium"], "the live page", () => {
 
   it("distinguishes a slow, busy, silent and unreachable Glance", async () => {
     const proxy = await scene.startAnother({ readiness: { silence: "6s" } });
+    // More than a second, less than the two for which the proxy waits.
     scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end(), 1_200);
     const { page } = await browser.open(proxy.adminPort);
     await state(page).toBe("Glance slow");

@@ -60,7 +60,7 @@ describe("a client that was refused while it was sending", () => {
     const { port } = await refuseAll({ totalMs: 300 });
     const startedAt = performance.now();
     const peer = await refused(port);
-    const sending = setInterval(() => peer.sendChunk("x"), 20);
+    const sending = setInterval(() => peer.sendChunk("x"), 20); // often, until the total time is over
     try {
       await peer.closed();
     } finally {
