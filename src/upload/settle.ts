@@ -70,8 +70,8 @@ class Settlement implements Settle {
       return this.#succeed(exchange, upload);
     }
     // Done before the client gets the answer, because its next upload may follow at once.
-    if (status < 300) await this.#replays?.forget(upload.replayKey);
-    else if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
+    const forgotten = status < 300 ? await this.#replays?.forget(upload.replayKey) : undefined;
+    if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
     const relayed = early
       ? await this.#answerer.relayEarly(exchange, answer)
       : await this.#answerer.relay(exchange, answer);
@@ -79,6 +79,7 @@ class Settlement implements Settle {
       this.#observers.metrics.upstreamError("truncated");
       // The client has received nothing yet.
       if (canAnswer(exchange.response)) {
+        if (forgotten) await this.#replays?.remember(upload.replayKey, forgotten);
         return early
           ? this.refuse(exchange, upload, truncatedAnswer())
           : this.#recoverOrRefuse(sent, truncatedAnswer());

@@ -217,3 +217,23 @@ it("all workers share the memory of failed uploads", async () => {
     await command.stop();
   }
 });
+
+it("an answer of success that is broken off, of an image that is then not seen, leaves the memory as it was", async () => {
+  // The answer breaks off while the worker waits for the primary process to forget the upload.
+  const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
+  try {
+    failOnce(readThenAnswer(401));
+    expect((await put("hello", {}, FILE, command.port)).status).toBe(401);
+    failOnce((incoming) => {
+      const answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n";
+      incoming.resume().once("end", () => incoming.socket.end(answer));
+    });
+    scene.upstream.answerLookUp = (response) => void response.writeHead(404).end();
+    const { status, text } = await put("hello", { [SIZE]: 5 }, FILE, command.port);
+    expect([status, text]).toEqual([504, expect.stringContaining("The whole image was sent")]);
+    const { text: refusal } = await put("lo", {}, FILE, command.port);
+    expect(refusal).toContain("Size mismatch: expected 5 bytes, got 2 bytes");
+  } finally {
+    await command.stop();
+  }
+});
