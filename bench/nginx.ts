@@ -1,7 +1,7 @@
 /** nginx in front of an upstream. */
 import { join } from "node:path";
 import { run } from "../test/support/run.js";
-import { startConfigured, type Configured } from "./configured.js";
+import { type Configured, startConfigured } from "./configured.js";
 
 const NGINX = "/usr/sbin/nginx";
 

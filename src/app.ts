@@ -1,24 +1,24 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
-import { readTarget } from "./glance/request-target.js";
-import { createImportHandler, type ImportHandler } from "./import/handler.js";
-import { ProxyError, toProxyError, describeError } from "./vocabulary/errors.js";
-import { createDownload, type Download } from "./download/handler.js";
-import { isEmpty } from "./http/announced-body.js";
-import { createAnswerer, type Answerer } from "./client/answer.js";
+import { type Answerer, createAnswerer } from "./client/answer.js";
 import { createExchange, type Exchange } from "./client/exchange.js";
-import { messagesOf, type App } from "./client/express-app.js";
-import { createHeaderForwarder, type HeaderForwarder } from "./http/forwarded-headers.js";
+import { type App, messagesOf } from "./client/express-app.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
+import { createDownload, type Download } from "./download/handler.js";
+import { readTarget } from "./glance/request-target.js";
+import { isEmpty } from "./http/announced-body.js";
+import { createHeaderForwarder, type HeaderForwarder } from "./http/forwarded-headers.js";
+import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
+import { createImportHandler, type ImportHandler } from "./import/handler.js";
+import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
-import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
+import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
+import type { ServeOptions } from "./upload/serve-options.js";
 import { createSpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
-import type { ServeOptions } from "./upload/serve-options.js";
-import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
-import type { Observers } from "./observe/observers.js";
+import { describeError, ProxyError, toProxyError } from "./vocabulary/errors.js";
 
 export interface AppOptions extends ServeOptions {
   /** Takes upload bodies over from Node. If absent, Node's streams read them. */

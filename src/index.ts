@@ -6,18 +6,18 @@ import type { ConfigInput } from "./config/schema.js";
 import { createLog, type Log } from "./observe/log.js";
 import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
-import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
-import { createQuotas } from "./upload/quotas.js";
-import { createUpstream } from "./upstream/upstream.js";
-import { createServer as createProxyServer } from "./server.js";
-import { createReplayMemory } from "./upload/replay-memory.js";
 import type { Observers } from "./observe/observers.js";
+import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
+import { createServer as createProxyServer } from "./server.js";
+import { createQuotas } from "./upload/quotas.js";
+import { createReplayMemory } from "./upload/replay-memory.js";
+import { createUpstream } from "./upstream/upstream.js";
 
 export { ConfigError } from "./config/config-error.js";
 export { version } from "./vocabulary/version.js";
-import { nameInstance } from "./http/forwarded-headers.js";
 import type { Middleware } from "./client/express-app.js";
 import type { ProxyServer } from "./client/server.js";
+import { nameInstance } from "./http/forwarded-headers.js";
 export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {

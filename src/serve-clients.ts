@@ -1,6 +1,6 @@
 /** Serves clients in one process: the server, and the way of a request behind it. */
 import { createApp } from "./app.js";
-import { createClientServer, type ClientServer } from "./client/server.js";
+import { type ClientServer, createClientServer } from "./client/server.js";
 import { ConfigError } from "./config/config-error.js";
 import { expiryOf } from "./http/credentials.js";
 import type { ServeOptions } from "./upload/serve-options.js";

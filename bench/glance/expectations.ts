@@ -1,7 +1,7 @@
 /** What the proxy is expected to bring, and whether it did. Pure. */
 import type { Expectation } from "../expectation.js";
 import { printRatio, printSize } from "../format.js";
-import { ANNOUNCED, BASELINE, DIRECT_CHUNKED, NGINX, SPOOLED, type Cell } from "./cells.js";
+import { ANNOUNCED, BASELINE, type Cell, DIRECT_CHUNKED, NGINX, SPOOLED } from "./cells.js";
 import type { ResultsBySize } from "./rounds.js";
 
 /** An upload through the proxy that announces its size, compared with the baseline. */

@@ -1,7 +1,7 @@
 /** The figures as text: all of them for the terminal, those that matter for the README. Pure. */
 import { printMemory, printRatio, printSeconds, printSize } from "../format.js";
 import { markdownTable } from "../table.js";
-import { BASELINE, CELLS, type Cell } from "./cells.js";
+import { BASELINE, type Cell, CELLS } from "./cells.js";
 import type { Figures, Results, ResultsBySize } from "./rounds.js";
 
 const ABSENT = "not installed";

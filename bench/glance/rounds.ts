@@ -1,5 +1,5 @@
 /** Every cell, in rounds, so that what else happens on the machine meets them all. */
-import { CELLS, type Cell } from "./cells.js";
+import { type Cell, CELLS } from "./cells.js";
 import { measure, type Measured } from "./measure.js";
 import { startScene } from "./scene.js";
 

@@ -11,7 +11,7 @@ import { expectationList } from "../expectation.js";
 import { describeMachine } from "../machine.js";
 import { writePage } from "../markdown.js";
 import { judge } from "./expectations.js";
-import { findPeers, NGINX_1M, ours, OURS } from "./peers.js";
+import { findPeers, NGINX_1M, OURS, ours } from "./peers.js";
 import { report } from "./report.js";
 import { measureAll, WARMED_UP } from "./rounds.js";
 import { compileTraffic } from "./traffic.js";

@@ -1,7 +1,7 @@
 /** The measurements as a page. Pure. */
-import { expectationList, type Expectation } from "../expectation.js";
+import { type Expectation, expectationList } from "../expectation.js";
 import { markdownTable } from "../table.js";
-import { NGINX_1M, OURS, type Candidate } from "./peers.js";
+import { type Candidate, NGINX_1M, OURS } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
 import { gibOf } from "./workloads.js";
 

@@ -1,5 +1,5 @@
 /** Both ends of the bench: `traffic.c`, compiled when it is needed. */
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";

@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { RequestHandler, Response } from "express";
 import type { z } from "zod";
 import type { Log } from "../observe/log.js";
-import type { eventSchema } from "./overview-schema.js";
 import type { Overview } from "./overview.js";
+import type { eventSchema } from "./overview-schema.js";
 
 const INTERVAL_MS = 1_000;
 const MAX_WATCHERS = 100;

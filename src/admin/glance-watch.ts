@@ -1,5 +1,6 @@
 /** Asks Glance for its state, and tells a busy Glance from one that is down. */
 import { toUpstreamError } from "../upstream/failures.js";
+import { readSmallAnswer } from "../upstream/small-answer.js";
 import { onceConnected, type Upstream } from "../upstream/upstream.js";
 import type { GlanceState } from "../vocabulary/labels.js";
 
@@ -106,20 +107,19 @@ class Watch implements GlanceWatch {
       isConnected: false,
       end: () => {
         this.#questions.delete(question);
-        clearTimeout(timer);
         request.destroy();
       },
     };
-    const timer = setTimeout(() => question.end(), this.#silenceMs);
     this.#questions.add(question);
     request.once("socket", (socket) => onceConnected(socket, () => (question.isConnected = true)));
-    request.once("response", (response) => {
-      clearTimeout(timer);
+    const onHead = (): void => {
       this.#questions.delete(question);
-      response.resume();
       this.#answered(askedAt);
+    };
+    void readSmallAnswer(request, { timeoutMs: this.#silenceMs, onHead }).then((answer) => {
+      if (answer.kind === "failed") this.#failed(question, answer.cause);
+      else if (answer.kind === "late") question.end();
     });
-    request.on("error", (error) => this.#failed(question, error));
     request.end();
     return question;
   }
@@ -130,12 +130,12 @@ class Watch implements GlanceWatch {
     this.#tell(performance.now() - askedAt > SLOW_MS ? "slow" : "answers");
   }
 
-  #failed(question: Question, error: Error): void {
+  #failed(question: Question, cause: unknown): void {
     if (!this.#questions.has(question)) return; // answered, or ended by this class
     question.end();
     // A router such as uWSGI's ends a request whose answer is late. A late reset therefore says nothing about Glance.
     const isLate = performance.now() - question.askedAt > ANSWER_TIMEOUT_MS;
-    if (!isLate || toUpstreamError(error).code !== "upstream_reset") this.#tell("unreachable");
+    if (!isLate || toUpstreamError(cause).code !== "upstream_reset") this.#tell("unreachable");
     else if (this.#listeners.size > 0 && this.#questions.size === 0) this.#ask();
   }
 

@@ -1,5 +1,5 @@
 /** Decides whether a load balancer should send traffic here: the proxy listens, does not drain, and Glance is not down. */
-import { isDown, type GlanceState } from "../vocabulary/labels.js";
+import { type GlanceState, isDown } from "../vocabulary/labels.js";
 import type { GlanceWatch } from "./glance-watch.js";
 
 export interface Ready {

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.js";
 import { createListener } from "../http/listener.js";
 import type { Log } from "../observe/log.js";
 import type { Metrics } from "../observe/metrics.js";
-import { uploadTotals, type Totals } from "../observe/totals.js";
+import { type Totals, uploadTotals } from "../observe/totals.js";
 import type { UploadsSnapshot } from "../observe/uploads-registry.js";
 import type { Upstream } from "../upstream/upstream.js";
 import { createAdminApp } from "./app.js";

@@ -1,9 +1,10 @@
 /** Streams Glance's answers to clients. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AnswerHead } from "../raw-io/raw-answer.js";
 import { createTimer } from "../http/timer.js";
-import { Turns, type Patience } from "../http/turns.js";
-import { toProxyError, type ProxyError } from "../vocabulary/errors.js";
+import { type Patience, Turns } from "../http/turns.js";
+import type { AnswerHead } from "../raw-io/raw-answer.js";
+import { collectBody } from "../upstream/small-answer.js";
+import { type ProxyError, toProxyError } from "../vocabulary/errors.js";
 
 /** How an answer ended: complete, cut off by Glance, or abandoned by the client. */
 export type RelayedAnswer = "whole" | "truncated" | "abandoned";
@@ -139,27 +140,12 @@ class AnswerStream {
   readonly #onResponseClose = (): void => this.#settle("abandoned");
 }
 
-/** Maximum size of an early answer. Glance's have a few hundred bytes. */
-const MAX_EARLY_ANSWER_BYTES = 1024 * 1024;
-
 /** @returns undefined if the answer is cut off, does not end or is too long. */
-export function collectAnswer(answer: IncomingMessage, silenceMs: number): Promise<Buffer | undefined> {
-  return new Promise((resolve) => {
-    const pieces: Buffer[] = [];
-    let bytes = 0;
-    const silence = createTimer(silenceMs, () => answer.destroy());
-    silence.start();
-    answer.on("data", (piece: Buffer) => {
-      silence.start();
-      pieces.push(piece);
-      bytes += piece.length;
-      if (bytes > MAX_EARLY_ANSWER_BYTES) answer.destroy();
-    });
-    answer.once("end", () => resolve(Buffer.concat(pieces)));
-    answer.once("error", () => resolve(undefined));
-    answer.once("close", () => {
-      silence.stop();
-      resolve(undefined); // no effect after `end`
-    });
-  });
+export async function collectAnswer(answer: IncomingMessage, silenceMs: number): Promise<Buffer | undefined> {
+  const silence = createTimer(silenceMs, () => answer.destroy());
+  silence.start();
+  answer.on("data", () => silence.start());
+  const collected = await collectBody(answer);
+  silence.stop();
+  return collected.kind === "body" && collected.isWhole ? collected.body : undefined;
 }

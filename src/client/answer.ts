@@ -1,15 +1,15 @@
 /** Answers clients: with the proxy's own refusals, or with Glance's answers. */
-import { ServerResponse, type IncomingMessage } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
-import type { ProxyError } from "../vocabulary/errors.js";
 import { isEmpty } from "../http/announced-body.js";
-import type { Exchange } from "./exchange.js";
-import type { Patience } from "../http/turns.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
-import { collectAnswer, streamAnswer, type GlanceAnswer, type RelayedAnswer } from "./answer-stream.js";
-import type { AnswerHead } from "../raw-io/raw-answer.js";
-import type { Linger } from "./linger.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
+import type { Patience } from "../http/turns.js";
+import type { AnswerHead } from "../raw-io/raw-answer.js";
+import type { ProxyError } from "../vocabulary/errors.js";
+import { collectAnswer, type GlanceAnswer, type RelayedAnswer, streamAnswer } from "./answer-stream.js";
+import type { Exchange } from "./exchange.js";
+import type { Linger } from "./linger.js";
 
 export interface Answerer {
   /** Answers with an error in Glance's format. The client may still be sending. */

@@ -1,12 +1,12 @@
 /** One request and its response, with the parsed head. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { requestIdOf } from "../http/request-id.js";
-import { readAnnouncedBody, type AnnouncedBody } from "../http/announced-body.js";
+import { type AnnouncedBody, readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import type { HeaderForwarder, Peer } from "../http/forwarded-headers.js";
 import { isHeadWhole } from "../http/request-guard.js";
 import { createRequestHead, type HeaderLine, type RequestHead } from "../http/request-head.js";
+import { requestIdOf } from "../http/request-id.js";
 
 export interface Exchange {
   readonly request: IncomingMessage;

@@ -1,5 +1,5 @@
 /** What a Node server needs from an Express app: the handler, and the classes of requests and responses. */
-import { IncomingMessage, ServerResponse, type ServerOptions } from "node:http";
+import { IncomingMessage, type ServerOptions, ServerResponse } from "node:http";
 
 export type Messages = Required<Pick<ServerOptions, "IncomingMessage" | "ServerResponse">>;
 

@@ -4,8 +4,8 @@
  * closed, like nginx's `lingering_close`.
  */
 import type { ServerResponse } from "node:http";
-import { createTimer } from "../http/timer.js";
 import type { Body } from "../http/body.js";
+import { createTimer } from "../http/timer.js";
 
 export interface LingerBounds {
   /** Maximum total time, milliseconds. */

@@ -2,13 +2,13 @@
 import type { Server, ServerOptions, ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.js";
-import { createListener } from "../http/listener.js";
-import type { App } from "./express-app.js";
-import { trackConnections, type Connections } from "./connections.js";
-import { answerParseErrors } from "./parse-error.js";
-import { createRawBodies, leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
-import { checkRawBodies } from "../raw-io/self-check.js";
 import type { Credentials } from "../http/credentials.js";
+import { createListener } from "../http/listener.js";
+import { type ClaimBody, createRawBodies, leastRawBytes } from "../raw-io/claim-body.js";
+import { checkRawBodies } from "../raw-io/self-check.js";
+import { type Connections, trackConnections } from "./connections.js";
+import type { App } from "./express-app.js";
+import { answerParseErrors } from "./parse-error.js";
 
 /** Maximum time for a request's head. */
 const HEADERS_TIMEOUT_MS = 60_000;

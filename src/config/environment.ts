@@ -1,5 +1,5 @@
 /** Reads configuration values from environment variables: one for every key, and the short names of the flags. Pure. */
-import { faultLine, show, type Given } from "./fault.js";
+import { faultLine, type Given, show } from "./fault.js";
 import { allKeys, type Key, type Section } from "./keys.js";
 import type { Layer } from "./layer.js";
 import { nearest } from "./nearest.js";

@@ -1,12 +1,12 @@
 /** Loads the configuration of one proxy from flags, environment and file, or from a caller's object. */
 import { z } from "zod";
-import { toConfig, type Config } from "./config.js";
-import { layerFromEnvironment, type Environment } from "./environment.js";
+import { type Config, toConfig } from "./config.js";
+import { type Environment, layerFromEnvironment } from "./environment.js";
 import { faultLine, type Given } from "./fault.js";
-import { readKeys, type Key } from "./keys.js";
-import { layerFromObject, type Layer } from "./layer.js";
+import { type Key, readKeys } from "./keys.js";
+import { type Layer, layerFromObject } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { commandSchema, configSchema, type ConfigInput, type ParsedConfig } from "./schema.js";
+import { commandSchema, type ConfigInput, configSchema, type ParsedConfig } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 

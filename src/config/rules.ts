@@ -1,7 +1,7 @@
 /** Rules between keys: each value is valid alone, but the values do not fit together. Parts of the schema. Pure. */
 import { isIPv4 } from "node:net";
 import { z } from "zod";
-import { listenAddress, sizeBytes, type ListenAddress } from "./values.js";
+import { type ListenAddress, listenAddress, sizeBytes } from "./values.js";
 
 /** Files for TLS without TLS: the operator expects protection that is not there. */
 export function requireTlsForFiles(

@@ -1,8 +1,8 @@
 /** Reads configuration values from the text of a YAML file. The only file that parses with `yaml`. Pure. */
-import { isPair, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
+import { type Document, isPair, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { faultLine } from "./fault.js";
 import type { Section } from "./keys.js";
-import { layerFromObject, type Layer } from "./layer.js";
+import { type Layer, layerFromObject } from "./layer.js";
 
 const SECOND_DOCUMENT = "a second YAML document begins here: write all keys in one document";
 

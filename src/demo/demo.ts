@@ -1,12 +1,12 @@
 /** The demonstration: sends each upload to a stand-in Glance twice, directly and through the proxy, and compares the results. */
 import { once } from "node:events";
-import { request, type IncomingMessage } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import type { ProxyServer } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import { createLog, type Log } from "../observe/log.js";
-import { startStandInGlance, type RunningStandInGlance } from "./stand-in-glance.js";
-import { SIZE_BYTES, UPLOADS, type DemoUpload } from "./uploads.js";
+import { type RunningStandInGlance, startStandInGlance } from "./stand-in-glance.js";
+import { type DemoUpload, SIZE_BYTES, UPLOADS } from "./uploads.js";
 
 export interface Demo {
   /** Whether every upload had the expected result. */

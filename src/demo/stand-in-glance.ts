@@ -7,20 +7,20 @@
  * downloaded; a chunked body that ends in a lone `0` is incomplete here, and complete for a real Glance.
  */
 import { once } from "node:events";
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { parseByteRange } from "./stand-in/byte-range.js";
 import {
-  type Exchange,
   answer,
   answerError,
   answerJson,
   answerMalformed,
+  type Exchange,
   readJson,
   versions,
 } from "./stand-in/exchange.js";
-import { type Images, Refusal, type UploadOperation, createImages, imageView } from "./stand-in/images.js";
+import { createImages, type Images, imageView, Refusal, type UploadOperation } from "./stand-in/images.js";
 import { type ObservedRequest, type ObservedUpload, UploadRecord } from "./stand-in/observed.js";
 import { receiveUpload } from "./stand-in/upload.js";
 

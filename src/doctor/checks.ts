@@ -1,11 +1,11 @@
 /** All checks, in order. A token is sent only after a Glance was found. */
 import type { Config } from "../config/config.js";
-import { ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
+import { type CheckResult, ok, type Outcome, problem, unknown } from "./check.js";
 import { checkConnection } from "./connection-checks.js";
 import { findGlance } from "./find-glance.js";
-import { createGlanceClient, type GlanceClient, type GlanceAnswer } from "./glance-client.js";
-import { checkUploads, UPLOAD_CHECKS } from "./upload-checks.js";
+import { createGlanceClient, type GlanceAnswer, type GlanceClient } from "./glance-client.js";
 import { checkStores } from "./stores.js";
+import { checkUploads, UPLOAD_CHECKS } from "./upload-checks.js";
 
 export interface ChecksOptions {
   readonly upstream: Config["upstream"];

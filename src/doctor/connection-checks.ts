@@ -1,6 +1,6 @@
 /** Checks of the HTTP server that runs Glance. They need no token. */
-import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
-import type { GlanceClient, GlanceAnswer } from "./glance-client.js";
+import { type CheckResult, hint, ok, type Outcome, unknown } from "./check.js";
+import type { GlanceAnswer, GlanceClient } from "./glance-client.js";
 
 /** @param answer the answer to `GET /versions`. */
 export async function checkConnection(glance: GlanceClient, answer: GlanceAnswer): Promise<CheckResult[]> {

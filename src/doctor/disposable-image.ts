@@ -1,6 +1,6 @@
 /** A test image for one check. The image is deleted after the check, even if the check fails. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { GlanceClient, BegunUpload, GlanceAnswer } from "./glance-client.js";
+import type { BegunUpload, GlanceAnswer, GlanceClient } from "./glance-client.js";
 
 const NAME = "glance-size-proxy doctor, can be deleted";
 const POLL_INTERVAL_MS = 100;

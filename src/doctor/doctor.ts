@@ -1,6 +1,6 @@
 /** `glance-size-proxy doctor`: checks a Glance before the proxy is put in front of it. */
 import type { CheckResult } from "./check.js";
-import { runChecks, type ChecksOptions } from "./checks.js";
+import { type ChecksOptions, runChecks } from "./checks.js";
 
 export interface DoctorOptions extends ChecksOptions {
   readonly json: boolean;

@@ -10,7 +10,7 @@ import {
   isPlain,
   speaksTls,
 } from "./no-answer.js";
-import { GIVE_GLANCE, notGlance, SIDE_TIMEOUT_MS, type NotGlance, type Upstream } from "./not-glance.js";
+import { GIVE_GLANCE, type NotGlance, notGlance, SIDE_TIMEOUT_MS, type Upstream } from "./not-glance.js";
 import { readService, type Service } from "./service.js";
 
 export interface FoundGlance {

@@ -1,23 +1,23 @@
 /** Requests of the doctor to a Glance. A caller gives a token only after the server was identified as Glance. */
-import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
-import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
-import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { toUpstreamError } from "../upstream/failures.js";
+import { readSmallAnswer } from "../upstream/small-answer.js";
+import { createUpstream, type Upstream } from "../upstream/upstream.js";
 
 const TIMEOUT_MS = 30_000;
 /** uWSGI never answers `Expect: 100-continue`. Servers that answer it do so at once. */
 const CONTINUE_TIMEOUT_MS = 2_000;
-/** Maximum length of an answer, characters: an answer that is not from Glance may have no end. */
-const MAX_TEXT_LENGTH = 1_000_000;
 
 export interface GlanceAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+  /** Only the first MiB: an answer that is not from Glance may have no end. */
   readonly text: string;
   /** When Glance's certificate expires. Undefined without TLS. */
   readonly certificateEnds: Date | undefined;
@@ -97,20 +97,11 @@ class Client implements GlanceClient {
   ): Promise<GlanceAnswer> {
     const length = body === "" ? {} : { "content-length": String(Buffer.byteLength(body)) };
     const request = this.#open(method, path, { ...length, ...headers });
-    const timer = limit(request, this.#timeoutMs);
-    try {
-      const answered = answerTo(request);
-      answered.catch(() => undefined); // awaited below
-      const continuedAfterMs =
-        headers["expect"] === undefined ? undefined : await waitForContinue(request, answered);
-      request.end(body);
-      const answer = await answered;
-      return { ...(await read(answer)), continuedAfterMs };
-    } catch (cause) {
-      throw new NoAnswer(cause);
-    } finally {
-      clearTimeout(timer);
-    }
+    const answered = this.#answerTo(request);
+    answered.catch(() => undefined); // awaited below
+    const continuedAfterMs = headers["expect"] === undefined ? undefined : await waitForContinue(request);
+    request.end(body);
+    return { ...(await answered), continuedAfterMs };
   }
 
   beginUpload(path: string, headers: Record<string, string>, part: string): BegunUpload {
@@ -130,8 +121,6 @@ class Client implements GlanceClient {
       await this.#isReused(agent);
       await turn(); // by then the agent knows whether the connection is free or closed
       return await this.#isReused(agent).catch(() => false);
-    } catch (cause) {
-      throw new NoAnswer(cause);
     } finally {
       agent.destroy();
     }
@@ -166,55 +155,41 @@ class Client implements GlanceClient {
     const { protocol, ...address } = this.#upstream.target;
     const send = protocol === "https:" ? httpsRequest : httpRequest;
     const request = send({ ...address, agent, path: this.#upstream.path("/versions") });
-    const timer = limit(request, this.#timeoutMs);
-    try {
-      await read(await answerTo(request.end()));
-      return request.reusedSocket;
-    } finally {
-      clearTimeout(timer);
+    const answered = this.#answerTo(request);
+    request.end();
+    await answered;
+    return request.reusedSocket;
+  }
+
+  /** @throws NoAnswer */
+  async #answerTo(request: ClientRequest): Promise<Omit<GlanceAnswer, "continuedAfterMs">> {
+    const timeoutMs = this.#timeoutMs;
+    let certificateEnds: Date | undefined;
+    const onHead = ({ socket }: IncomingMessage): void => {
+      if (socket instanceof TLSSocket) certificateEnds = new Date(socket.getPeerCertificate().valid_to);
+    };
+    const answer = await readSmallAnswer(request, { timeoutMs, onHead });
+    switch (answer.kind) {
+      case "answer": {
+        const { statusCode = 0, headers } = answer.head;
+        return { status: statusCode, headers, text: answer.body.toString(), certificateEnds };
+      }
+      case "late":
+        throw new NoAnswer(new TooSlow(`no answer within ${timeoutMs / 1000} s`));
+      case "failed":
+        throw new NoAnswer(answer.cause);
     }
   }
 }
 
-function limit(request: ClientRequest, timeoutMs: number): NodeJS.Timeout {
-  return setTimeout(() => {
-    request.destroy(new TooSlow(`no answer within ${timeoutMs / 1000} s`));
-  }, timeoutMs);
-}
-
-function answerTo(request: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    request.once("response", resolve).once("error", reject);
-  });
-}
-
 /** @returns milliseconds until `100 Continue`. Undefined if it did not come in time, or an answer came first. */
-async function waitForContinue(
-  request: ClientRequest,
-  answered: Promise<unknown>,
-): Promise<number | undefined> {
+async function waitForContinue(request: ClientRequest): Promise<number | undefined> {
   const askedAt = performance.now();
-  const continued = new Promise<number>((resolve) => {
+  const waited = new Promise<number | undefined>((resolve) => {
+    const nothing = (): void => resolve(undefined);
     request.once("continue", () => resolve(performance.now() - askedAt));
+    request.once("response", nothing).once("close", nothing);
   });
   request.flushHeaders();
-  const nothing = (): undefined => undefined;
-  const late = delay(CONTINUE_TIMEOUT_MS, undefined, { ref: false });
-  return Promise.race([continued, answered.then(nothing, nothing), late]);
-}
-
-async function read(answer: IncomingMessage): Promise<Omit<GlanceAnswer, "continuedAfterMs">> {
-  const { socket } = answer;
-  const certificate = socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined;
-  let text = "";
-  for await (const piece of answer.setEncoding("utf8")) {
-    text += String(piece);
-    if (text.length > MAX_TEXT_LENGTH) break;
-  }
-  return {
-    status: answer.statusCode ?? 0,
-    headers: answer.headers,
-    text,
-    certificateEnds: certificate === undefined ? undefined : new Date(certificate.valid_to),
-  };
+  return Promise.race([waited, delay(CONTINUE_TIMEOUT_MS, undefined, { ref: false })]);
 }

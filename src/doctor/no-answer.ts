@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { createGlanceClient, type NoAnswer } from "./glance-client.js";
-import { GIVE_GLANCE, notGlance, SIDE_TIMEOUT_MS, type NotGlance, type Upstream } from "./not-glance.js";
+import { GIVE_GLANCE, type NotGlance, notGlance, SIDE_TIMEOUT_MS, type Upstream } from "./not-glance.js";
 
 export async function explainNoAnswer(upstream: Upstream, error: NoAnswer): Promise<NotGlance> {
   const { code, message } = error;

@@ -1,5 +1,5 @@
 /** Lists Glance's stores, with the known problems of each type of store. */
-import { hint, ok, unknown, type CheckResult, type Outcome } from "./check.js";
+import { type CheckResult, hint, ok, type Outcome, unknown } from "./check.js";
 import type { GlanceClient } from "./glance-client.js";
 
 interface Store {

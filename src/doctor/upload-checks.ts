@@ -1,8 +1,8 @@
 /** Checks that upload to Glance. Each check creates a test image and deletes it. */
 import { SIZE_HEADER } from "../upload/declared-size.js";
-import { hint, ok, problem, unknown, type CheckResult, type Outcome } from "./check.js";
+import { type CheckResult, hint, ok, type Outcome, problem, unknown } from "./check.js";
 import { NotAllowed, withDisposableImage } from "./disposable-image.js";
-import type { GlanceClient, GlanceAnswer } from "./glance-client.js";
+import type { GlanceAnswer, GlanceClient } from "./glance-client.js";
 
 export const UPLOAD_CHECKS = [
   "size header",

@@ -1,5 +1,5 @@
 /** Certificates and keys from files: read, checked, and read again on request. */
-import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { ConfigError } from "../config/config-error.js";

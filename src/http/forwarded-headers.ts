@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import { ProxyError } from "../vocabulary/errors.js";
-import { endToEnd, flatten, valuesOf, type HeaderLine, type RequestHead } from "./request-head.js";
+import { endToEnd, flatten, type HeaderLine, type RequestHead, valuesOf } from "./request-head.js";
 
 export interface Peer {
   /** Address of the peer; absent after it has disconnected. */

@@ -4,7 +4,7 @@ import { createServer as createHttpsServer, Server as HttpsServer } from "node:h
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.js";
 import type { ListenAddress } from "../config/values.js";
-import { readCredentials, type Credentials } from "./credentials.js";
+import { type Credentials, readCredentials } from "./credentials.js";
 
 /** Maximum time of a TLS handshake, milliseconds. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;

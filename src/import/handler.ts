@@ -2,14 +2,14 @@
  * Handles `POST /v2/images/{id}/import`: counts the import by the method in its body, then passes it through unchanged. Refuses to
  * import incompletely staged data, of which Glance would make an image.
  */
-import type { Config } from "../config/config.js";
-import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
-import type { Metrics } from "../observe/metrics.js";
 import type { Exchange } from "../client/exchange.js";
-import type { PassThrough } from "../pass-through/pass-through.js";
-import type { Upstream } from "../upstream/upstream.js";
-import { ProxyError, clientTimeout, malformedBody } from "../vocabulary/errors.js";
+import type { Config } from "../config/config.js";
 import { createTimer } from "../http/timer.js";
+import type { Metrics } from "../observe/metrics.js";
+import type { PassThrough } from "../pass-through/pass-through.js";
+import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
+import type { Upstream } from "../upstream/upstream.js";
+import { clientTimeout, malformedBody, ProxyError } from "../vocabulary/errors.js";
 
 /** Maximum size of a body that is parsed. Import requests have a few hundred bytes. */
 const MAX_BODY_BYTES = 64 * 1024;

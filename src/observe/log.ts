@@ -1,6 +1,6 @@
 /** Structured log: each line is one JSON object, or readable text on a terminal. Callers never log whole headers. */
 import { pino } from "pino";
-import { createLogOutput, MAX_LINE_BYTES, type LogDestination } from "./log-output.js";
+import { createLogOutput, type LogDestination, MAX_LINE_BYTES } from "./log-output.js";
 
 /** Callers must name each field: an object of requests or headers may contain a token. */
 export interface Log {

@@ -1,5 +1,5 @@
 /** Creates metrics in one registry, with the prefix of this program. */
-import { Counter, Gauge, Histogram, type Aggregator, type Registry } from "prom-client";
+import { type Aggregator, Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 export const PREFIX = "glance_size_proxy_";
 

@@ -13,8 +13,8 @@ import type {
 } from "../vocabulary/labels.js";
 import type { Outcome } from "../vocabulary/outcomes.js";
 import type { ClientKind } from "./client-kind.js";
-import { createMetrics, type Metrics } from "./metrics.js";
 import { PREFIX } from "./metric-makers.js";
+import { createMetrics, type Metrics } from "./metrics.js";
 
 type Meanings<Value extends string> = Readonly<Record<Value, string>>;
 

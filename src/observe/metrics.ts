@@ -1,13 +1,13 @@
 /** Every metric of a proxy. Label values come from closed sets: never an id, a project or a path. */
 import {
-  Registry,
-  collectDefaultMetrics,
   type Aggregator,
+  collectDefaultMetrics,
   type MetricObjectWithValues,
   type MetricValue,
+  Registry,
 } from "prom-client";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
-import { GLANCE_STATES, isDown, type GlanceState } from "../vocabulary/labels.js";
+import { GLANCE_STATES, type GlanceState, isDown } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
 import { createTotals, type Totals } from "./totals.js";

@@ -1,6 +1,6 @@
 /** The counters of uploads since the start, as plain numbers. Metrics, live page and worker reports read these. Pure. */
-import { OPERATIONS, SIZE_SOURCES, type Operation, type SizeSource } from "../vocabulary/labels.js";
-import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
+import { type Operation, OPERATIONS, SIZE_SOURCES, type SizeSource } from "../vocabulary/labels.js";
+import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
 
 export interface Totals {
   /** Bytes of image data read from clients. */

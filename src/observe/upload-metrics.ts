@@ -1,17 +1,17 @@
 /** The metrics of uploads. */
 import {
+  type Operation,
   OPERATIONS,
   RECOVERY_RESULTS,
-  ROLLBACK_RESULTS,
-  SIZE_SOURCES,
-  SPOOL_BOUNDS,
-  type Operation,
   type RecoveryResult,
+  ROLLBACK_RESULTS,
   type RollbackResult,
+  SIZE_SOURCES,
   type SizeSource,
+  SPOOL_BOUNDS,
   type SpoolBound,
 } from "../vocabulary/labels.js";
-import { OUTCOMES, type Outcome } from "../vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";

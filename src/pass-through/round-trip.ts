@@ -4,12 +4,12 @@ import type { Answerer } from "../client/answer.js";
 import type { GlanceAnswer } from "../client/answer-stream.js";
 import type { Exchange } from "../client/exchange.js";
 import { isEmpty } from "../http/announced-body.js";
-import { Turns, type Patience } from "../http/turns.js";
+import { type Patience, Turns } from "../http/turns.js";
 import type { Metrics } from "../observe/metrics.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
 import { toUpstreamError, truncatedAnswer, upstreamTimeout } from "../upstream/failures.js";
 import { UnannouncedBytes } from "../upstream/wire-guard.js";
-import { clientTimeout, malformedBody, toProxyError, type ProxyError } from "../vocabulary/errors.js";
+import { clientTimeout, malformedBody, type ProxyError, toProxyError } from "../vocabulary/errors.js";
 
 export interface RoundTripOptions {
   readonly exchange: Exchange;

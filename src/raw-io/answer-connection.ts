@@ -8,7 +8,7 @@ import { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { readAnnouncedBody } from "../http/announced-body.js";
 import { createRequestHead } from "../http/request-head.js";
-import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
+import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import type { ReadMemory } from "./held-buffers.js";
 import { RawAnswer, type AnswerSource } from "./raw-answer.js";

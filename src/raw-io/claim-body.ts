@@ -7,10 +7,10 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { readAnnouncedBody, type AnnouncedBody } from "../http/announced-body.js";
+import { type AnnouncedBody, readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import { createRequestHead, splitHead } from "../http/request-head.js";
-import { ChunkedFraming, LengthFraming, type BodyFraming } from "./body-framing.js";
+import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import { RawBody } from "./raw-body.js";
 import { findReadInto } from "./read-into.js";

@@ -1,12 +1,12 @@
 /** Tests over loopback whether upload bodies can be taken over on this Node. */
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
-import { connect, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
-import { createRawBodies, READ_BYTES, type ClaimBody } from "./claim-body.js";
 import { createRequestHead } from "../http/request-head.js";
+import { type ClaimBody, createRawBodies, READ_BYTES } from "./claim-body.js";
 
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;

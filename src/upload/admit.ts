@@ -1,11 +1,11 @@
 /** Decides whether an upload may start: declared size, limits, concurrent uploads. Nothing is read or sent before that. */
-import type { Config } from "../config/config.js";
-import { ProxyError, tooLarge } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
-import { leastRawBytes, type ClaimBody } from "../raw-io/claim-body.js";
-import type { Quota } from "./spool/quota.js";
-import { readDeclaredSizes, requireAgreement, SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
+import type { Config } from "../config/config.js";
+import { type ClaimBody, leastRawBytes } from "../raw-io/claim-body.js";
+import { ProxyError, tooLarge } from "../vocabulary/errors.js";
+import { type DeclaredSize, readDeclaredSizes, requireAgreement, SIZE_HEADER } from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
+import type { Quota } from "./spool/quota.js";
 import type { Upload } from "./upload.js";
 
 /** `Retry-After` of an upload that was refused because too many are in progress. */

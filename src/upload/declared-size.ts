@@ -1,7 +1,7 @@
 /** Reads the declared size of an upload from its head. Pure. */
-import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
+import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
 
 export interface KnownSize {
   readonly source: "header" | "hint" | "content_length";

@@ -1,21 +1,21 @@
 /** Forwards a body to Glance. If its size is unknown and `size.unknown` is `spool`, it is spooled first. */
-import type { Config } from "../config/config.js";
-import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
-import { ProxyError } from "../vocabulary/errors.js";
 import type { Exchange } from "../client/exchange.js";
+import type { Config } from "../config/config.js";
+import type { Framing } from "../http/body.js";
 import type { HeaderLine } from "../http/request-head.js";
+import type { Observers } from "../observe/observers.js";
+import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import type { Admitted } from "./admit.js";
-import { SIZE_HEADER, type DeclaredSize } from "./declared-size.js";
-import { keepBody } from "./spool/keep-body.js";
-import { relayBody } from "./relay.js";
-import type { LookUp, Rollback } from "./rollback.js";
+import { ProxyError } from "../vocabulary/errors.js";
 import type { SpoolBound } from "../vocabulary/labels.js";
+import type { Admitted } from "./admit.js";
+import { type DeclaredSize, SIZE_HEADER } from "./declared-size.js";
+import { relayBody } from "./relay.js";
+import type { RelayEnd } from "./relay-plan.js";
+import type { LookUp, Rollback } from "./rollback.js";
+import { keepBody } from "./spool/keep-body.js";
 import type { Spool } from "./spool/spool.js";
 import type { Upload } from "./upload.js";
-import type { Observers } from "../observe/observers.js";
-import type { Framing } from "../http/body.js";
-import type { RelayEnd } from "./relay-plan.js";
 
 export interface ForwardOptions {
   readonly config: Config;

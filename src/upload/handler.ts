@@ -1,22 +1,22 @@
 /** Handles one upload: admit, forward, settle. */
-import type { Config } from "../config/config.js";
-import { lookUpImage } from "../upstream/look-up.js";
-import type { Operation } from "../vocabulary/labels.js";
-import { toProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
+import type { Config } from "../config/config.js";
+import type { Observers } from "../observe/observers.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
+import { lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import type { Quota } from "./spool/quota.js";
+import { toProxyError } from "../vocabulary/errors.js";
+import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
+import type { Quota } from "./spool/quota.js";
 import type { Spool } from "./spool/spool.js";
 import { Upload } from "./upload.js";
-import type { Observers } from "../observe/observers.js";
 
 export interface UploadTarget {
   readonly operation: Operation;

@@ -5,26 +5,26 @@
  * This relay ends or destroys the request to Glance. The caller owns the client's request and response.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Body, ByteCounter } from "../http/body.js";
+import { createTimer, type Timer } from "../http/timer.js";
+import { Turns } from "../http/turns.js";
+import { unrelayableHead } from "../upstream/answer-head.js";
+import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
+import { onceConnected } from "../upstream/upstream.js";
 import {
   clientAborted,
   clientTimeout,
   malformedBody,
   ProxyError,
-  toProxyError,
   sizeExceeded,
   sizeMismatch,
   tooLarge,
+  toProxyError,
 } from "../vocabulary/errors.js";
-import { unrelayableHead } from "../upstream/answer-head.js";
-import type { Body, ByteCounter } from "../http/body.js";
-import { onceConnected } from "../upstream/upstream.js";
-import { createTimer, type Timer } from "../http/timer.js";
-import { Turns } from "../http/turns.js";
 import { breakOff, type UntilBegun } from "./break-off.js";
-import type { RelayEnd, RelayPlan } from "./relay-plan.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
-import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
+import type { RelayEnd, RelayPlan } from "./relay-plan.js";
 
 /** How long a client that sent `Expect: 100-continue` waits for Glance's `100`. uWSGI never sends one. */
 const CONTINUE_WAIT_MS = 1_000;

@@ -3,8 +3,8 @@
  * or a broken connection. The retry has only the rest of the image, or nothing, and Glance would make an image of it.
  */
 import { createHash } from "node:crypto";
-import type { Operation } from "../vocabulary/labels.js";
 import { ProxyError, sizeMismatch } from "../vocabulary/errors.js";
+import type { Operation } from "../vocabulary/labels.js";
 import { SIZE_HEADER } from "./declared-size.js";
 
 export interface FailedUpload {
@@ -24,7 +24,8 @@ export interface ExhaustedBody {
 export interface ReplayMemory {
   remember(key: string, body: ExhaustedBody): void | Promise<void>;
   recall(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
-  forget(key: string): void | Promise<void>;
+  /** @returns what was remembered. */
+  forget(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
 }
 
 /** Has a fixed length, whatever the client sends. */
@@ -40,21 +41,24 @@ export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload):
  */
 export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory {
   const bodies = new Map<string, ExhaustedBody & { readonly until: number }>();
+  const recall = (key: string): ExhaustedBody | undefined => {
+    const body = bodies.get(key);
+    if (body === undefined || body.until > performance.now()) return body;
+    bodies.delete(key);
+    return undefined;
+  };
   return {
-    remember(key, body) {
+    remember(key, { bytes, isDeclared }) {
       bodies.delete(key); // moves the entry to the end
-      bodies.set(key, { ...body, until: performance.now() + windowMs });
+      bodies.set(key, { bytes, isDeclared, until: performance.now() + windowMs });
       const [oldest] = bodies.keys();
       if (bodies.size > most && oldest !== undefined) bodies.delete(oldest);
     },
-    recall(key) {
-      const body = bodies.get(key);
-      if (body === undefined || body.until > performance.now()) return body;
-      bodies.delete(key);
-      return undefined;
-    },
+    recall,
     forget(key) {
+      const body = recall(key);
       bodies.delete(key);
+      return body;
     },
   };
 }

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ImageLookUp } from "../upstream/look-up.js";
 import type { Operation } from "../vocabulary/labels.js";
-import type { Begun } from "./break-off.js";
 import type { RollbackResult } from "../vocabulary/labels.js";
+import type { Begun } from "./break-off.js";
 
 export interface RolledBack {
   readonly result: RollbackResult;

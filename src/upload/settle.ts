@@ -1,17 +1,17 @@
 /** Ends an upload: waits for the rollback or finds out the result, answers the client, and settles the record. */
 import type { ServerResponse } from "node:http";
-import type { Config } from "../config/config.js";
-import { ProxyError } from "../vocabulary/errors.js";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
+import type { Config } from "../config/config.js";
+import type { Observers } from "../observe/observers.js";
 import { truncatedAnswer } from "../upstream/failures.js";
+import { ProxyError } from "../vocabulary/errors.js";
+import type { Begun } from "./break-off.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import type { LookUp, Rollback } from "./rollback.js";
 import { type Upload } from "./upload.js";
-import type { Observers } from "../observe/observers.js";
-import type { Begun } from "./break-off.js";
 
 /** Statuses of load balancers and of uWSGI's router. Glance itself never sends them. */
 const GATEWAY_STATUSES = new Set([502, 504]);
@@ -70,8 +70,8 @@ class Settlement implements Settle {
       return this.#succeed(exchange, upload);
     }
     // Done before the client gets the answer, because its next upload may follow at once.
-    if (status < 300) await this.#replays?.forget(upload.replayKey);
-    else if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
+    const forgotten = status < 300 ? await this.#replays?.forget(upload.replayKey) : undefined;
+    if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
     const relayed = early
       ? await this.#answerer.relayEarly(exchange, answer)
       : await this.#answerer.relay(exchange, answer);
@@ -79,6 +79,7 @@ class Settlement implements Settle {
       this.#observers.metrics.upstreamError("truncated");
       // The client has received nothing yet.
       if (canAnswer(exchange.response)) {
+        if (forgotten) await this.#replays?.remember(upload.replayKey, forgotten);
         return early
           ? this.refuse(exchange, upload, truncatedAnswer())
           : this.#recoverOrRefuse(sent, truncatedAnswer());

@@ -1,13 +1,13 @@
 /** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
-import type { Operation, SizeSource, RollbackResult } from "../vocabulary/labels.js";
-import { clientKind, type ClientKind } from "../observe/client-kind.js";
+import type { Body, Framing } from "../http/body.js";
+import { type ClientKind, clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import type { Body, Framing } from "../http/body.js";
 import { describeError, ProxyError } from "../vocabulary/errors.js";
+import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
+import type { Outcome } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { replayKey } from "./replay-memory.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
 
 export interface UploadOrigin {
   readonly requestId: string;

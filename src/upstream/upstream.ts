@@ -1,22 +1,22 @@
 /** Opens connections and requests to Glance. */
 import {
   Agent as HttpAgent,
-  request as httpRequest,
   type ClientRequest,
   type IncomingMessage,
+  request as httpRequest,
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { connect, isIP, Socket, type OnReadOpts } from "node:net";
+import { connect, isIP, type OnReadOpts, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
-import { readCredentials, type Credentials } from "../http/credentials.js";
+import { type Credentials, readCredentials } from "../http/credentials.js";
+import { flatten, type HeaderLine, valuesOf } from "../http/request-head.js";
 import { AnswerConnection, createAnswerMemory } from "../raw-io/answer-connection.js";
 import type { RawAnswer } from "../raw-io/raw-answer.js";
 import { createActivity } from "./activity.js";
-import { reportWriteErrorsLate } from "./late-write-errors.js";
-import { flatten, valuesOf, type HeaderLine } from "../http/request-head.js";
 import { ConnectTimeout } from "./failures.js";
+import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { guardWire } from "./wire-guard.js";
 
 /** Address of Glance: host and port, or a Unix socket. */

@@ -5,9 +5,9 @@
  */
 import type { Duplex } from "node:stream";
 import { readAnnouncedBody } from "../http/announced-body.js";
-import { BadFraming, ChunkedFraming, LengthFraming, type BodyFraming } from "../raw-io/body-framing.js";
-import { interceptWrites } from "./intercept-writes.js";
 import { createRequestHead, splitHead } from "../http/request-head.js";
+import { BadFraming, type BodyFraming, ChunkedFraming, LengthFraming } from "../raw-io/body-framing.js";
+import { interceptWrites } from "./intercept-writes.js";
 
 /** A byte was written to Glance that the request head does not announce. */
 export class UnannouncedBytes extends Error {

@@ -50,7 +50,7 @@ export interface PrimaryCalls {
   hasRival(imageId: string, ageSeconds: number): boolean;
   rememberReplay(key: string, body: ExhaustedBody): void | Promise<void>;
   recallReplay(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
-  forgetReplay(key: string): void | Promise<void>;
+  forgetReplay(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
   uploadStarted(...upload: NumberedUpload): void;
   uploadFinished(...upload: NumberedUpload): void;
   /** The last call of every worker. The worker exits when the primary has received the report. */

@@ -5,20 +5,20 @@
 import cluster, { type Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { createAdminServer, type AdminServer } from "../admin/server.js";
+import { type AdminServer, createAdminServer } from "../admin/server.js";
 import type { Listening, ProxyServer } from "../client/server.js";
 import type { Config } from "../config/config.js";
 import type { LoadedConfig } from "../config/load.js";
 import { MAX_TIMER_MS } from "../config/values.js";
 import { nameInstance } from "../http/forwarded-headers.js";
 import { ListenError } from "../http/listener.js";
-import type { LogOutput } from "../observe/log-output.js";
 import type { Log } from "../observe/log.js";
+import type { LogOutput } from "../observe/log-output.js";
 import type { Metrics } from "../observe/metrics.js";
 import { readLines } from "../observe/read-lines.js";
-import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { createQuotas } from "../upload/quotas.js";
 import { createReplayMemory } from "../upload/replay-memory.js";
+import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import { ClusterFigures } from "./cluster-figures.js";
 import { createWorkerHandle, type WorkerHandle, type WorkerServices } from "./worker-handle.js";
 

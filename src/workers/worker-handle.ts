@@ -2,7 +2,7 @@
 import type { Serializable } from "node:child_process";
 import type { Worker } from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
-import { createBirpc, type BirpcReturn } from "birpc";
+import { type BirpcReturn, createBirpc } from "birpc";
 import type { Listening } from "../client/server.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import { createTotals, type Totals } from "../observe/totals.js";

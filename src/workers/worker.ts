@@ -1,9 +1,9 @@
 /** A worker process. It serves clients and reports to the primary process, which serves operators. */
 import process from "node:process";
-import { createBirpc, type BirpcReturn } from "birpc";
+import { type BirpcReturn, createBirpc } from "birpc";
 import type { ClientServer } from "../client/server.js";
-import { parseConfig } from "../config/load.js";
 import type { Config } from "../config/config.js";
+import { parseConfig } from "../config/load.js";
 import { createLog } from "../observe/log.js";
 import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";

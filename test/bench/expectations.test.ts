@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ANNOUNCED, BASELINE, DIRECT_CHUNKED, NGINX, SPOOLED, type Cell } from "../../bench/glance/cells.js";
+import { ANNOUNCED, BASELINE, type Cell, DIRECT_CHUNKED, NGINX, SPOOLED } from "../../bench/glance/cells.js";
 import { judge } from "../../bench/glance/expectations.js";
 import type { Figures } from "../../bench/glance/rounds.js";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { CELLS } from "../../bench/glance/cells.js";
 import { describeWith } from "../support/requirements.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 
 const TIMEOUT_MS = 240_000;
 

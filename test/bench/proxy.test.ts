@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { describeWith } from "../support/requirements.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 
 const TIMEOUT_MS = 240_000;
 const PEERS = ["nginx as shipped", "nginx, 1 MiB buffer", "HAProxy", "bare http-proxy", "this proxy"];

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CommandResult, type RunOptions, run } from "../support/run.js";
+import { type CommandResult, run, type RunOptions } from "../support/run.js";
 
 export type { CommandResult } from "../support/run.js";
 

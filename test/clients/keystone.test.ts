@@ -3,11 +3,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { KEYSTONE_REQUIREMENTS, startKeystone, type Keystone } from "../support/keystone.js";
-import { OCTET_STREAM, postJson, until, type ImageView } from "../support/glance-client.js";
+import { type ImageView, OCTET_STREAM, postJson, until } from "../support/glance-client.js";
+import { type Keystone, KEYSTONE_REQUIREMENTS, startKeystone } from "../support/keystone.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import { connect, request, type Peer } from "../support/raw-http.js";
-import { startRealGlance, type RealGlance } from "../support/real-glance.js";
+import { connect, type Peer, request } from "../support/raw-http.js";
+import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 

@@ -5,9 +5,9 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, showImage } from "../support/glance-client.js";
-import { startRealGlance, type RealGlance } from "../support/real-glance.js";
+import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { runCurl, runGlance, runOpenstack, runPythonPut } from "./clients.js";
 

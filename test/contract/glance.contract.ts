@@ -7,24 +7,24 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { glanceError } from "../../src/glance/error-body.js";
 import {
-  OCTET_STREAM,
   createImage,
+  OCTET_STREAM,
   postJson,
   putImageData,
   showImage,
   until,
   untilStatus,
 } from "../support/glance-client.js";
-import { type HeaderValues, IncompleteResponse, type Peer, connect, request } from "../support/raw-http.js";
+import { connect, type HeaderValues, IncompleteResponse, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
-import { type Requirement, describeWith } from "../support/requirements.js";
+import { describeWith, type Requirement } from "../support/requirements.js";
 import type { GlanceTraits } from "./traits.js";
 
 const OPERATIONS = ["file", "stage"] as const;
 const FRAMINGS = ["Content-Length", "chunked"] as const;
 const BUSY = { file: "saving", stage: "uploading" } as const;
 const PLACE = { file: "store", stage: "staging" } as const;
-/** How long "nothing happens" is watched. */
+/** How long "nothing happens" is watched: for what does not come, there is nothing to wait for. */
 const QUIET_MS = 300;
 
 export function describeGlanceContract(

@@ -1,6 +1,6 @@
 /** Imports of a real Glance through the proxy. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { OCTET_STREAM, createImage, postJson, showImage, untilStatus } from "../support/glance-client.js";
+import { createImage, OCTET_STREAM, postJson, showImage, untilStatus } from "../support/glance-client.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type RawResponse } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";

@@ -3,18 +3,18 @@
  * explanation, the same image afterwards. Where a modern Glance is lax, the proxy is strict.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { UploadView } from "../../src/observe/uploads-registry.js";
+import { patternedBytes } from "../support/bytes.js";
 import {
-  OCTET_STREAM,
   createImage,
+  OCTET_STREAM,
   putImageData,
   showImage,
   until,
   untilStatus,
 } from "../support/glance-client.js";
-import { patternedBytes } from "../support/bytes.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import type { UploadView } from "../../src/observe/uploads-registry.js";
-import { connect, request, type HeaderValues, type Peer } from "../support/raw-http.js";
+import { connect, type HeaderValues, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
 import { describeImports } from "./imports.contract.js";

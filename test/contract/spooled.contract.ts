@@ -2,8 +2,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  OCTET_STREAM,
   createImage,
+  OCTET_STREAM,
   putImageData,
   showImage,
   until,

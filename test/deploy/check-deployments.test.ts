@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describeWith } from "../support/requirements.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 import { writeKolla } from "./stand-in-kolla.js";
 
 const SCRIPT = "scripts/check-deployments.sh";

@@ -1,16 +1,16 @@
 /** The Dockerfile: linted, built by a real builder, and run as it says it wants to be run. */
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { ChildProcess } from "node:child_process";
 import { validate } from "dockerfile-utils";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { adviseOnNode } from "../../src/observe/node-version.js";
 import { buildImage, type ContainerImage } from "../support/container-image.js";
-import { connect } from "../support/raw-http.js";
-import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
 import { freePort } from "../support/free-port.js";
+import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
+import { connect } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { startStandIn } from "../support/stand-in.js";

@@ -1,15 +1,15 @@
 /** HAProxy, configured as we say, in front of two proxies in front of a Glance. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { UploadView } from "../../src/observe/uploads-registry.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
-import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
-import { connect, request, type Peer } from "../support/raw-http.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { freePort } from "../support/free-port.js";
+import { createImage, OCTET_STREAM, putImageData, showImage, until } from "../support/glance-client.js";
+import { connect, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../src/config/load.js";
-import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
+import { complaintsAbout, type Manifest, parseManifests } from "../support/kubernetes.js";
 import { describeWith } from "../support/requirements.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 
 const CHART = "deploy/helm/glance-size-proxy";
 const UPSTREAM = { upstream: "http://glance-api.openstack.svc:9292" };

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { version } from "../../src/vocabulary/version.js";
 import { createImage } from "../support/glance-client.js";
 import type { Glance } from "../support/real-glance.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 import { startStandIn } from "../support/stand-in.js";
 
 const manifest = JSON.parse(readFileSync("package.json", "utf8")) as {

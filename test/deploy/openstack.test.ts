@@ -11,16 +11,16 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { loadConfig, parseConfig } from "../../src/config/load.js";
 import type { Config } from "../../src/config/config.js";
-import { complaintsAbout, parseManifests, type Manifest } from "../support/kubernetes.js";
+import { loadConfig, parseConfig } from "../../src/config/load.js";
+import { complaintsAbout, type Manifest, parseManifests } from "../support/kubernetes.js";
 import { describeWith } from "../support/requirements.js";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 import { writeGlanceOfKolla, writeKolla } from "./stand-in-kolla.js";
 
 let folder: string;

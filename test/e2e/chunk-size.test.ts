@@ -1,6 +1,6 @@
 /** A body of unknown size goes to Glance in chunks of exactly 64 KiB, however the client or a balancer cut it. */
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
 import { connect, type Peer } from "../support/raw-http.js";

@@ -1,17 +1,17 @@
 /** The command as it is built: what it says, with which code it ends, and how it goes down. */
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { version } from "../../src/vocabulary/version.js";
-import { connect, request } from "../support/raw-http.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { pretendNode } from "../support/pretended-node.js";
+import { connect, request } from "../support/raw-http.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,6 +1,6 @@
 /** Whatever tells the size, Glance is told it once, in the two ways that it reads; what is in doubt does not reach it. */
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";

@@ -1,15 +1,15 @@
 /** `glance-size-proxy doctor`: what it says of Glances that are well, of Glances that are not, and of what is no Glance. */
+import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { once } from "node:events";
-import { createServer as createNetServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createNetServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CheckResult } from "../../src/doctor/check.js";
-import { createAuthority, type Authority } from "../support/certificates.js";
+import { type Authority, createAuthority } from "../support/certificates.js";
 import { startHangingListener } from "../support/hanging-listener.js";
 import { startProxy } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
-import { startRealGlance, type Glance } from "../support/real-glance.js";
+import { type Glance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 import { startStandIn } from "../support/stand-in.js";

@@ -3,12 +3,12 @@
  * all the same. `EARLY_ANSWERS=200` makes 200 uploads for each server and each refusal.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM, putImageData } from "../support/glance-client.js";
-import { SERVER_REQUIREMENTS, type GlanceServer } from "../support/glance-servers.js";
+import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { relayUnderTest } from "../support/proxy.js";
-import { request, type HeaderValues } from "../support/raw-http.js";
-import { startRealGlance, type RealGlance } from "../support/real-glance.js";
+import { type HeaderValues, request } from "../support/raw-http.js";
+import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 
 const TIMES = Number(process.env["EARLY_ANSWERS"] ?? 20);

@@ -3,13 +3,14 @@ import { once } from "node:events";
 import { createServer, get, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import express from "express";
 import { afterEach, describe, expect, it } from "vitest";
 import { createEvents, type OverviewEvent } from "../../src/admin/events.js";
 import type { Overview } from "../../src/admin/overview.js";
 import { createLog } from "../../src/observe/log.js";
-import { request } from "../support/raw-http.js";
 import { overviewAt, uploadWith } from "../support/overviews.js";
+import { request } from "../support/raw-http.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 /** Above the second between two events. */
@@ -162,7 +163,9 @@ describe("the stream at /events", () => {
       server.close();
       server.closeAllConnections();
     });
-    return Object.assign(served, { port: (server.address() as AddressInfo).port });
+    const { port } = server.address() as AddressInfo;
+    const connections = promisify(server.getConnections.bind(server));
+    return Object.assign(served, { port, connections });
   }
 
   it("costs one overview per second for all pages, and none without a page", async () => {
@@ -172,9 +175,9 @@ describe("the stream at /events", () => {
     // The last one may still be on its way.
     expect(served.told).toBeLessThanOrEqual(1 + Math.max(...streams.map(({ events }) => events.length)));
     for (const { response } of streams) response.destroy();
-    await delay(A_WHILE_MS);
+    await expect.poll(() => served.connections()).toBe(0);
     const told = served.told;
-    await delay(A_WHILE_MS);
+    await delay(A_WHILE_MS); // in which the next would come
     expect(served.told).toBe(told);
     // And begins again for the next.
     await (await watch(served.port)).has(2);

@@ -37,12 +37,19 @@ it.each([
 });
 
 it("an upload of a half-closed client is answered even if Glance is slow", async () => {
+  let answer = (): void => undefined;
   scene.upstream.onUpload = (incoming, response) => {
     response.writeContinue();
-    incoming.resume().once("end", () => setTimeout(() => response.writeHead(204).end(), 200));
+    incoming.resume();
+    answer = () => response.writeHead(204).end();
   };
   const peer = await scene.startUpload({ [SIZE]: 5 });
   peer.sendChunk("hello").endChunks().end();
+  await (
+    await scene.uploadUpstream()
+  ).over;
+  await scene.roundTrip();
+  answer();
   expect((await peer.response()).status).toBe(204);
 });
 
@@ -77,12 +84,20 @@ it("a refusal that is decided reaches a client that has closed its side, however
 it.each(["PUT /v2/images/one/file", "POST /v2/images"])(
   "an earlier request is answered though %s behind it is cut",
   async (later) => {
-    scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end("slow"), 200);
+    let answer: (() => void) | undefined;
+    const answerOthers = scene.upstream.onOther;
+    scene.upstream.onOther = (_incoming, response) => {
+      scene.upstream.onOther = answerOthers;
+      answer = () => response.end("slow");
+    };
     const peer = await scene.connect();
     peer
       .sendHead("GET", "/slow")
       .send(`${later} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345`)
       .end();
+    await expect.poll(() => answer).toBeDefined();
+    await scene.roundTrip();
+    answer?.();
     expect((await peer.response()).text).toBe("slow");
   },
 );

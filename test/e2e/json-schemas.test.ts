@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { z } from "zod";
 import { eventSchema } from "../../src/admin/overview-schema.js";
 import { uploadsSchema } from "../../src/observe/uploads-schema.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { connect, request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 

@@ -1,5 +1,5 @@
 /** Where the log goes. If nobody reads it the proxy goes on: lines are dropped and counted, and the log says so once it is read again. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { readAdmin } from "../support/admin.js";
 import { freePort } from "../support/free-port.js";
-import { startReadCommand, type ReadCommand } from "../support/log-reader.js";
+import { type ReadCommand, startReadCommand } from "../support/log-reader.js";
 import { NEW_NODE } from "../support/pretended-node.js";
 import { residentBytes } from "../support/process-memory.js";
-import { request, type Peer } from "../support/raw-http.js";
+import { type Peer, request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 import { SIZE, useScene } from "./scene.js";

@@ -3,17 +3,17 @@
  * smuggled that way: the proxy sees every line or refuses the head, and a connection to Glance takes no byte that its head does not
  * announce. Each wall is tried with the other one taken out.
  */
-import { createServer, type RequestListener, type Server } from "node:http";
 import { once } from "node:events";
-import { createServer as createTcpServer } from "node:net";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createGlanceSizeProxy, type GlanceSizeProxy } from "../../src/index.js";
 import * as requestGuard from "../../src/http/request-guard.js";
+import { createGlanceSizeProxy, type GlanceSizeProxy } from "../../src/index.js";
 import { createLog } from "../../src/observe/log.js";
 import { NODE_CUTS_HEADS } from "../support/node-cuts-heads.js";
 import { connect, type Peer } from "../support/raw-http.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 vi.mock(import("../../src/http/request-guard.js"), { spy: true });

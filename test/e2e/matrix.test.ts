@@ -5,9 +5,9 @@ import { connect, type Peer, type RawResponse } from "../support/raw-http.js";
 import {
   accept,
   answerEarly,
+  type RecordingUpstream,
   resetAtFirstByte,
   startRecordingUpstream,
-  type RecordingUpstream,
 } from "../support/recording-upstream.js";
 
 const SIZE = 100_000;

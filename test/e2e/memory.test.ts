@@ -2,11 +2,11 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { until } from "../support/glance-client.js";
 import { peakBytes, residentBytes, restartPeak } from "../support/process-memory.js";
 import { requestHead } from "../support/raw-http.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 
 const MIB = 2 ** 20;
 /** A machine that is slow sends less: as much as takes it about so long. */

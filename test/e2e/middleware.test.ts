@@ -6,7 +6,7 @@ import express, { type Express } from "express";
 import onHeaders from "on-headers-before-1.1";
 import { Registry } from "prom-client";
 import { afterEach, describe, expect, it } from "vitest";
-import { ConfigError, createGlanceSizeProxy, type ConfigInput, type Log } from "../../src/index.js";
+import { ConfigError, type ConfigInput, createGlanceSizeProxy, type Log } from "../../src/index.js";
 import { request } from "../support/raw-http.js";
 import { startRecordingUpstream } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, neverContinue, SIZE, useScene } from "./scene.js";

@@ -1,9 +1,9 @@
 /** Each request has a connection to Glance of its own: nothing that a Glance sends behind an answer can reach another client. */
-import net from "node:net";
 import { once } from "node:events";
+import net from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import { connect, request, type HeaderValues } from "../support/raw-http.js";
+import { connect, type HeaderValues, request } from "../support/raw-http.js";
 import { FILE, useScene } from "./scene.js";
 
 const PATH = "/v2/schemas/image";

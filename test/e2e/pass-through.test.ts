@@ -1,8 +1,8 @@
 /** What is no upload goes through as it is: request and answer. */
 import { describe, expect, it } from "vitest";
+import { relayUnderTest } from "../support/proxy.js";
 import { connect, request } from "../support/raw-http.js";
 import { FILE, useScene } from "./scene.js";
-import { relayUnderTest } from "../support/proxy.js";
 
 const scene = useScene();
 

@@ -1,7 +1,7 @@
 /** Requests sent without waiting for answers: each begins when the one before it is over. */
 import { expect, it } from "vitest";
-import { FILE, SIZE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
+import { FILE, SIZE, useScene } from "./scene.js";
 
 const scene = useScene();
 

@@ -1,6 +1,6 @@
 /** What tells at the start whether bodies can be taken over. */
 import { once } from "node:events";
-import { connect, createServer, Socket, type AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer, Socket } from "node:net";
 import { afterEach, expect, it, vi } from "vitest";
 import { checkRawBodies } from "../../src/raw-io/self-check.js";
 

@@ -3,9 +3,9 @@
  * in the image. The client is told of a success only if it is certain that this upload made the image what it is.
  */
 import { describe, expect, it } from "vitest";
-import { request, type RawResponse } from "../support/raw-http.js";
+import { type RawResponse, request } from "../support/raw-http.js";
 import type { UploadScript } from "../support/recording-upstream.js";
-import { CHUNKED, FILE, SIZE, STAGE, useScene, type Scene } from "./scene.js";
+import { CHUNKED, FILE, type Scene, SIZE, STAGE, useScene } from "./scene.js";
 
 const ROLLBACK = { timeout: "600ms", interval: "10ms" };
 const scene = useScene({ rollback: ROLLBACK, upstream: { responseTimeout: "400ms" } });

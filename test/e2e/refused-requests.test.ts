@@ -1,7 +1,7 @@
 /** Requests that two servers could read in two ways: refused or cleaned, and no byte of them reaches Glance. */
 import { describe, expect, it } from "vitest";
-import { FILE, useScene } from "./scene.js";
 import { relayUnderTest } from "../support/proxy.js";
+import { FILE, useScene } from "./scene.js";
 
 const scene = useScene();
 const CRLF = "\r\n";

@@ -4,7 +4,7 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { startCommand } from "../support/cli.js";
-import { request, type HeaderValues, type RawResponse } from "../support/raw-http.js";
+import { type HeaderValues, type RawResponse, request } from "../support/raw-http.js";
 import { answerEarly, resetAtFirstByte, type UploadScript } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 
@@ -129,24 +129,31 @@ it("discarded body bytes count as read for the replay guard", async () => {
 
 it("body bytes that arrive during the look-up count as read for the replay guard", async () => {
   scene.upstream.onUpload = (incoming) => void incoming.socket.resetAndDestroy();
+  let answer: (() => void) | undefined;
   scene.upstream.answerLookUp = (response) => {
-    setTimeout(() => response.end(JSON.stringify({ status: "queued", size: null })), 300);
+    answer = () => response.end(JSON.stringify({ status: "queued", size: null }));
   };
   const peer = await scene.startUpload(AGENT);
-  await scene.uploadUpstream();
+  await expect.poll(() => answer).toBeDefined();
   peer.sendChunk("hello").endChunks();
+  await scene.roundTrip();
+  answer?.();
   expect((await peer.response()).status).toBe(502);
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
 
 it("body bytes that arrive during Glance's answer count as read for the replay guard", async () => {
+  let endAnswer = (): void => undefined;
   failOnce((_incoming, response) => {
     response.writeHead(401, { "content-length": 3 }).flushHeaders();
-    setTimeout(() => response.end("who"), 100);
+    endAnswer = () => response.end("who");
   });
   const peer = await scene.startUpload(AGENT);
   await scene.uploadUpstream();
+  await scene.roundTrip();
   peer.sendChunk("hello").endChunks();
+  await scene.roundTrip();
+  endAnswer();
   expect((await peer.response()).status).toBe(401);
   expect((await put("", CHUNKED)).text).toContain("expected 5 bytes, got 0 bytes");
 });
@@ -206,6 +213,26 @@ it("all workers share the memory of failed uploads", async () => {
       }
     }
     expect(await command.metric("replays_refused_total")).toBe(30);
+  } finally {
+    await command.stop();
+  }
+});
+
+it("an answer of success that is broken off, of an image that is then not seen, leaves the memory as it was", async () => {
+  // The answer breaks off while the worker waits for the primary process to forget the upload.
+  const command = await startCommand(scene.upstream.url, { GLANCE_SIZE_PROXY_WORKERS: "2" });
+  try {
+    failOnce(readThenAnswer(401));
+    expect((await put("hello", {}, FILE, command.port)).status).toBe(401);
+    failOnce((incoming) => {
+      const answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n";
+      incoming.resume().once("end", () => incoming.socket.end(answer));
+    });
+    scene.upstream.answerLookUp = (response) => void response.writeHead(404).end();
+    const { status, text } = await put("hello", { [SIZE]: 5 }, FILE, command.port);
+    expect([status, text]).toEqual([504, expect.stringContaining("The whole image was sent")]);
+    const { text: refusal } = await put("lo", {}, FILE, command.port);
+    expect(refusal).toContain("Size mismatch: expected 5 bytes, got 2 bytes");
   } finally {
     await command.stop();
   }

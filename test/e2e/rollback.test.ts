@@ -1,6 +1,6 @@
 /** After an aborted upload the client is answered once Glance has put the image back, and told if it has not. */
 import { describe, expect, it } from "vitest";
-import { CHUNKED, FILE, SIZE, STAGE, useScene, type Scene } from "./scene.js";
+import { CHUNKED, FILE, type Scene, SIZE, STAGE, useScene } from "./scene.js";
 
 const ROLLBACK = { timeout: "300ms", interval: "10ms" };
 

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { afterEach, beforeEach } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
-import { connect, request, type HeaderValues, type Peer } from "../support/raw-http.js";
+import { connect, type HeaderValues, type Peer, request } from "../support/raw-http.js";
 import {
-  startRecordingUpstream,
   type RecordedRequest,
   type RecordingUpstream,
+  startRecordingUpstream,
   type UploadScript,
 } from "../support/recording-upstream.js";
 

@@ -1,12 +1,12 @@
 /** `size.unknown: spool`: a body of unknown size is kept until its size is known, and only then sent, with its size. */
 import { randomBytes } from "node:crypto";
 import { closeSync } from "node:fs";
-import { readdir, readFile, readlink, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { patternedBytes, sha256 } from "../support/bytes.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { connect, request, requestHead } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE, readAtOnce, readSlowly, SIZE, STAGE, useScene } from "./scene.js";

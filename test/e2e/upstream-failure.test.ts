@@ -74,6 +74,7 @@ describe.each(requests)("%s %s", (method, target) => {
   it("waits for the connection if connectTimeout is 0", async () => {
     const patient = await scene.startAnother({ upstream: { connectTimeout: 0 } }, await hangingUrl());
     const answered = request(patient.port, method, target, options).then(() => "answered");
+    // As long as the limit of the test before.
     expect(await Promise.race([answered, delay(300, "waiting")])).toBe("waiting");
     patient.stop();
     await answered.catch(() => undefined);

@@ -10,8 +10,8 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
 import { createAuthority } from "../support/certificates.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
-import { request, type Peer } from "../support/raw-http.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
+import { type Peer, request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE, readSlowly, SIZE, useScene } from "./scene.js";
 

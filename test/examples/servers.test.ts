@@ -1,10 +1,10 @@
 /** The examples that are programs: each runs as its first lines say, in front of a server that records what it gets. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { connect, request, type HeaderValues } from "../support/raw-http.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { connect, type HeaderValues, request } from "../support/raw-http.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 
 const FILE = "/v2/images/one/file";
 const SIZE = "x-openstack-image-size";

@@ -1,11 +1,10 @@
 /** Whatever a client does in the middle of its upload: one end to it, and no image of half a body. */
-import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { requestHead } from "../support/raw-http.js";
-import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
-import { dribble, useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
+import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";
 import { eventually } from "./eventually.js";
-import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Script } from "./scripted-glance.js";
+import { dribble, type FaultScene, type SettledUpload, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, CONTINUE, NO_CONTENT, type Script, showImage } from "./scripted-glance.js";
 
 /** Two chunks, as a body of unknown size is sent to Glance. */
 const SIZE = 128 * 1024;
@@ -149,7 +148,7 @@ const PHASES: readonly Phase[] = [
       await scene.glance.acted();
       upload.sendAllButTheEnd();
       // The proxy no longer reads either, and may thus learn of the client's end only after Glance's time is over.
-      await delay(50);
+      await scene.proxy.standstill();
     },
     missing: (upload) => upload.end,
     expected: ({ stays }) =>

@@ -1,8 +1,8 @@
 /** No connection to Glance opens: the upload ends all the same, also where the client does not wait for that. */
 import { afterAll, describe, expect, it } from "vitest";
-import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
-import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
-import { startHangingListener, type HangingListener } from "../support/hanging-listener.js";
+import { type HangingListener, startHangingListener } from "../support/hanging-listener.js";
+import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";
+import { type FaultScene, type SettledUpload, useFaultScenes } from "./fault-scene.js";
 
 let listener: Promise<HangingListener> | undefined;
 afterAll(async () => (await listener)?.stop());

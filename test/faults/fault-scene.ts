@@ -2,11 +2,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { startProxy, type TestProxy, type TestProxyConfig } from "../support/proxy.js";
-import { connect, request, type Peer } from "../support/raw-http.js";
+import { connect, type Peer, request } from "../support/raw-http.js";
 import type { ClientUpload } from "./client-upload.js";
 import { eventually } from "./eventually.js";
-import { watchProcess, type ProcessWatch } from "./process-watch.js";
-import { startScriptedGlance, type ScriptedGlance } from "./scripted-glance.js";
+import { type ProcessWatch, watchProcess } from "./process-watch.js";
+import { type ScriptedGlance, startScriptedGlance } from "./scripted-glance.js";
 
 const DRIBBLED_BYTES = 8;
 

@@ -1,8 +1,8 @@
 /** Whatever Glance does in the middle of an upload: one end to it, told to the client, and no image of half a body. */
 import { describe, expect, it } from "vitest";
-import { ClientUpload, FRAMINGS, type Framing, type Reading } from "./client-upload.js";
-import { useFaultScenes, type FaultScene, type SettledUpload } from "./fault-scene.js";
-import { answerOf, CONTINUE, NO_CONTENT, type Act, type Stage } from "./scripted-glance.js";
+import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";
+import { type FaultScene, type SettledUpload, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, CONTINUE, NO_CONTENT, type Stage } from "./scripted-glance.js";
 
 /** Two chunks, as a body of unknown size is sent to Glance. */
 const SIZE = 128 * 1024;
@@ -22,6 +22,8 @@ const HAVING: Readonly<Record<Stage, string>> = {
 interface Fault {
   readonly name: string;
   readonly act: Act;
+  /** What it does when nothing moves any more. */
+  readonly whenFull?: Act;
   /** What the client reads, any of them, while its body is not over; and what then becomes of the upload. */
   readonly early: Expected;
   /** The same where the body is whole. Default: as early. */
@@ -100,8 +102,8 @@ const FAULTS: readonly Fault[] = [
     act(connection) {
       connection.socket.pause();
       connection.send(CONTINUE);
-      setTimeout(() => connection.send(CONFLICT), 200);
     },
+    whenFull: (connection) => connection.send(CONFLICT),
     early: refused,
     bigAt: "head",
     stages: ["head"],
@@ -137,9 +139,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: "resets within its answer",
-    act: answering(({ socket }, status) =>
-      socket.write(cutShort(status), () => setTimeout(() => socket.resetAndDestroy(), 20)),
-    ),
+    act: answering(({ socket }, status) => socket.write(cutShort(status), () => socket.resetAndDestroy())),
     early: cutRefusal,
     late: cutAnswer,
   },
@@ -295,6 +295,10 @@ async function play(
   if (fault.goesOn && stage !== "whole") upload.finish();
   // A client that is still sending fills what is in between.
   else if (fault.bigAt === stage) upload.sendAllButTheEnd();
+  if (fault.whenFull) {
+    await scene.proxy.standstill();
+    for (const connection of scene.glance.connections) fault.whenFull(connection);
+  }
 
   const expected =
     stage === "whole"

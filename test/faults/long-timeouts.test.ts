@@ -1,8 +1,8 @@
 /** As configured for real, timeouts take minutes or hours: nothing that is over may wait for one. */
 import { describe, expect, it } from "vitest";
 import { ClientUpload, type Reading } from "./client-upload.js";
-import { useFaultScenes } from "./fault-scene.js";
-import { answerOf, CONTINUE, NO_CONTENT, showImage, type Act, type Stage } from "./scripted-glance.js";
+import { type FaultScene, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, CONTINUE, NO_CONTENT, showImage, type Stage } from "./scripted-glance.js";
 
 /** Far less than any of the timeouts. */
 const SOON_MS = 2_000;
@@ -19,7 +19,7 @@ interface Ending {
   readonly act: Act;
   readonly size?: number;
   /** After Glance has acted. */
-  readonly client?: (upload: ClientUpload) => void;
+  readonly then?: (upload: ClientUpload, scene: FaultScene) => Promise<void> | void;
   readonly reads?: Reading;
 }
 
@@ -28,6 +28,12 @@ const stopReading: Act = (connection) => {
   connection.socket.pause();
   connection.send(CONTINUE);
 };
+
+/** Glance's end comes when nothing moves any more. */
+async function resetAtStandstill({ proxy, glance }: FaultScene): Promise<void> {
+  await proxy.standstill();
+  glance.connections[0]?.socket.resetAndDestroy();
+}
 
 const ENDINGS: readonly Ending[] = [
   { name: "an upload is whole", at: "whole", act: (connection) => connection.send(NO_CONTENT), reads: 204 },
@@ -41,15 +47,15 @@ const ENDINGS: readonly Ending[] = [
   {
     name: "an upload whose Glance reads no more is reset by it",
     at: "head",
-    act(connection) {
-      stopReading(connection);
-      setTimeout(() => connection.socket.resetAndDestroy(), 200);
-    },
+    act: stopReading,
     size: BIG_SIZE,
-    client: (upload) => void upload.sendAllButTheEnd(),
+    async then(upload, scene) {
+      upload.sendAllButTheEnd();
+      await resetAtStandstill(scene);
+    },
     reads: 502,
   },
-  { name: "the client leaves within its body", at: "body", act: wait, client: ({ peer }) => peer.destroy() },
+  { name: "the client leaves within its body", at: "body", act: wait, then: ({ peer }) => peer.destroy() },
   {
     name: "a request is answered",
     method: "POST",
@@ -76,14 +82,14 @@ const ENDINGS: readonly Ending[] = [
     method: "POST",
     at: "body",
     act: wait,
-    client: ({ peer }) => peer.destroy(),
+    then: ({ peer }) => peer.destroy(),
   },
 ];
 
 describe("no timer and no socket outlives it when", () => {
   it.each(ENDINGS.map((ending) => [ending.name, ending] as const))("%s", (_, ending) =>
     scenes.run(async (scene) => {
-      const { method, at, act, size = SIZE, client, reads } = ending;
+      const { method, at, act, size = SIZE, then, reads } = ending;
       scene.glance.play({ at, act, size });
       const peer = await scene.connect();
       const upload = new ClientUpload(peer, {
@@ -96,7 +102,7 @@ describe("no timer and no socket outlives it when", () => {
       if (at === "whole") upload.finish();
       else upload.sendHalf();
       await scene.glance.acted();
-      client?.(upload);
+      await then?.(upload, scene);
       if (reads !== undefined) expect(await upload.reading()).toBe(reads);
       await scene.expectConnectionsEnded("both");
       await scene.glance.readToTheEnd();
@@ -109,10 +115,7 @@ describe("no timer and no socket outlives it when", () => {
       let image = "saving";
       scene.glance.play({
         at: "head",
-        act(connection) {
-          stopReading(connection);
-          setTimeout(() => connection.socket.resetAndDestroy(), 200);
-        },
+        act: stopReading,
         size: BIG_SIZE,
         lookUp: { at: "whole", act: (connection) => showImage(image)(connection) },
       });
@@ -123,6 +126,7 @@ describe("no timer and no socket outlives it when", () => {
         size: BIG_SIZE,
       });
       upload.sendHead().finishInVain();
+      await resetAtStandstill(scene);
       // Glance's end comes while the proxy does not read: the client's bytes have nowhere to go but away.
       await peer.flushed();
       expect(peer.unread).toHaveLength(0);

@@ -1,9 +1,9 @@
 /** Requests that are no uploads, and everything that can happen to them: an answer or an end, and nothing left behind. */
 import { describe, expect, it } from "vitest";
 import { ClientUpload, type Framing, type Reading } from "./client-upload.js";
-import { dribble, increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
 import { eventually } from "./eventually.js";
-import { answerOf, type Act, type Stage } from "./scripted-glance.js";
+import { dribble, type FaultScene, increase, readSamples, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, type Stage } from "./scripted-glance.js";
 
 /** Two chunks, as a body of unknown size is sent to Glance. */
 const SIZE = 128 * 1024;
@@ -18,6 +18,8 @@ const chunkedThen = (rest: string) =>
 interface Fault {
   readonly name: string;
   readonly act: Act;
+  /** What it does when the client has read something. */
+  readonly whenRead?: Act;
   /** Any of them. */
   readonly reads: readonly Reading[];
 }
@@ -71,8 +73,8 @@ const DOWNLOAD_FAULTS: readonly Fault[] = [
   },
   {
     name: "resets within its answer",
-    act: ({ socket }) =>
-      socket.write(WHOLE.slice(0, -9), () => setTimeout(() => socket.resetAndDestroy(), 20)),
+    act: (connection) => connection.send(WHOLE.slice(0, -9)),
+    whenRead: ({ socket }) => socket.resetAndDestroy(),
     reads: ["cut answer"],
   },
   {
@@ -129,6 +131,10 @@ describe("a download", () => {
       scene.glance.play({ at: stage, act: fault.act, size: 0 });
       const download = await begin(scene);
       download.peer.sendHead("GET", "/v2/images/one/file");
+      if (fault.whenRead) {
+        await eventually(() => download.peer.unread.length > 0, "the answer's beginning");
+        for (const connection of scene.glance.connections) fault.whenRead(connection);
+      }
       expect(fault.reads).toContain(await download.reading());
       await scene.expectConnectionsEnded("glance");
     }),
@@ -198,6 +204,7 @@ it.each(["GET", "POST"])(
         act(connection) {
           connection.send(answerOf(200, "x".repeat(10)).slice(0, -10));
           let pieces = 0;
+          // Each pause is shorter than a timeout, all of them together are longer than two.
           const timer = setInterval(() => {
             connection.send("x");
             if ((pieces += 1) === 10) clearInterval(timer);

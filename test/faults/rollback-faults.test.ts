@@ -1,8 +1,8 @@
 /** Whatever becomes of the look-ups of an aborted upload's image, the client is told of the abort, in bounded time. */
 import { describe, expect, it } from "vitest";
 import { ClientUpload } from "./client-upload.js";
-import { increase, readSamples, useFaultScenes, type FaultScene } from "./fault-scene.js";
-import { answerOf, showImage, type Act, type Script } from "./scripted-glance.js";
+import { type FaultScene, increase, readSamples, useFaultScenes } from "./fault-scene.js";
+import { type Act, answerOf, type Script, showImage } from "./scripted-glance.js";
 
 interface LookUp {
   readonly name: string;

@@ -7,8 +7,8 @@ import { NODE_CUTS_HEADS } from "../support/node-cuts-heads.js";
 import { relayUnderTest } from "../support/proxy.js";
 import { describeWith } from "../support/requirements.js";
 import {
-  type Framing,
   framed,
+  type Framing,
   FRAMINGS,
   hiddenOpenDelete,
   hiddenOpenUpload,
@@ -22,8 +22,8 @@ import {
   MIDDLEWARE,
   requirementsOf,
   type RunningTopology,
-  TOPOLOGIES,
   startTopology,
+  TOPOLOGIES,
   useGlances,
 } from "./topologies.js";
 import { type Answer, Witness } from "./witness.js";

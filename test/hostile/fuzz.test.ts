@@ -3,15 +3,15 @@
  * stands a server whose parser is not Node's (h11): what it reads is exactly what was sent and decided, one request for each connection.
  * FUZZ_COUNT tells how many messages each of the eight ways carries.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import net from "node:net";
 import { createInterface } from "node:readline";
 import tls from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { createAuthority, type Authority } from "../support/certificates.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type Authority, createAuthority } from "../support/certificates.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 

@@ -3,10 +3,10 @@
  * exactly its data or not at all, and what stands behind a request is either the next one or nothing.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startProxy, type TestProxy } from "../support/proxy.js";
-import { connect, IncompleteResponse, request, type RawResponse } from "../support/raw-http.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { startProxy, type TestProxy } from "../support/proxy.js";
+import { connect, IncompleteResponse, type RawResponse, request } from "../support/raw-http.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
 import {
   type Holding,

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll } from "vitest";
 import { type RunningStandInGlance, startStandInGlance } from "../../src/demo/stand-in-glance.js";
 import { createImage, showImage, until } from "../support/glance-client.js";
+import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, IncompleteResponse } from "../support/raw-http.js";
-import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { isProvided } from "../support/requirements.js";
 

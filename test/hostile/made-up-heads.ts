@@ -6,8 +6,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import {
-  type Framing,
   framed,
+  type Framing,
   FRAMINGS,
   hiddenOpenDelete,
   hiddenOpenUpload,
@@ -16,7 +16,7 @@ import {
   PADDING_NAMES,
   PADDINGS,
 } from "./long-heads.js";
-import { type Topology, TOPOLOGIES } from "./topologies.js";
+import { TOPOLOGIES, type Topology } from "./topologies.js";
 import type { Witness } from "./witness.js";
 
 const SIZE = "x-openstack-image-size";

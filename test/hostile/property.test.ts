@@ -6,15 +6,15 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createImage } from "../support/glance-client.js";
-import { startProxy, type TestProxy } from "../support/proxy.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { startProxy, type TestProxy } from "../support/proxy.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
 import {
   type Holding,
   holding,
+  type OpenGlance,
   openRealGlance,
   openStandIn,
-  type OpenGlance,
   type Reply,
   send,
   untilUntouched,

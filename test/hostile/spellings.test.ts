@@ -4,20 +4,20 @@
  * says what is at stake, and says so no longer when it is not.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startProxy, type TestProxy } from "../support/proxy.js";
-import { requestHead, type HeaderValues } from "../support/raw-http.js";
-import type { GlanceServer } from "../support/real-glance.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { startProxy, type TestProxy } from "../support/proxy.js";
+import { type HeaderValues, requestHead } from "../support/raw-http.js";
+import type { GlanceServer } from "../support/real-glance.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
 import {
   chunks,
+  type Holding,
   holding,
   inquire,
   type Inquiry,
-  OPERATIONS,
   type Operation,
-  type Holding,
+  OPERATIONS,
   type Reply,
   send,
   SERVERS,

@@ -1,16 +1,16 @@
 /** Many uploads at once, on the command in a process of its own: everything adds up, and nothing stays behind. */
-import { readdir } from "node:fs/promises";
-import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { type AddressInfo, connect as connectSocket, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { showImage } from "../support/glance-client.js";
 import { residentBytes } from "../support/process-memory.js";
 import { request, requestHead } from "../support/raw-http.js";
-import { startRealGlance, type Glance } from "../support/real-glance.js";
+import { type Glance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { startStandIn } from "../support/stand-in.js";
-import { KINDS, sendTraffic, type Kind, type Sent } from "./traffic.js";
+import { type Kind, KINDS, sendTraffic, type Sent } from "./traffic.js";
 
 const MIB = 2 ** 20;
 /** A thousand uploads each. `npm run soak` takes many more than the few of every run. */

@@ -1,14 +1,14 @@
 /** A real Prometheus scrapes proxies under load: each query of the dashboard finds data, and the alerts are raised. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { createImage, OCTET_STREAM, postJson, putImageData, until } from "../support/glance-client.js";
+import { sendTraffic } from "../load/traffic.js";
 import { createAuthority } from "../support/certificates.js";
-import { startPrometheus, type Prometheus } from "../support/prometheus.js";
+import { createImage, OCTET_STREAM, postJson, putImageData, until } from "../support/glance-client.js";
+import { type Prometheus, startPrometheus } from "../support/prometheus.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import { connect, request, type HeaderValues, type RawResponse } from "../support/raw-http.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
+import { connect, type HeaderValues, type RawResponse, request } from "../support/raw-http.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
 import { startStandIn } from "../support/stand-in.js";
-import { sendTraffic } from "../load/traffic.js";
 import { alerts, dashboard, panels } from "./deployed.js";
 
 const JOB = "glance-size-proxy";

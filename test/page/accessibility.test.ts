@@ -1,9 +1,9 @@
 /** Who cannot see the page as it was meant, or uses another device: axe finds nothing serious, in no state. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
+import { FILE, type Scene, SIZE, useScene } from "../e2e/scene.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { FILE, SIZE, useScene, type Scene } from "../e2e/scene.js";
 import { findBarriers, PHONE, SOON, useBrowser } from "./live-page.js";
 
 const LOOKS = [

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
+import { SIZE, useScene } from "../e2e/scene.js";
 import { startCommand } from "../support/cli.js";
 import type { Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { SIZE, useScene } from "../e2e/scene.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 describeWith(["chromium"], "the live page", () => {

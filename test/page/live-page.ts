@@ -1,6 +1,6 @@
 /** The live page in a real browser, which tells everything that it asks for and complains of. */
 import { createRequire } from "node:module";
-import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 
 /** So many milliseconds for what the page shows by itself: an event comes each second. */

@@ -1,7 +1,7 @@
 /** Five hundred uploads at once, on one page. */
 import { expect, it } from "vitest";
-import { describeWith } from "../support/requirements.js";
 import { SIZE, useScene } from "../e2e/scene.js";
+import { describeWith } from "../support/requirements.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 const COUNT = 500;
@@ -52,6 +52,7 @@ describeWith(["chromium"], "the live page with 500 uploads in flight", () => {
         .poll(() => bar(index).getAttribute("value"), SOON)
         .toBe(String(Math.floor((100 * index) / COUNT)));
     }
+    // Each event of the page, one a second, has something new.
     const sending = setInterval(() => {
       for (const peer of peers.slice(0, 400)) peer.sendChunk("x"); // the others have hardly any left to send
     }, 100);

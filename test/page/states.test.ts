@@ -1,10 +1,10 @@
 /** What the live page says when nothing goes on, and when something is wrong. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
+import { FILE, SIZE, useScene } from "../e2e/scene.js";
 import { startCommand } from "../support/cli.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
-import { FILE, SIZE, useScene } from "../e2e/scene.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 describeWith(["chromium"], "the live page", () => {
@@ -36,6 +36,7 @@ describeWith(["chromium"], "the live page", () => {
 
   it("distinguishes a slow, busy, silent and unreachable Glance", async () => {
     const proxy = await scene.startAnother({ readiness: { silence: "6s" } });
+    // More than a second, less than the two for which the proxy waits.
     scene.upstream.onOther = (_incoming, response) => void setTimeout(() => response.end(), 1_200);
     const { page } = await browser.open(proxy.adminPort);
     await state(page).toBe("Glance slow");

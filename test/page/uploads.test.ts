@@ -1,10 +1,10 @@
 /** Real uploads, as the live page shows them in a real browser. */
 import type { Locator } from "playwright-core";
 import { expect, it } from "vitest";
-import { request } from "../support/raw-http.js";
-import { describeWith } from "../support/requirements.js";
-import { accept, answerEarly } from "../support/recording-upstream.js";
 import { FILE, SIZE, STAGE, useScene } from "../e2e/scene.js";
+import { request } from "../support/raw-http.js";
+import { accept, answerEarly } from "../support/recording-upstream.js";
+import { describeWith } from "../support/requirements.js";
 import { SOON, useBrowser } from "./live-page.js";
 
 const KIB = 1024;
@@ -41,6 +41,7 @@ describeWith(["chromium"], "the live page", () => {
   it("shows the rate of an upload, and the time left", async () => {
     const page = await open();
     const peer = await scene.startUpload({ [SIZE]: 100 * KIB * KIB });
+    // The rate is what is shown: 500 KiB a second.
     const send = setInterval(() => peer.sendChunk(Buffer.alloc(50 * KIB)), 100);
     try {
       await soon(page.locator(".moving .rate")).toMatch(/^\d{3} KiB\/s$/);
@@ -103,6 +104,7 @@ describeWith(["chromium"], "the live page", () => {
     });
     await plot.waitFor();
     const peer = await scene.startUpload({ [SIZE]: KIB ** 3 });
+    // The rate is what is shown: 5 MiB a second.
     const send = setInterval(() => peer.sendChunk(Buffer.alloc(500 * KIB)), 100);
     try {
       await page

@@ -1,5 +1,5 @@
 /** What `.github` holds: workflows that GitHub's own parser takes, with commands and files that this repository has. */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { JSONObjectReader } from "@actions/workflow-parser/templates/json-object-reader";
 import { TemplateSchema } from "@actions/workflow-parser/templates/schema/index";
 import {

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { run, type CommandResult } from "../support/run.js";
+import { type CommandResult, run } from "../support/run.js";
 
 const CHANGELOG = `# Changelog
 

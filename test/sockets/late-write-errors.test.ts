@@ -1,11 +1,11 @@
 /** An answer that a server sends before it closes with bytes unread: the kernel resets the connection, and it can still be read. */
-import { mkdtempSync, rmSync } from "node:fs";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import {
+  type AddressInfo,
   connect,
   createServer,
-  type AddressInfo,
   type ListenOptions,
   type Server,
   type Socket,

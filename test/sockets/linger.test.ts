@@ -1,5 +1,5 @@
-import { createServer, type Server } from "node:http";
 import { once } from "node:events";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { createLinger, LINGER, type LingerBounds } from "../../src/client/linger.js";
@@ -60,7 +60,7 @@ describe("a client that was refused while it was sending", () => {
     const { port } = await refuseAll({ totalMs: 300 });
     const startedAt = performance.now();
     const peer = await refused(port);
-    const sending = setInterval(() => peer.sendChunk("x"), 20);
+    const sending = setInterval(() => peer.sendChunk("x"), 20); // often, until the total time is over
     try {
       await peer.closed();
     } finally {

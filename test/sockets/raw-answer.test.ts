@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { createServer as createPlainServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -14,7 +14,7 @@ import type { GlanceAnswer } from "../../src/client/answer-stream.js";
 import { parseConfig } from "../../src/config/load.js";
 import { RawAnswer } from "../../src/raw-io/raw-answer.js";
 import { createUpstream, type Upstream } from "../../src/upstream/upstream.js";
-import { createAuthority, type Authority } from "../support/certificates.js";
+import { type Authority, createAuthority } from "../support/certificates.js";
 
 const MIB = 1024 * 1024;
 

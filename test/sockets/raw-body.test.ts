@@ -1,14 +1,14 @@
 /** What the tests of the upload path do not bring about by themselves: when a body is not taken over, and what it is read into. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { Socket, type AddressInfo } from "node:net";
+import { type AddressInfo, Socket } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { readAnnouncedBody } from "../../src/http/announced-body.js";
 import type { Body } from "../../src/http/body.js";
-import { createRawBodies, KEEP_READ_BYTES, READ_BYTES, type ClaimBody } from "../../src/raw-io/claim-body.js";
 import { createRequestHead } from "../../src/http/request-head.js";
+import { type ClaimBody, createRawBodies, KEEP_READ_BYTES, READ_BYTES } from "../../src/raw-io/claim-body.js";
 import { connect, type Peer } from "../support/raw-http.js";
 
 const MIB = 1024 * 1024;

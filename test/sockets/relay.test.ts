@@ -1,11 +1,11 @@
 /** What of a body the kernel has, and what only Node has yet: when memory may be reused, and what an answer is worth. */
 import { once } from "node:events";
-import { request, type IncomingMessage } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { relayBody } from "../../src/upload/relay.js";
-import { OnePiece } from "../support/one-piece.js";
-import { startRecordingUpstream, type RecordingUpstream } from "../support/recording-upstream.js";
 import type { RelayEnd } from "../../src/upload/relay-plan.js";
+import { OnePiece } from "../support/one-piece.js";
+import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
 
 /** More than a connection holds. */
 const body = Buffer.alloc(32 * 1024 * 1024, "b");

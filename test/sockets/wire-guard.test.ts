@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { request, type ClientRequest } from "node:http";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { type ClientRequest, request } from "node:http";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { guardWire, OutgoingRequest, UnannouncedBytes } from "../../src/upstream/wire-guard.js";
 

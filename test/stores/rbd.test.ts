@@ -4,14 +4,14 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { BALANCER_REQUIREMENTS, startBalancer, type Balancer } from "../support/balancers.js";
+import { type Balancer, BALANCER_REQUIREMENTS, startBalancer } from "../support/balancers.js";
 import { sha256 } from "../support/bytes.js";
-import { CEPH_REQUIREMENTS, startCeph, type Ceph } from "../support/ceph.js";
-import { startCommand, type RunningCommand } from "../support/cli.js";
+import { type Ceph, CEPH_REQUIREMENTS, startCeph } from "../support/ceph.js";
+import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM, showImage, until, untilStatus } from "../support/glance-client.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
-import { connect, request, type HeaderValues } from "../support/raw-http.js";
-import { startRealGlance, type RealGlance } from "../support/real-glance.js";
+import { connect, type HeaderValues, request } from "../support/raw-http.js";
+import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 
 const MIB = 2 ** 20;

@@ -2,12 +2,10 @@
  * HAProxy and nginx as they stand in front of a proxy, or between it and Glance: on a free port, connections kept on both
  * sides and shared among clients, nothing buffered, heads of any number of lines let through as they are.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./free-port.js";
-import { startGroup } from "./process-group.js";
+import { startServers } from "./process-group.js";
 import { connect } from "./raw-http.js";
 import type { Requirement } from "./requirements.js";
 
@@ -20,38 +18,27 @@ export interface Balancer {
   stop(): Promise<void>;
 }
 
-const POLL_MS = 20;
-const START_TIMEOUT_MS = 10_000;
-
 export const BALANCER_REQUIREMENTS: Readonly<Record<BalancerKind, readonly Requirement[]>> = {
   haproxy: ["haproxy"],
   nginx: ["nginx"],
 };
 
 /** Starts one in front of that port of this machine, and waits until it accepts connections. */
-export async function startBalancer(kind: BalancerKind, upstreamPort: number): Promise<Balancer> {
-  const directory = await mkdtemp(join(tmpdir(), `${kind}-`));
-  const logFile = join(directory, "log");
-  const port = await freePort();
-  const configFile = join(directory, `${kind}.conf`);
-  await writeFile(configFile, CONFIGS[kind](directory, port, upstreamPort));
-  const group = await startGroup(COMMANDS[kind](configFile), { directory, logFile });
-  const stop = async (): Promise<void> => {
-    await group.end();
-    await rm(directory, { recursive: true, force: true });
-  };
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (;;) {
-    const peer = await connect(port).catch(() => undefined);
-    peer?.destroy();
-    if (peer) return { port, url: `http://127.0.0.1:${port}`, stop };
-    if (group.exit() !== undefined || Date.now() > deadline) {
-      const log = await readFile(logFile, "utf8");
-      await stop();
-      throw new Error(`${kind} did not start:\n${log}`);
-    }
-    await delay(POLL_MS);
-  }
+export function startBalancer(kind: BalancerKind, upstreamPort: number): Promise<Balancer> {
+  return startServers(kind, async ({ directory, start, untilReady }) => {
+    const port = await freePort();
+    const configFile = join(directory, `${kind}.conf`);
+    await writeFile(configFile, CONFIGS[kind](directory, port, upstreamPort));
+    await start(COMMANDS[kind](configFile));
+    await untilReady(() => accepts(port));
+    return { port, url: `http://127.0.0.1:${port}` };
+  });
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const peer = await connect(port).catch(() => undefined);
+  peer?.destroy();
+  return peer !== undefined;
 }
 
 const COMMANDS: Readonly<Record<BalancerKind, (configFile: string) => readonly string[]>> = {

@@ -3,12 +3,11 @@
  * fresh directory of its own. No authentication, no service, nothing in `/etc`.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import type { GlanceStore } from "./glance-config.js";
-import { type ProcessGroup, startGroup } from "./process-group.js";
+import { startServers } from "./process-group.js";
 import type { Requirement } from "./requirements.js";
 import { run } from "./run.js";
 
@@ -25,26 +24,16 @@ export interface Ceph {
 const POOL = "images";
 
 /** Starts it and waits until it takes writes. */
-export async function startCeph(): Promise<Ceph> {
-  const directory = await mkdtemp(join(tmpdir(), "ceph-"));
-  const logFile = join(directory, "output.log");
-  const groups: ProcessGroup[] = [];
-  const stop = async (): Promise<void> => {
-    await Promise.all(groups.map((group) => group.end()));
-    await rm(directory, { recursive: true, force: true });
-  };
-  const configFile = join(directory, "ceph.conf");
-  const ceph = async (program: string, ...args: string[]): Promise<string> => {
-    const result = await run(`/usr/bin/${program}`, ["--conf", configFile, ...args]);
-    if (result.code !== 0) throw new Error(`${program} ${args.join(" ")} failed:\n${result.stderr}`);
-    return result.stdout;
-  };
-  const serve = async (program: string, id: string): Promise<void> => {
-    const command = [`/usr/bin/${program}`, "--conf", configFile, "--id", id, "--foreground"];
-    groups.push(await startGroup(command, { directory, logFile }));
-  };
-  try {
-    await writeFile(logFile, "");
+export function startCeph(): Promise<Ceph> {
+  return startServers("ceph", async ({ directory, start }) => {
+    const configFile = join(directory, "ceph.conf");
+    const ceph = async (program: string, ...args: string[]): Promise<string> => {
+      const result = await run(`/usr/bin/${program}`, ["--conf", configFile, ...args]);
+      if (result.code !== 0) throw new Error(`${program} ${args.join(" ")} failed:\n${result.stderr}`);
+      return result.stdout;
+    };
+    const serve = (program: string, id: string): Promise<unknown> =>
+      start([`/usr/bin/${program}`, "--conf", configFile, "--id", id, "--foreground"]);
     for (const name of ["mon", "osd", "run"]) await mkdir(join(directory, name));
     // Over the older protocol, without authentication, a client may send its command before it knows the cluster's id: "wrong fsid".
     const monitor = `v2:127.0.0.1:${await freePort()}`;
@@ -73,13 +62,8 @@ export async function startCeph(): Promise<Ceph> {
         ],
       },
       list: async () => (await ceph("rbd", "ls", POOL)).split("\n").filter((name) => name !== ""),
-      stop,
     };
-  } catch (error) {
-    const log = await readFile(logFile, "utf8").catch(() => "(no log)");
-    await stop();
-    throw new Error(`Ceph did not start; the end of its output:\n${log.slice(-4_000)}`, { cause: error });
-  }
+  });
 }
 
 const config = (directory: string, monitor: string, clusterId: string): string => `[global]

@@ -1,8 +1,8 @@
 /** The command as users run it, in a process of its own. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { readAdmin, type AdminReader } from "./admin.js";
+import { type AdminReader, readAdmin } from "./admin.js";
 
 export interface RunningCommand extends AdminReader {
   readonly child: ChildProcess;

@@ -2,7 +2,7 @@
  * Container images without a container engine: buildah builds, and what it has built is run in a mount namespace of its own.
  * There is no registry here, so the base image is made of this machine's Node, npm and shell.
  */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";

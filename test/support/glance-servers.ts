@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import { CONFIG_FILE } from "./glance-config.js";
+import { LOG_FILE } from "./process-group.js";
 import type { Requirement } from "./requirements.js";
 
 /**
@@ -21,9 +22,6 @@ export const SERVER_REQUIREMENTS: Readonly<Record<GlanceServer, readonly Require
   apache: ["glance-api", "apache", "mod-wsgi"],
   "apache-proxy": ["glance-api", "apache"],
 };
-
-/** What the servers write, in the directory of their files. */
-export const LOG_FILE = "glance.log";
 
 export interface ServerPlan {
   /** Each runs in a group of its own; the first runs Glance. */

@@ -2,16 +2,15 @@
  * A real Keystone of this machine, from Debian's `python3-keystone`: the library and its commands, without the services and the files
  * in `/etc` of the package `keystone`. It lies in a fresh directory of its own: sqlite, fernet tokens, under uWSGI.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir, userInfo } from "node:os";
+import { writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./free-port.js";
-import { type ProcessGroup, startGroup } from "./process-group.js";
 import { postJson } from "./glance-client.js";
-import { type HeaderValues, type RawResponse, request } from "./raw-http.js";
-import { run } from "./run.js";
+import { startServers } from "./process-group.js";
+import { answers, type HeaderValues, type RawResponse, request } from "./raw-http.js";
 import type { Requirement } from "./requirements.js";
+import { run } from "./run.js";
 
 export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api", "uwsgi"];
 
@@ -33,35 +32,20 @@ export interface Keystone {
 
 const LIFETIME_HEADER = "X-Token-Lifetime";
 const LIFETIME_VARIABLE = "HTTP_X_TOKEN_LIFETIME";
-const POLL_MS = 50;
-const START_TIMEOUT_MS = 60_000;
 const USER = { name: "admin", password: "secret", project: "admin" };
 const DOMAIN = { name: "Default" };
 
 /** Starts it and waits until it answers. */
-export async function startKeystone(): Promise<Keystone> {
-  const directory = await mkdtemp(join(tmpdir(), "keystone-"));
-  const logFile = join(directory, "keystone.log");
-  const groups: ProcessGroup[] = [];
-  const stop = async (): Promise<void> => {
-    await Promise.all(groups.map((group) => group.end()));
-    await rm(directory, { recursive: true, force: true });
-  };
-  try {
-    await writeFile(logFile, "");
+export function startKeystone(): Promise<Keystone> {
+  return startServers("keystone", async ({ directory, start, untilReady }) => {
     const port = await freePort();
     const configFile = await writeConfig(directory);
     // It starts meanwhile: it looks for tables and keys only when it is asked something.
-    const server = await startServer(directory, logFile, configFile, port);
-    groups.push(server);
+    await start(await planServer(directory, port), { env: { OS_KEYSTONE_CONFIG_FILES: configFile } });
     await prepare(directory, configFile, `http://127.0.0.1:${port}/v3`);
-    await untilReady(server, port);
-    return { ...(await describeKeystone(port)), stop };
-  } catch (error) {
-    const log = await readFile(logFile, "utf8").catch(() => "(no log)");
-    await stop();
-    throw new Error(`Keystone did not start; the end of its log:\n${log.slice(-4_000)}`, { cause: error });
-  }
+    await untilReady(() => answers(port, "/v3"));
+    return describeKeystone(port);
+  });
 }
 
 async function describeKeystone(port: number): Promise<Omit<Keystone, "stop">> {
@@ -184,31 +168,22 @@ def application(environ, start_response):
     return keystone(environ, start_response)
 `;
 
-async function startServer(
-  directory: string,
-  logFile: string,
-  configFile: string,
-  port: number,
-): Promise<ProcessGroup> {
+/** @returns the command. */
+async function planServer(directory: string, port: number): Promise<string[]> {
   const application = join(directory, "application.py");
   await writeFile(application, APPLICATION);
   // One thread, or the lifetime that one request sets would be another's.
-  const options = [
-    ...["--http-socket", `127.0.0.1:${port}`, "--plugin", "python3", "--wsgi-file", application],
+  return [
+    ...[
+      "/usr/bin/uwsgi",
+      "--http-socket",
+      `127.0.0.1:${port}`,
+      "--plugin",
+      "python3",
+      "--wsgi-file",
+      application,
+    ],
     ...["--master", "--processes", "1", "--need-app", "--no-orphans", "--die-on-term", "--lazy-apps"],
     ...["--buffer-size", "65535", "--disable-logging"],
   ];
-  const env = { OS_KEYSTONE_CONFIG_FILES: configFile };
-  return startGroup(["/usr/bin/uwsgi", ...options], { directory, logFile, env });
-}
-
-async function untilReady(server: ProcessGroup, port: number): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (;;) {
-    const answer = await request(port, "GET", "/v3").catch(() => undefined);
-    if (answer?.status === 200) return;
-    if (server.exit() !== undefined) throw new Error("ended while starting");
-    if (Date.now() > deadline) throw new Error(`not ready within ${START_TIMEOUT_MS} ms`);
-    await delay(POLL_MS);
-  }
 }

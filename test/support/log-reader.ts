@@ -1,12 +1,12 @@
 /** The command with a standard output whose reader can stop, go on, and go away. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLines } from "../../src/observe/read-lines.js";
-import { readAdmin, type AdminReader } from "./admin.js";
+import { type AdminReader, readAdmin } from "./admin.js";
 import { NEW_NODE } from "./pretended-node.js";
 
 export interface ReadCommand extends AdminReader {

@@ -1,7 +1,7 @@
 /** Overviews as a proxy would send them. */
 import type { Overview } from "../../src/admin/overview.js";
 import type { UploadView } from "../../src/observe/uploads-registry.js";
-import { OUTCOMES, type Outcome } from "../../src/vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES } from "../../src/vocabulary/outcomes.js";
 
 const outcomes = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
 const START = Date.parse("2026-01-01T00:00:00Z");

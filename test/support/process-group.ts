@@ -1,9 +1,32 @@
-/** Servers of other makers, each with its children in a process group of its own, so that all of them end together. */
+/**
+ * Servers of other makers, in a fresh directory of their own, each with its children in a process group of its own, so that all of them
+ * end together.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { open } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
-export interface ProcessGroup {
+/** What the servers of a directory write. */
+export const LOG_FILE = "servers.log";
+
+export interface GroupOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** If this process is root: the user that the group runs as. Default root. */
+  readonly user?: string | undefined;
+}
+
+export interface Servers {
+  readonly directory: string;
+  /** @returns the id of the group's first process. */
+  readonly start: (command: readonly string[], options?: GroupOptions) => Promise<number>;
+  /** Asks again and again. @throws Error if one of the servers ends, or after a minute. */
+  readonly untilReady: (isReady: () => Promise<boolean>, timeoutMs?: number) => Promise<void>;
+}
+
+interface ProcessGroup {
   readonly pid: number;
   /** How the first process of the group ended; undefined while it runs. */
   exit(): string | undefined;
@@ -11,21 +34,61 @@ export interface ProcessGroup {
   end(): Promise<void>;
 }
 
-export interface GroupOptions {
-  readonly directory: string;
-  /** Takes what the group writes, behind what is there. */
-  readonly logFile: string;
-  readonly env?: Readonly<Record<string, string>>;
-  /** If this process is root: the user that the group runs as. Default root. */
-  readonly user?: string;
+const START_TIMEOUT_MS = 60_000;
+const POLL_MS = 20;
+const STOP_PATIENCE_MS = 2_000;
+const SHOWN_LINES = 40;
+
+/**
+ * @param name for the directory and the error.
+ * @param start rejects if they cannot be started; then those that run end, and the error has the end of their log.
+ * @returns what `start` returns, and `stop`, which ends the servers and removes the directory.
+ */
+export async function startServers<Started extends object>(
+  name: string,
+  start: (servers: Servers) => Promise<Started>,
+): Promise<Started & { stop(): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), `${name}-`));
+  const logFile = join(directory, LOG_FILE);
+  await writeFile(logFile, "");
+  const groups: ProcessGroup[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(groups.map((group) => group.end()));
+    await rm(directory, { recursive: true, force: true });
+  };
+  const servers: Servers = {
+    directory,
+    async start(command, options = {}) {
+      const group = await startGroup(command, directory, options);
+      groups.push(group);
+      return group.pid;
+    },
+    async untilReady(isReady, timeoutMs = START_TIMEOUT_MS) {
+      const deadline = performance.now() + timeoutMs;
+      while (!(await isReady())) {
+        const exit = groups.map((group) => group.exit()).find((how) => how !== undefined);
+        if (exit !== undefined) throw new Error(`ended with ${exit} while starting`);
+        if (performance.now() > deadline) throw new Error(`not ready within ${timeoutMs} ms`);
+        await delay(POLL_MS);
+      }
+    },
+  };
+  try {
+    return { ...(await start(servers)), stop };
+  } catch (error) {
+    const log = (await readFile(logFile, "utf8")).trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
+    await stop();
+    throw new Error(`${name} did not start; the end of its log:\n${log}`, { cause: error });
+  }
 }
 
-const STOP_PATIENCE_MS = 2_000;
-
 /** Should this process be killed before it can end the group, the kernel sends the group's first process a SIGTERM. */
-export async function startGroup(command: readonly string[], options: GroupOptions): Promise<ProcessGroup> {
-  const { directory, logFile, env = {}, user } = options;
-  const log = await open(logFile, "a");
+async function startGroup(
+  command: readonly string[],
+  directory: string,
+  { env = {}, user }: GroupOptions,
+): Promise<ProcessGroup> {
+  const log = await open(join(directory, LOG_FILE), "a");
   const identity =
     user === undefined || process.getuid?.() !== 0
       ? []

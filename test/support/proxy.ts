@@ -1,7 +1,7 @@
 /** The proxy in this process, on free ports, with everything it logs kept. */
+import { type ConfigInput, createServer } from "../../src/index.js";
 import { createLog } from "../../src/observe/log.js";
-import { createServer, type ConfigInput } from "../../src/index.js";
-import { readAdmin, type AdminReader } from "./admin.js";
+import { type AdminReader, readAdmin } from "./admin.js";
 
 type Partially<T> = { [Key in keyof T]?: T[Key] | undefined };
 

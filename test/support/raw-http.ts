@@ -103,6 +103,11 @@ export async function request(
   }
 }
 
+/** Whether a server answers this with 200. */
+export async function answers(port: number, target: string): Promise<boolean> {
+  return (await request(port, "GET", target).catch(() => undefined))?.status === 200;
+}
+
 export class Peer {
   readonly socket: net.Socket;
   /** 1xx answers seen so far. */

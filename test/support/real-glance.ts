@@ -2,10 +2,8 @@
  * A real Glance of this machine (Debian's packages), in a fresh directory of its own: sqlite, file store and no
  * Keystone unless another is asked for, glance-direct. Several can run at once.
  */
-import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./free-port.js";
 import {
   CONFIG_FILE,
@@ -14,9 +12,9 @@ import {
   readExecuted,
   writeGlanceConfig,
 } from "./glance-config.js";
-import { type GlanceServer, LOG_FILE, planServer } from "./glance-servers.js";
-import { type ProcessGroup, startGroup } from "./process-group.js";
-import { request } from "./raw-http.js";
+import { type GlanceServer, planServer } from "./glance-servers.js";
+import { LOG_FILE, startServers } from "./process-group.js";
+import { answers } from "./raw-http.js";
 import { run } from "./run.js";
 
 export type { ExecutedRequest, GlanceServer, GlanceStore };
@@ -55,35 +53,22 @@ export interface RealGlanceOptions {
   readonly startTimeoutMs?: number;
 }
 
-const POLL_MS = 50;
-
 /** Starts one and waits until it answers. */
-export async function startRealGlance(options: RealGlanceOptions): Promise<RealGlance> {
-  const { server, startTimeoutMs = 60_000, ...config } = options;
-  const directory = await mkdtemp(join(tmpdir(), "real-glance-"));
-  const logFile = join(directory, LOG_FILE);
-  const groups: ProcessGroup[] = [];
-  const stop = async (): Promise<void> => {
-    await Promise.all(groups.map((group) => group.end()));
-    await rm(directory, { recursive: true, force: true });
-  };
-  try {
+export function startRealGlance(options: RealGlanceOptions): Promise<RealGlance> {
+  const { server, startTimeoutMs, ...config } = options;
+  return startServers(`glance-${server}`, async ({ directory, start, untilReady }) => {
     const port = await freePort();
     const { commands, glancePort, user } = await planServer(server, directory, port);
     await writeGlanceConfig(directory, { port: glancePort, ...config });
     await provideDatabase(directory);
-    await writeFile(logFile, "");
     if (user !== undefined && process.getuid?.() === 0)
       await run("/usr/bin/chown", ["-R", `${user}:`, directory]);
     const env = { PYTHONPATH: directory, OS_GLANCE_CONFIG_DIR: directory };
-    for (const command of commands) {
-      groups.push(
-        await startGroup(command, { directory, logFile, env, ...(user === undefined ? {} : { user }) }),
-      );
-    }
-    await untilReady(groups, port, startTimeoutMs);
+    const pids: number[] = [];
+    for (const command of commands) pids.push(await start(command, { env, user }));
+    await untilReady(() => answers(port, "/versions"), startTimeoutMs);
     return {
-      pid: groups[0]?.pid ?? 0,
+      pid: pids[0] ?? 0,
       port,
       url: `http://127.0.0.1:${port}`,
       directory,
@@ -92,16 +77,10 @@ export async function startRealGlance(options: RealGlanceOptions): Promise<RealG
           () => true,
           () => false,
         ),
-      log: () => readFile(logFile, "utf8"),
+      log: () => readFile(join(directory, LOG_FILE), "utf8"),
       executed: (since) => readExecuted(directory, since),
-      stop,
     };
-  } catch (error) {
-    const log = await readFile(logFile, "utf8").catch(() => "(no log)");
-    await stop();
-    const tail = log.trimEnd().split("\n").slice(-40).join("\n");
-    throw new Error(`Glance under ${server} did not start; the end of its log:\n${tail}`, { cause: error });
-  }
+  });
 }
 
 /** An empty database, made once per process: the migrations take longer than copying their result. */
@@ -121,18 +100,4 @@ async function createDatabase(configFile: string, database: string): Promise<Buf
   const result = await run("/usr/bin/glance-manage", ["--config-file", configFile, "db_sync"]);
   if (result.code !== 0) throw new Error(`glance-manage db_sync failed:\n${result.stderr}`);
   return readFile(database);
-}
-
-async function untilReady(groups: readonly ProcessGroup[], port: number, timeoutMs: number): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    for (const group of groups) {
-      const exit = group.exit();
-      if (exit !== undefined) throw new Error(`ended with ${exit} while starting`);
-    }
-    const answer = await request(port, "GET", "/versions").catch(() => undefined);
-    if (answer?.status === 200) return;
-    if (Date.now() > deadline) throw new Error(`not ready within ${timeoutMs} ms`);
-    await delay(POLL_MS);
-  }
 }

@@ -1,7 +1,7 @@
 /** A server in Glance's place that records what reaches it and misbehaves on demand. It stores nothing. */
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
-import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
 export interface RecordedRequest {

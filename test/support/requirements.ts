@@ -3,7 +3,7 @@
  * `CI=true` says that everything must be there, the absence is a failure instead.
  */
 import { accessSync, constants } from "node:fs";
-import { type RunnerTask, describe, it } from "vitest";
+import { describe, it, type RunnerTask } from "vitest";
 
 interface Provided {
   /** All of these must exist. Absolute, because another Python's scripts may come first in PATH. */

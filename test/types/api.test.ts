@@ -7,10 +7,9 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import * as api from "../../src/index.js";
 import {
   ConfigError,
+  type ConfigInput,
   createGlanceSizeProxy,
   createServer,
-  version,
-  type ConfigInput,
   type GlanceSizeProxy,
   type GlanceSizeProxyOptions,
   type Log,
@@ -18,6 +17,7 @@ import {
   type ProxyServer,
   type UploadsSnapshot,
   type UploadView,
+  version,
 } from "../../src/index.js";
 
 const upstream = { url: "http://127.0.0.1:9" };

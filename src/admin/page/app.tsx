@@ -1,12 +1,12 @@
 /** The live page: state of the proxy and of Glance, totals, plot, uploads in flight, finished uploads. */
 import { useEffect, useState } from "preact/hooks";
 import { formatDuration } from "./format.js";
-import { nextViewModel, type ViewModel } from "./view-model.js";
-import { stateOf, type Connection } from "./state.js";
+import { type Connection, stateOf } from "./state.js";
 import { watch } from "./stream.js";
 import { Throughput } from "./throughput.js";
 import { Totals } from "./totals.js";
 import { Uploads } from "./uploads.js";
+import { nextViewModel, type ViewModel } from "./view-model.js";
 
 export function App() {
   const [connection, setConnection] = useState<Connection>("connecting");

@@ -1,6 +1,7 @@
 /** Uploads as table rows. A narrow screen shows rows as cards: the explicit roles keep the table for screen readers. */
 import type { ComponentChildren } from "preact";
 import type { UploadView } from "../../observe/uploads-registry.js";
+import { outcomeKind } from "../../vocabulary/outcomes.js";
 import {
   formatBytes,
   formatClock,
@@ -11,7 +12,6 @@ import {
   words,
 } from "./format.js";
 import type { MovingUpload } from "./view-model.js";
-import { outcomeKind } from "../../vocabulary/outcomes.js";
 
 export function MovingTable({ uploads }: { uploads: readonly MovingUpload[] }) {
   return (

@@ -1,9 +1,9 @@
 /** The plot of the last minutes. The only file that imports uPlot. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
 import { formatClock, formatRate } from "./format.js";
 import type { Throughput as Data } from "./view-model.js";
+import "uplot/dist/uPlot.min.css";
 
 const HEIGHT_PX = 180;
 /** Distances between grid lines, bytes per second: powers of two are round numbers in binary units. */

@@ -1,5 +1,5 @@
 /** The numbers at the top of the page: uploads in flight, rates, and outcomes since the start. */
-import { type Outcome, outcomeKind, type OutcomeKind } from "../../vocabulary/outcomes.js";
+import { type Outcome, type OutcomeKind, outcomeKind } from "../../vocabulary/outcomes.js";
 import { formatBytes, formatCount, formatRate, words } from "./format.js";
 import type { ViewModel } from "./view-model.js";
 

@@ -2,8 +2,8 @@
 import { useMemo, useState } from "preact/hooks";
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { formatCount } from "./format.js";
-import type { MovingUpload } from "./view-model.js";
 import { FinishedTable, MovingTable } from "./tables.js";
+import type { MovingUpload } from "./view-model.js";
 
 /** Maximum number of rows in flight: a browser must redraw them each second. */
 const MAX_ROWS = 1000;

@@ -1,7 +1,7 @@
 /** The data that the page shows: the last overview, and rates computed from earlier overviews. Pure. */
+import type { UploadView } from "../../observe/uploads-registry.js";
 import type { OverviewEvent } from "../events.js";
 import type { Overview } from "../overview.js";
-import type { UploadView } from "../../observe/uploads-registry.js";
 
 /** Time span of the plot. */
 const PLOT_SECONDS = 300;

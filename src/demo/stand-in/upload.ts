@@ -1,5 +1,5 @@
 /** Reads the body of one upload to `/file` or `/stage` into an image. */
-import { type Exchange, answer, brokenUpload, requireOctetStream } from "./exchange.js";
+import { answer, brokenUpload, type Exchange, requireOctetStream } from "./exchange.js";
 import type { Images, Reception } from "./images.js";
 import type { UploadRecord } from "./observed.js";
 

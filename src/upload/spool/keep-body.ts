@@ -1,4 +1,6 @@
 /** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
+import type { Body, ByteCounter } from "../../http/body.js";
+import { createTimer, type Timer } from "../../http/timer.js";
 import {
   clientAborted,
   clientTimeout,
@@ -6,9 +8,7 @@ import {
   type ProxyError,
   tooLarge,
 } from "../../vocabulary/errors.js";
-import type { Body, ByteCounter } from "../../http/body.js";
-import { createTimer, type Timer } from "../../http/timer.js";
-import type { SpoolRefusal, Spool } from "./spool.js";
+import type { Spool, SpoolRefusal } from "./spool.js";
 
 export interface KeepOptions {
   readonly source: Body;

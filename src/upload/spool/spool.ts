@@ -2,14 +2,14 @@
  * Holds a body of unknown size until its end: first in memory, then in an unlinked temporary file, whose space the system frees even if
  * the process crashes. The creator must call `close`.
  */
-import { accessSync, constants } from "node:fs";
 import { randomUUID } from "node:crypto";
-import { open, unlink, type FileHandle } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../config/config-error.js";
-import { ByteQueue } from "./byte-queue.js";
-import type { SpoolBudget } from "./budget.js";
 import type { SpoolBound } from "../../vocabulary/labels.js";
+import type { SpoolBudget } from "./budget.js";
+import { ByteQueue } from "./byte-queue.js";
 
 /** Bytes per read from the file. The next read runs while one is sent. */
 const READ_BYTES = 256 * 1024;

@@ -1,7 +1,8 @@
 /** When a Glance that does not answer is busy, and when it is silent. What goes over sockets is in test/e2e/readiness.test.ts. */
 import { EventEmitter } from "node:events";
-import { Socket } from "node:net";
 import type { ClientRequest } from "node:http";
+import { Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createGlanceWatch, type GlanceWatch } from "../../../src/admin/glance-watch.js";
 
@@ -17,11 +18,12 @@ class FakeRequest extends EventEmitter {
   }
 
   answer(): void {
-    this.emit("response", { resume: () => undefined });
+    this.emit("response", new PassThrough().end());
   }
 
   destroy(): void {
     this.destroyed = true;
+    this.emit("close");
   }
 }
 

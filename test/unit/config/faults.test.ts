@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../../src/config/load.js";
 import type { ConfigInput } from "../../../src/config/schema.js";
-import { FILE, faultsOf, load, type Sources } from "./sources.js";
+import { faultsOf, FILE, load, type Sources } from "./sources.js";
 
 const UPSTREAM = { flags: { upstream: "http://glance" } };
 

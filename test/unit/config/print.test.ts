@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { allKeys, readKeys } from "../../../src/config/keys.js";
 import { layerFromObject } from "../../../src/config/layer.js";
 import { printConfig } from "../../../src/config/print.js";
-import { configSchema, type ConfigInput } from "../../../src/config/schema.js";
+import { type ConfigInput, configSchema } from "../../../src/config/schema.js";
 import { loadAll } from "./sources.js";
 
 const root = readKeys(configSchema);

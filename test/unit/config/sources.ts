@@ -1,6 +1,6 @@
-import { ConfigError } from "../../../src/config/config-error.js";
-import { loadConfig, type ConfigFlags, type LoadedConfig } from "../../../src/config/load.js";
 import type { Config } from "../../../src/config/config.js";
+import { ConfigError } from "../../../src/config/config-error.js";
+import { type ConfigFlags, loadConfig, type LoadedConfig } from "../../../src/config/load.js";
 
 /** Where the tests' configuration file seems to be. */
 export const FILE = "/etc/proxy.yaml";

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { ConfigError } from "../../../src/config/config-error.js";
-import { readCredentials, type CredentialFiles } from "../../../src/http/credentials.js";
+import { type CredentialFiles, readCredentials } from "../../../src/http/credentials.js";
 import { BAD_PEM_CASES, installBad, type PemKey } from "../../support/bad-pem.js";
-import { createAuthority, type Authority, type Certificate } from "../../support/certificates.js";
+import { type Authority, type Certificate, createAuthority } from "../../support/certificates.js";
 import { describeWith } from "../../support/requirements.js";
 import { run } from "../../support/run.js";
 

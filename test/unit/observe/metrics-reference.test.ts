@@ -1,13 +1,13 @@
 import { format } from "prettier";
 import { describe, expect, it } from "vitest";
+import { PREFIX } from "../../../src/observe/metric-makers.js";
+import { createMetrics } from "../../../src/observe/metrics.js";
 import {
   describeMetrics,
   labelKey,
   LABELS,
   renderMetricsReference,
 } from "../../../src/observe/metrics-reference.js";
-import { createMetrics } from "../../../src/observe/metrics.js";
-import { PREFIX } from "../../../src/observe/metric-makers.js";
 
 const described = describeMetrics();
 const labelled = described

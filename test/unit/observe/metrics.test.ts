@@ -1,8 +1,8 @@
 import { AggregatorRegistry, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { createMetrics, type Metrics } from "../../../src/observe/metrics.js";
-import { OUTCOMES } from "../../../src/vocabulary/outcomes.js";
 import { GLANCE_STATES } from "../../../src/vocabulary/labels.js";
+import { OUTCOMES } from "../../../src/vocabulary/outcomes.js";
 
 const PREFIX = "glance_size_proxy_";
 

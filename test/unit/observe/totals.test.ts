@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { createMetrics, type Metrics } from "../../../src/observe/metrics.js";
 import { createTotals, sumTotals, uploadTotals } from "../../../src/observe/totals.js";
-import { OUTCOMES, type Outcome } from "../../../src/vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES } from "../../../src/vocabulary/outcomes.js";
 
 function settle(metrics: Metrics, outcome: Outcome, operation: "file" | "stage"): void {
   const figures = { source: "header", receivedBytes: 5, durationSeconds: 1, reframed: false } as const;

@@ -4,9 +4,9 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import {
   BadFraming,
+  type BodyFraming,
   ChunkedFraming,
   LengthFraming,
-  type BodyFraming,
 } from "../../../src/raw-io/body-framing.js";
 
 interface Read {

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ProxyError } from "../../../src/vocabulary/errors.js";
 import { readAnnouncedBody } from "../../../src/http/announced-body.js";
 import { createRequestHead } from "../../../src/http/request-head.js";
-import { readDeclaredSizes, requireAgreement, type DeclaredSize } from "../../../src/upload/declared-size.js";
+import { type DeclaredSize, readDeclaredSizes, requireAgreement } from "../../../src/upload/declared-size.js";
+import { ProxyError } from "../../../src/vocabulary/errors.js";
 
 const HINTS = ["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"];
 const CHUNKED = ["Transfer-Encoding", "chunked"];

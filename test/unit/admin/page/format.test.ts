@@ -7,7 +7,7 @@ import {
   formatTimeLeft,
   words,
 } from "../../../../src/admin/page/format.js";
-import { OUTCOMES, outcomeKind } from "../../../../src/vocabulary/outcomes.js";
+import { outcomeKind, OUTCOMES } from "../../../../src/vocabulary/outcomes.js";
 
 it.each([
   [0, "0 B"],

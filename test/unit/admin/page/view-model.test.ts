@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { OverviewEvent } from "../../../../src/admin/events.js";
-import { nextViewModel, type MovingUpload, type ViewModel } from "../../../../src/admin/page/view-model.js";
+import { type MovingUpload, nextViewModel, type ViewModel } from "../../../../src/admin/page/view-model.js";
 import type { UploadView } from "../../../../src/observe/uploads-registry.js";
 import { overviewAt, uploadWith } from "../../../support/overviews.js";
 

@@ -1,7 +1,7 @@
 /** Memory that a body was read into, and when it may serve another. All else is seen end to end. */
 import { expect, it } from "vitest";
 import { keepBody, type Kept } from "../../../../src/upload/spool/keep-body.js";
-import type { SpoolRefusal, Spool } from "../../../../src/upload/spool/spool.js";
+import type { Spool, SpoolRefusal } from "../../../../src/upload/spool/spool.js";
 import { OnePiece } from "../../../support/one-piece.js";
 
 function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
-import { createQuota } from "../../../../src/upload/spool/quota.js";
 import { createSpoolBudget } from "../../../../src/upload/spool/budget.js";
+import { createQuota } from "../../../../src/upload/spool/quota.js";
 import { Spool } from "../../../../src/upload/spool/spool.js";
 import { patternedBytes } from "../../../support/bytes.js";
 
