@@ -11,7 +11,7 @@ import { createRequestHead } from "../http/request-head.js";
 import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import type { ReadMemory } from "./held-buffers.js";
-import { RawAnswer, type AnswerSource } from "./raw-answer.js";
+import { type AnswerSource, RawAnswer } from "./raw-answer.js";
 
 const HEAD_READ_BYTES = 64 * 1024;
 /** Usual buffer size. A client that reads slowly holds one buffer. */

@@ -1,7 +1,8 @@
 /** What the tests of the upload path do not bring about by themselves: when a body is not taken over, and what it is read into. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
+import { type AddressInfo } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
