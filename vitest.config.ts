@@ -13,6 +13,12 @@ const ONCE = [
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];
 
+/** What reads the connections of clients. */
+const OVER_TLS = [
+  "test/e2e/{half-close,hold-back,malformed-body,raw-relay}.test.ts",
+  "test/faults/client-faults.test.ts",
+];
+
 /** They need no build, so that one file starts at once. */
 const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
@@ -55,6 +61,10 @@ export default defineConfig({
           env: RAW,
           ...built,
         },
+      },
+      {
+        extends: true,
+        test: { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       {

@@ -110,8 +110,7 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
 
 async function whyNotRaw({ upload, listen }: Config): Promise<string | undefined> {
   if (upload.relay === "stream") return "upload.relay";
-  if (listen.tls.certFile !== undefined) return "listen.tls";
-  return checkRawBodies();
+  return checkRawBodies(listen.tls.certFile !== undefined);
 }
 
 function serverOptions({ limits }: Config, app: App): ServerOptions {

@@ -6,6 +6,7 @@
  * one `data` listener. `self-check.ts` tests that at the start.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import { type AnnouncedBody, readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
@@ -69,7 +70,8 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   /** The request whose head has just ended, with the bytes that follow. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
 
-  server.on("connection", (socket: Socket) => {
+  // Under TLS, requests arrive on another object than the connection.
+  server.on(server instanceof HttpsServer ? "secureConnection" : "connection", (socket: Socket) => {
     const [parse, ...others] = socket.listeners("data");
     if (parse === undefined || others.length > 0) return;
     const parsed = (bytes: Buffer): boolean => {

@@ -1,13 +1,17 @@
 /** Tests over loopback whether upload bodies can be taken over on this Node. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import { createRequestHead } from "../http/request-head.js";
 import { type ClaimBody, createRawBodies, READ_BYTES } from "./claim-body.js";
 
+const PRE_SHARED_KEY = randomBytes(32);
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
 /** The first part is sent with the head, the others while the body is paused. */
@@ -22,9 +26,12 @@ const UPLOADS = [
 /** Sent before the first `resume`: the socket must keep it. */
 const AHEAD = "1".repeat(READ_BYTES);
 
-/** @returns the reason why not; undefined if they can. */
-export async function checkRawBodies(): Promise<string | undefined> {
-  const server = createServer();
+/**
+ * @param encrypted whether clients use TLS.
+ * @returns the reason why not; undefined if they can.
+ */
+export async function checkRawBodies(encrypted = false): Promise<string | undefined> {
+  const server = encrypted ? createTlsServer(SHARED_KEY) : createServer();
   const signal = AbortSignal.timeout(PATIENCE_MS);
   try {
     const claim = createRawBodies(server, 0);
@@ -52,6 +59,25 @@ export async function checkRawBodies(): Promise<string | undefined> {
   }
 }
 
+/** TLS without a certificate: both ends are in this process. */
+const SHARED_KEY = {
+  pskCallback: () => PRE_SHARED_KEY,
+  ciphers: "PSK",
+  maxVersion: "TLSv1.2",
+} as const;
+
+function connectTo(server: Server): Socket {
+  const { port } = server.address() as AddressInfo;
+  const to = { port, host: "127.0.0.1", noDelay: true };
+  if (!(server instanceof TlsServer)) return connect(to);
+  return connectTls({
+    ...to,
+    ...SHARED_KEY,
+    pskCallback: () => ({ psk: PRE_SHARED_KEY, identity: "self-check" }),
+    checkServerIdentity: () => undefined,
+  });
+}
+
 interface Upload {
   readonly client: Socket;
   readonly body: Body;
@@ -66,8 +92,7 @@ async function begin(
   signal: AbortSignal,
   wanted: "at once" | "later" = "at once",
 ): Promise<Upload> {
-  const { port } = server.address() as AddressInfo;
-  const client = connect({ port, host: "127.0.0.1", noDelay: true });
+  const client = connectTo(server);
   client.on("error", () => undefined); // the deadline reports it
   const begun = new Promise<Upload>((resolve, reject) => {
     signal.addEventListener("abort", reject);

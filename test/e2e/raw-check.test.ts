@@ -21,8 +21,11 @@ async function nativeStream(): Promise<{ useUserBuffer: () => void }> {
   return owner as { useUserBuffer: () => void };
 }
 
-it("the self-test passes on this Node", async () => {
-  expect(await checkRawBodies()).toBeUndefined();
+it.each([
+  ["", false],
+  [" over TLS", true],
+])("the self-test passes on this Node%s", async (_, encrypted) => {
+  expect(await checkRawBodies(encrypted)).toBeUndefined();
 });
 
 it("the self-test reports a Node without the needed internals, and the process continues", async () => {
@@ -32,7 +35,10 @@ it("the self-test reports a Node without the needed internals, and the process c
   expect(await checkRawBodies()).toBe("not a function");
 });
 
-it("the self-test reports a Node that reads in spite of a pause", async () => {
-  vi.spyOn(Socket.prototype, "pause").mockReturnThis();
-  expect(await checkRawBodies()).toMatch(/./);
-});
+it.each([false, true])(
+  "the self-test reports a Node that reads in spite of a pause (TLS: %s)",
+  async (encrypted) => {
+    vi.spyOn(Socket.prototype, "pause").mockReturnThis();
+    expect(await checkRawBodies(encrypted)).toMatch(/./);
+  },
+);

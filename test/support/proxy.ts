@@ -2,6 +2,7 @@
 import { type ConfigInput, createServer } from "../../src/index.js";
 import { createLog } from "../../src/observe/log.js";
 import { type AdminReader, readAdmin } from "./admin.js";
+import { certificateForFront, isTlsUnderTest, startTlsFront } from "./tls-front.js";
 
 type Partially<T> = { [Key in keyof T]?: T[Key] | undefined };
 
@@ -30,11 +31,13 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
   const log = createLog("debug", {
     write: (line) => void logged.push(JSON.parse(line) as Record<string, unknown>),
   });
+  const isBehindTls = isTlsUnderTest && config.listen?.tls === undefined;
+  const tls = isBehindTls ? { tls: await certificateForFront() } : {};
   const server = createServer(
     {
       ...(config as ConfigInput),
       upstream: { url: upstreamUrl, ...config.upstream } as ConfigInput["upstream"],
-      listen: { address: "127.0.0.1:0", ...config.listen },
+      listen: { address: "127.0.0.1:0", ...tls, ...config.listen },
       admin: { address: "127.0.0.1:0", ...config.admin },
       upload: { relay: relayUnderTest(), ...config.upload },
     },
@@ -42,10 +45,11 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
   );
   const { listen, admin, relay, relayReason } = await server.start();
   const wanted = config.upload?.relay ?? relayUnderTest();
-  if (wanted !== "stream" && relay !== "raw" && relayReason !== "listen.tls") {
+  if (wanted !== "stream" && relay !== "raw") {
     throw new Error(`the raw relay is to be tested, and it is not used: ${relayReason}`);
   }
-  const port = Number(new URL(listen).port);
+  const front = isBehindTls ? await startTlsFront(Number(new URL(listen).port)) : undefined;
+  const port = front?.port ?? Number(new URL(listen).port);
   const adminPort = Number(new URL(admin).port);
   return {
     port,
@@ -55,6 +59,9 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
     ...readAdmin(adminPort),
     drain: (timeoutMs = 0) => server.drain(timeoutMs),
     reload: () => server.reload(),
-    stop: () => server.close(),
+    stop: () => {
+      front?.stop();
+      server.close();
+    },
   };
 }
