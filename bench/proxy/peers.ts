@@ -7,6 +7,7 @@ import { run } from "../../test/support/run.js";
 import { startConfigured } from "../configured.js";
 import { nginxVersion, startNginx } from "../nginx.js";
 import { firstLine } from "./traffic.js";
+import type { Workload } from "./workloads.js";
 
 export interface Running {
   readonly pid: number;
@@ -16,6 +17,8 @@ export interface Running {
 
 export interface Peer {
   readonly name: string;
+  /** Default: every workload. */
+  serves?(workload: Workload): boolean;
   start(upstreamUrl: string): Promise<Running>;
 }
 
@@ -25,12 +28,22 @@ export interface Candidate extends Peer {
 }
 
 export const OURS = "this proxy";
-export const NGINX_1M = "nginx, 1 MiB buffer";
+export const NGINX_1M = "nginx, 1 MiB buffers";
 export const HAPROXY = "HAProxy";
 export const BARE = "bare http-proxy";
 
+/** The first one is of uploads, the others of downloads. */
+const MIB_BUFFERS = [
+  "client_body_buffer_size 1m",
+  "proxy_buffering off",
+  "proxy_buffer_size 1m",
+  "proxy_buffers 2 1m",
+  "proxy_busy_buffers_size 1m",
+];
+
 export async function findPeers(): Promise<Candidate[]> {
   const nginx = isProvided("nginx") ? await nginxVersion() : undefined;
+  const version = (await run(process.execPath, ["dist/cli.js", "--version"])).stdout.trim();
   const unbuffered = "proxy_request_buffering off";
   return [
     {
@@ -41,7 +54,7 @@ export async function findPeers(): Promise<Candidate[]> {
     {
       name: NGINX_1M,
       version: nginx,
-      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered, "client_body_buffer_size 1m"]),
+      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered, ...MIB_BUFFERS]),
     },
     {
       name: HAPROXY,
@@ -49,14 +62,18 @@ export async function findPeers(): Promise<Candidate[]> {
       start: startHaproxy,
     },
     { name: BARE, version: `on Node ${process.versions.node}`, start: startBare },
-    { ...ours(OURS), version: (await run(process.execPath, ["dist/cli.js", "--version"])).stdout.trim() },
+    { name: OURS, version, start: (upstreamUrl) => startOurs(upstreamUrl) },
+    {
+      name: `${OURS}, 2 workers`,
+      version,
+      serves: ({ load }) => load.kind === "stream" && load.streams === 8 && load.each === 1,
+      start: (upstreamUrl) => startOurs(upstreamUrl, { GLANCE_SIZE_PROXY_WORKERS: "2" }),
+    },
   ];
 }
 
-/** @param env further settings, such as GLANCE_SIZE_PROXY_WORKERS. */
-export function ours(name: string, env: Record<string, string> = {}): Peer {
-  const quiet = { GLANCE_SIZE_PROXY_LOG__LEVEL: "warn", ...env };
-  return { name, start: (upstreamUrl) => startCommand(upstreamUrl, quiet) };
+function startOurs(upstreamUrl: string, env: Record<string, string> = {}): Promise<Running> {
+  return startCommand(upstreamUrl, { GLANCE_SIZE_PROXY_LOG__LEVEL: "warn", ...env });
 }
 
 async function startBare(upstreamUrl: string): Promise<Running> {

@@ -1,7 +1,7 @@
 /** The measurements as a page. Pure. */
 import { type Expectation, expectationList } from "../expectation.js";
 import { markdownTable } from "../table.js";
-import { type Candidate, NGINX_1M, OURS } from "./peers.js";
+import { type Candidate, OURS } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
 import { gibOf } from "./workloads.js";
 
@@ -11,14 +11,10 @@ export interface Page {
   /** Those that are not installed, too. */
   readonly peers: readonly Candidate[];
   readonly measured: readonly Measured[];
-  /** With size and number, this proxy beside nginx. */
-  readonly grown: readonly Measured[];
-  /** The same by one worker and by two. */
-  readonly shared: readonly Measured[];
   readonly expectations: readonly Expectation[];
 }
 
-export function report({ conditions, peers, measured, grown, shared, expectations }: Page): string {
+export function report({ conditions, peers, measured, expectations }: Page): string {
   const measuredPeers = peers.filter(({ version }) => version !== undefined);
   const missing = peers.filter(({ version }) => version === undefined).map(({ name }) => name);
   return [
@@ -27,10 +23,6 @@ export function report({ conditions, peers, measured, grown, shared, expectation
     measuredPeers.map(({ name, version }) => `${name} ${version}`).join("; ") + ".",
     ...(missing.length > 0 ? [`Not installed: ${missing.join("; ")}.`] : []),
     ...measured.flatMap((one) => [`## ${one.workload.name}`, table(one), ...failures(one)]),
-    "## How the cost of this proxy grows",
-    growth(grown),
-    "## Workers",
-    workers(shared),
     "## What is expected",
     expectationList(expectations),
   ].join("\n\n");
@@ -46,8 +38,13 @@ function table({ workload: { load }, figures, direct }: Measured): string {
       return markdownTable([["", "peak MiB"], ...rows((one) => [one.peakMiB.toFixed(0)])]);
     case "stream":
       return markdownTable([
-        ["", ...PER_BYTE, "our CPU / its"],
-        ...rows((one) => [...perByte(one, gibOf(load)), ratio(one)]),
+        ["", "CPU s/GiB", "MiB/s", "peak MiB", "our CPU / its"],
+        ...rows((one) => [
+          (one.cpuSeconds / gibOf(load)).toFixed(3),
+          ((gibOf(load) * 1024) / one.seconds).toFixed(0),
+          one.peakMiB.toFixed(0),
+          ratio(one),
+        ]),
       ]);
     case "requests": {
       const added = (one: Figures, which: "p50" | "p99"): string =>
@@ -65,40 +62,6 @@ function table({ workload: { load }, figures, direct }: Measured): string {
       ]);
     }
   }
-}
-
-const PER_BYTE = ["CPU s/GiB", "MiB/s", "peak MiB"];
-
-function perByte(one: Figures, gib: number): string[] {
-  return [(one.cpuSeconds / gib).toFixed(2), ((gib * 1024) / one.seconds).toFixed(0), one.peakMiB.toFixed(0)];
-}
-
-function growth(grown: readonly Measured[]): string {
-  const rows = byStream(grown, (name, gib, figures) => {
-    const [mine, its] = [figures.get(OURS), figures.get(NGINX_1M)];
-    if (!mine) return [];
-    const compared = its
-      ? [(its.cpuSeconds / gib).toFixed(2), (mine.cpuSeconds / its.cpuSeconds).toFixed(2)]
-      : ["", ""];
-    return [[name, ...perByte(mine, gib), ...compared]];
-  });
-  return markdownTable([["Content-Length", ...PER_BYTE, `${NGINX_1M}: CPU s/GiB`, "our CPU / its"], ...rows]);
-}
-
-function workers(shared: readonly Measured[]): string {
-  const rows = byStream(shared, (name, gib, figures) =>
-    [...figures].map(([peer, one]) => [`${name}, ${peer}`, ...perByte(one, gib)]),
-  );
-  return markdownTable([["Content-Length", ...PER_BYTE], ...rows]);
-}
-
-function byStream(
-  measured: readonly Measured[],
-  rows: (name: string, gib: number, figures: ReadonlyMap<string, Figures>) => string[][],
-): string[][] {
-  return measured.flatMap(({ workload: { name, load }, figures }) =>
-    load.kind === "stream" ? rows(name, gibOf(load), figures) : [],
-  );
 }
 
 function failures({ figures }: Measured): string[] {

@@ -35,7 +35,8 @@ export async function measureAll(
         console.log(`${round}/${rounds} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
       };
       if (workload.load.kind === "requests") add(DIRECT, await measureDirect(traffic, workload));
-      for (const peer of peers) add(peer.name, await measure(traffic, peer, workload));
+      for (const peer of peers)
+        if (peer.serves?.(workload) ?? true) add(peer.name, await measure(traffic, peer, workload));
     }
   }
   return [...taken].map(([workload, byPeer]) => {
@@ -75,7 +76,7 @@ async function measure(traffic: Traffic, peer: Peer, workload: Workload): Promis
 
 const WARM_UP = { mib: 8, mostStreams: 128, share: 0.25 };
 export const WARMED_UP =
-  `Each has first carried as many bytes as were measured, up to ${(WARM_UP.mib * WARM_UP.mostStreams) / 1024} GiB, in uploads of ` +
+  `Each has first carried as many bytes as were measured, up to ${(WARM_UP.mib * WARM_UP.mostStreams) / 1024} GiB, in bodies of ` +
   `${WARM_UP.mib} MiB at once, or a quarter of the requests`;
 
 /** A proxy runs for weeks: what is compiled and allocated at first is not what a byte costs. */
@@ -83,13 +84,8 @@ async function warmUp(traffic: Traffic, port: number, { load }: Workload): Promi
   if (load.kind === "requests") {
     await traffic.run(port, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
   } else if (load.kind === "stream") {
-    const streams = Math.ceil((gibOf(load) * 1024) / WARM_UP.mib);
-    await traffic.run(port, {
-      ...load,
-      mib: WARM_UP.mib,
-      streams: Math.min(streams, WARM_UP.mostStreams),
-      each: 1,
-    });
+    const streams = Math.min(Math.ceil((gibOf(load) * 1024) / WARM_UP.mib), WARM_UP.mostStreams);
+    await traffic.run(port, { ...load, mib: WARM_UP.mib, streams, each: 1 });
   }
 }
 

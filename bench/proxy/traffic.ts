@@ -1,6 +1,7 @@
-/** Both ends of the bench: `traffic.c`, compiled when it is needed. */
+/** Both ends of the bench: the C program in `traffic/`, compiled when it is needed. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -28,12 +29,21 @@ export interface Traffic {
   run(port: number, load: Load): Promise<Carried>;
 }
 
+const SOURCES = "bench/proxy/traffic";
+
 /** @throws Error where there is no C compiler. */
 export async function compileTraffic(directory: string): Promise<Traffic> {
   const missing = explainMissing(["cc"]);
   if (missing !== undefined) throw new Error(missing);
   const program = join(directory, "traffic");
-  await promisify(execFile)("cc", ["-O2", "-pthread", "bench/proxy/traffic.c", "-o", program]);
+  const sources = (await readdir(SOURCES)).filter((file) => file.endsWith(".c"));
+  await promisify(execFile)("cc", [
+    "-O2",
+    "-pthread",
+    ...sources.map((file) => join(SOURCES, file)),
+    "-o",
+    program,
+  ]);
   return {
     async startSink() {
       const child = spawn(program, ["sink"], { stdio: ["ignore", "pipe", "inherit"] });
@@ -44,7 +54,7 @@ export async function compileTraffic(directory: string): Promise<Traffic> {
       if (load.kind === "stall") return stall(port, load.connections);
       const numbers =
         load.kind === "stream"
-          ? ["stream", port, load.framing, load.mib, load.streams, load.each]
+          ? ["stream", port, load.direction, load.body, load.mib, load.streams, load.each]
           : ["requests", port, load.method, load.bytes, load.connections, load.count];
       const { stdout } = await promisify(execFile)(program, numbers.map(String));
       return JSON.parse(stdout) as Carried;

@@ -1,0 +1,162 @@
+#include "wire.h"
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+void die(const char *what) { perror(what); exit(1); }
+
+double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* ---- connections ---- */
+
+static struct wire *open_wire(int fd) {
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  struct wire *w = calloc(1, sizeof *w);
+  w->fd = fd;
+  return w;
+}
+
+void hang_up(struct wire *w) {
+  close(w->fd);
+  free(w);
+}
+
+struct wire *dial(const char *port) {
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(atoi(port))};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(fd, (void *)&address, sizeof address)) die("connect");
+  return open_wire(fd);
+}
+
+static void (*serve)(struct wire *);
+
+static void *accepted(void *fd) {
+  struct wire *w = open_wire((int)(long)fd);
+  serve(w);
+  hang_up(w);
+  return NULL;
+}
+
+void serve_forever(void (*function)(struct wire *)) {
+  serve = function;
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(listener, (void *)&address, size) || listen(listener, 1024)) die("listen");
+  getsockname(listener, (void *)&address, &size);
+  printf("%d\n", ntohs(address.sin_port));
+  fflush(stdout);
+  pthread_attr_t detached;
+  pthread_attr_init(&detached);
+  pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+  for (;;) {
+    pthread_t thread;
+    int fd = accept(listener, NULL, NULL);
+    if (fd >= 0 && pthread_create(&thread, &detached, accepted, (void *)(long)fd)) die("pthread_create");
+  }
+}
+
+/* ---- sending ---- */
+
+struct piece make_piece(int framed) {
+  static char zeros[CHUNK];
+  struct piece piece = {.file = memfd_create("piece", 0)};
+  for (int chunk = 0; chunk < MIB / CHUNK; chunk += 1) {
+    if (framed) dprintf(piece.file, "%lx\r\n", CHUNK);
+    if (write(piece.file, zeros, CHUNK) != CHUNK) die("memfd");
+    if (framed) dprintf(piece.file, "\r\n");
+  }
+  piece.bytes = lseek(piece.file, 0, SEEK_CUR);
+  return piece;
+}
+
+int send_bytes(struct wire *w, const char *bytes, size_t length) {
+  return send(w->fd, bytes, length, MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+int send_text(struct wire *w, const char *text) { return send_bytes(w, text, strlen(text)); }
+
+int send_body(struct wire *w, const struct piece *piece, long bytes) {
+  while (bytes > 0) {
+    off_t from = 0;
+    long here = bytes < piece->bytes ? bytes : piece->bytes;
+    while (from < here)
+      if (sendfile(w->fd, piece->file, &from, here - from) <= 0) return 0;
+    bytes -= here;
+  }
+  return 1;
+}
+
+/* ---- reading ---- */
+
+/* Up to and with `mark`. */
+static int take(struct wire *w, const char *mark, char *into, size_t size) {
+  for (;;) {
+    w->data[w->end] = 0;
+    char *found = strstr(w->data + w->start, mark);
+    if (found) {
+      size_t length = found + strlen(mark) - (w->data + w->start);
+      if (length >= size) return 0;
+      memcpy(into, w->data + w->start, length);
+      into[length] = 0;
+      w->start += length;
+      return 1;
+    }
+    memmove(w->data, w->data + w->start, w->end - w->start);
+    w->end -= w->start;
+    w->start = 0;
+    ssize_t n = recv(w->fd, w->data + w->end, sizeof w->data - 1 - w->end, 0);
+    if (n <= 0) return 0;
+    w->end += n;
+  }
+}
+
+int take_head(struct wire *w, char head[HEAD_SIZE]) { return take(w, "\r\n\r\n", head, HEAD_SIZE); }
+
+static int discard(struct wire *w, long bytes) {
+  static char nowhere[MIB]; /* MSG_TRUNC: TCP copies nothing into it */
+  long here = w->end - w->start;
+  if (here > bytes) here = bytes;
+  w->start += here;
+  bytes -= here;
+  while (bytes > 0) {
+    ssize_t n = recv(w->fd, nowhere, bytes < MIB ? bytes : MIB, MSG_TRUNC);
+    if (n <= 0) return 0;
+    bytes -= n;
+  }
+  return 1;
+}
+
+static long discard_chunks(struct wire *w) {
+  char line[256];
+  for (long total = 0;;) {
+    if (!take(w, "\r\n", line, sizeof line)) return -1;
+    long bytes = strtol(line, NULL, 16);
+    if (!discard(w, bytes + 2)) return -1;
+    if (bytes == 0) return total;
+    total += bytes;
+  }
+}
+
+long discard_body(struct wire *w, const char *head) {
+  if (strcasestr(head, "\r\ntransfer-encoding:")) return discard_chunks(w);
+  const char *length = strcasestr(head, "\r\ncontent-length:");
+  long bytes = length ? strtol(length + 17, NULL, 10) : 0;
+  return discard(w, bytes) ? bytes : -1;
+}
+
+int says_close(const char *head) { return strcasestr(head, "\r\nconnection: close") || strstr(head, "HTTP/1.0"); }

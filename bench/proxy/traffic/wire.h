@@ -1,0 +1,42 @@
+/* A connection and the HTTP messages on it. Every call blocks; every function returns 0 if the connection is of no more use. */
+#pragma once
+#define _GNU_SOURCE
+#include <stddef.h>
+
+#define MIB (1024L * 1024)
+#define CHUNK (64L * 1024)
+#define HEAD_SIZE (16 * 1024)
+
+struct wire {
+  int fd;
+  size_t start, end; /* what is read of `data` and not yet taken */
+  char data[32 * 1024];
+};
+
+/* Bytes that are sent again and again as the content of a body. */
+struct piece {
+  int file;
+  long bytes;
+};
+
+void die(const char *what);
+double now(void);
+
+/* Listens on a free port of 127.0.0.1, prints the port, and gives each connection to a thread of its own. */
+void serve_forever(void (*serve)(struct wire *));
+/* Connects to a port of 127.0.0.1. */
+struct wire *dial(const char *port);
+void hang_up(struct wire *w);
+
+/* One MiB of zeros; if `framed`, in chunks with their lines. */
+struct piece make_piece(int framed);
+int send_text(struct wire *w, const char *text);
+int send_bytes(struct wire *w, const char *bytes, size_t length);
+/* Sends so many bytes of the piece, starting over at its end. */
+int send_body(struct wire *w, const struct piece *piece, long bytes);
+
+/* A head with the empty line behind it, as a string. */
+int take_head(struct wire *w, char head[HEAD_SIZE]);
+/* Reads and forgets the body that the head announces. Returns its length, or -1. */
+long discard_body(struct wire *w, const char *head);
+int says_close(const char *head);
