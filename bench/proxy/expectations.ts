@@ -2,7 +2,7 @@
 import type { Expectation } from "../expectation.js";
 import { BARE, HAPROXY, NGINX_1M, OURS } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
-import type { Key } from "./workloads.js";
+import type { Key, Workload } from "./workloads.js";
 
 interface Target {
   /** Maximum ratio of CPU time to that of each peer. */
@@ -34,9 +34,16 @@ const TARGETS: Readonly<Partial<Record<Key, Target>>> = {
   "stalled uploads": { maxPeakMib: 200 },
 };
 
+const TLS: Target = { cpu: { [NGINX_1M]: 1.3 }, speed: { [NGINX_1M]: 0.8 } };
+
+function targetOf({ key, client, glance }: Workload): Target {
+  return TARGETS[key] ?? (client === "tls" || glance === "tls" ? TLS : {});
+}
+
 export function judge(measured: readonly Measured[]): Expectation[] {
-  return measured.flatMap(({ workload: { key, name, load }, figures }) => {
-    const { cpu = {}, speed = {}, maxPeakMib } = TARGETS[key] ?? {};
+  return measured.flatMap(({ workload, figures }) => {
+    const { name, load } = workload;
+    const { cpu = {}, speed = {}, maxPeakMib } = targetOf(workload);
     const ours = figures.get(OURS);
     const ratio = (peer: string, of: (ours: Figures, its: Figures) => number): number | undefined => {
       const its = figures.get(peer);

@@ -6,6 +6,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { createAuthority } from "../../test/support/certificates.js";
+import { explainMissing } from "../../test/support/requirements.js";
 import { commandLine, readNumber, runMain } from "../arguments.js";
 import { expectationList } from "../expectation.js";
 import { describeMachine } from "../machine.js";
@@ -14,7 +16,7 @@ import { judge } from "./expectations.js";
 import { findPeers } from "./peers.js";
 import { report } from "./report.js";
 import { measureAll, WARMED_UP } from "./rounds.js";
-import { compileTraffic } from "./traffic.js";
+import { compileTraffic, TRAFFIC_NEEDS } from "./traffic.js";
 import { workloads } from "./workloads.js";
 
 const COMMAND = "npm run bench";
@@ -43,22 +45,27 @@ async function main(args: string[]): Promise<void> {
   const rounds = readNumber("rounds", values.rounds);
   const chosen = select("only", values.only, workloads(readNumber("mib", values.mib)));
   const peers = select("peers", values.peers, await findPeers());
+  const missing = explainMissing([...TRAFFIC_NEEDS, "openssl"]);
+  if (missing !== undefined) throw new Error(missing);
   const directory = await mkdtemp(join(tmpdir(), "bench-proxy-"));
+  const authority = await createAuthority();
   try {
-    const traffic = await compileTraffic(directory);
+    const certificate = await authority.issue("127.0.0.1");
+    const traffic = await compileTraffic(directory, { caFile: authority.certFile, certificate });
     const installed = peers.filter(({ version }) => version !== undefined);
     const measured = await measureAll(traffic, installed, chosen, rounds);
     const expectations = judge(measured);
     const conditions =
       `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ` +
-      `Node ${process.versions.node}, ${describeMachine()}, plain HTTP over loopback, one worker each, medians of ${rounds} interleaved rounds. ${WARMED_UP}. ` +
-      "Load generator, proxy and sink share the cores: compare figures of one run, as the ratios do.";
+      `Node ${process.versions.node}, ${describeMachine()}, over loopback, one worker each, medians of ${rounds} interleaved rounds. ${WARMED_UP}. ` +
+      "TLS is TLS 1.3 with AES-128-GCM. Load generator, proxy and sink share the cores: compare figures of one run, as the ratios do.";
     const page = report({ conditions, peers, measured, expectations });
     const output = values.output ?? (values.only || values.peers ? undefined : "bench/RESULTS.md");
     if (output === undefined) return console.log(`\n${await formatPage(page)}`);
     await writePage(output, page);
     console.log(`\n${expectationList(expectations)}`);
   } finally {
+    await authority.remove();
     await rm(directory, { recursive: true, force: true });
   }
 }

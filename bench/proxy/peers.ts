@@ -1,11 +1,12 @@
-/** The proxies that are compared, each with one worker, plain HTTP, nothing logged. */
+/** The proxies that are compared, each with one worker and nothing logged. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Certificate } from "../../test/support/certificates.js";
 import { startCommand } from "../../test/support/cli.js";
 import { isProvided } from "../../test/support/requirements.js";
 import { run } from "../../test/support/run.js";
-import { startConfigured } from "../configured.js";
 import { nginxVersion, startNginx } from "../nginx.js";
+import { haproxyVersion, startHaproxy } from "./haproxy.js";
 import { firstLine } from "./traffic.js";
 import type { Workload } from "./workloads.js";
 
@@ -15,16 +16,22 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-export interface Peer {
-  readonly name: string;
-  /** Default: every workload. */
-  serves?(workload: Workload): boolean;
-  start(upstreamUrl: string): Promise<Running>;
+/** Where a proxy stands. */
+export interface Site {
+  readonly upstreamUrl: string;
+  /** CA bundle that verifies Glance's certificate. */
+  readonly caFile: string;
+  /** For clients; undefined if they do not use TLS. */
+  readonly clientTls: Certificate | undefined;
 }
 
-export interface Candidate extends Peer {
-  /** Undefined where it is not installed. */
+export interface Peer {
+  readonly name: string;
+  /** Undefined if it is not installed. */
   readonly version: string | undefined;
+  /** Default: every workload. */
+  serves?(workload: Workload): boolean;
+  start(site: Site): Promise<Running>;
 }
 
 export const OURS = "this proxy";
@@ -41,44 +48,59 @@ const MIB_BUFFERS = [
   "proxy_busy_buffers_size 1m",
 ];
 
-export async function findPeers(): Promise<Candidate[]> {
+export async function findPeers(): Promise<Peer[]> {
   const nginx = isProvided("nginx") ? await nginxVersion() : undefined;
   const version = (await run(process.execPath, ["dist/cli.js", "--version"])).stdout.trim();
-  const unbuffered = "proxy_request_buffering off";
+  const nginxWith =
+    (...directives: string[]) =>
+    ({ upstreamUrl, clientTls }: Site): Promise<Running> =>
+      startNginx(
+        upstreamUrl,
+        ["proxy_request_buffering off", "proxy_ssl_protocols TLSv1.3", ...directives],
+        clientTls,
+      );
   return [
-    {
-      name: "nginx as shipped",
-      version: nginx,
-      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered]),
-    },
-    {
-      name: NGINX_1M,
-      version: nginx,
-      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered, ...MIB_BUFFERS]),
-    },
+    { name: "nginx as shipped", version: nginx, start: nginxWith() },
+    { name: NGINX_1M, version: nginx, start: nginxWith(...MIB_BUFFERS) },
     {
       name: HAPROXY,
       version: isProvided("haproxy") ? await haproxyVersion() : undefined,
       start: startHaproxy,
     },
     { name: BARE, version: `on Node ${process.versions.node}`, start: startBare },
-    { name: OURS, version, start: (upstreamUrl) => startOurs(upstreamUrl) },
+    { name: OURS, version, start: (site) => startOurs(site) },
     {
       name: `${OURS}, 2 workers`,
       version,
       serves: ({ load }) => load.kind === "stream" && load.streams === 8 && load.each === 1,
-      start: (upstreamUrl) => startOurs(upstreamUrl, { GLANCE_SIZE_PROXY_WORKERS: "2" }),
+      start: (site) => startOurs(site, { WORKERS: "2" }),
     },
   ];
 }
 
-function startOurs(upstreamUrl: string, env: Record<string, string> = {}): Promise<Running> {
-  return startCommand(upstreamUrl, { GLANCE_SIZE_PROXY_LOG__LEVEL: "warn", ...env });
+/** @param settings by the names of their environment variables. */
+function startOurs(
+  { upstreamUrl, caFile, clientTls }: Site,
+  settings: Record<string, string> = {},
+): Promise<Running> {
+  const all = {
+    LOG__LEVEL: "warn",
+    UPSTREAM__TLS__CA_FILE: upstreamUrl.startsWith("https:") ? caFile : undefined,
+    LISTEN__TLS__CERT_FILE: clientTls?.certFile,
+    LISTEN__TLS__KEY_FILE: clientTls?.keyFile,
+    ...settings,
+  };
+  const set = Object.entries(all).flatMap(([name, value]) =>
+    value === undefined ? [] : [[`GLANCE_SIZE_PROXY_${name}`, value] as const],
+  );
+  return startCommand(upstreamUrl, Object.fromEntries(set));
 }
 
-async function startBare(upstreamUrl: string): Promise<Running> {
-  const child = spawn(process.execPath, ["build/bench/proxy/bare-http-proxy.js", upstreamUrl], {
+async function startBare({ upstreamUrl, caFile, clientTls }: Site): Promise<Running> {
+  const files = clientTls ? [clientTls.certFile, clientTls.keyFile] : [];
+  const child = spawn(process.execPath, ["build/bench/proxy/bare-http-proxy.js", upstreamUrl, ...files], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile },
   });
   const exited = once(child, "exit");
   const port = Number(await firstLine(child));
@@ -90,30 +112,4 @@ async function startBare(upstreamUrl: string): Promise<Running> {
       await exited;
     },
   };
-}
-
-const HAPROXY_PROGRAM = "/usr/sbin/haproxy";
-
-function startHaproxy(upstreamUrl: string): Promise<Running> {
-  return startConfigured(
-    HAPROXY_PROGRAM,
-    (configFile) => ["-db", "-q", "-f", configFile],
-    (port) => `global
-  nbthread 1
-  maxconn 2000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-listen bench
-  bind 127.0.0.1:${port}
-  server glance ${new URL(upstreamUrl).host}
-`,
-  );
-}
-
-async function haproxyVersion(): Promise<string> {
-  const { stdout } = await run(HAPROXY_PROGRAM, ["-v"]);
-  return /version (\S+)/.exec(stdout)?.[1] ?? "of an unknown version";
 }

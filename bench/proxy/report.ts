@@ -1,7 +1,7 @@
 /** The measurements as a page. Pure. */
 import { type Expectation, expectationList } from "../expectation.js";
 import { markdownTable } from "../table.js";
-import { type Candidate, OURS } from "./peers.js";
+import { OURS, type Peer } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
 import { gibOf } from "./workloads.js";
 
@@ -9,7 +9,7 @@ export interface Page {
   /** When, where and how it was measured: sentences. */
   readonly conditions: string;
   /** Those that are not installed, too. */
-  readonly peers: readonly Candidate[];
+  readonly peers: readonly Peer[];
   readonly measured: readonly Measured[];
   readonly expectations: readonly Expectation[];
 }

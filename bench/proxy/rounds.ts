@@ -1,8 +1,8 @@
 /** Round after round, in each one workload after another, in each one peer after another: what disturbs one disturbs all. */
 import { familyCpuSeconds, familyPeakBytes, restartFamilyPeak } from "../process.js";
 import type { Peer, Running } from "./peers.js";
-import type { Carried, Traffic } from "./traffic.js";
-import { gibOf, type Workload } from "./workloads.js";
+import type { Carried, Door, Traffic } from "./traffic.js";
+import { gibOf, type Load, type Workload } from "./workloads.js";
 
 const MIB = 2 ** 20;
 
@@ -48,24 +48,34 @@ export async function measureAll(
 }
 
 async function measureDirect(traffic: Traffic, { load }: Workload): Promise<Figures> {
-  const sink = await traffic.startSink();
+  const sink = await traffic.startSink("tcp");
   try {
-    return { ...(await traffic.run(sink.port, load)), cpuSeconds: 0, peakMiB: 0 };
+    return { ...(await traffic.run({ port: sink.port, tls: false }, load)), cpuSeconds: 0, peakMiB: 0 };
   } finally {
     sink.stop();
   }
 }
 
-async function measure(traffic: Traffic, peer: Peer, workload: Workload): Promise<Figures> {
+async function measure(
+  traffic: Traffic,
+  peer: Peer,
+  { load, client = "tcp", glance = "tcp" }: Workload,
+): Promise<Figures> {
   // Its own: stalled uploads would lie in the old one, and make the kernel sparing with memory for all that come.
-  const sink = await traffic.startSink();
+  const sink = await traffic.startSink(glance);
   let proxy: Running | undefined;
   try {
-    proxy = await peer.start(sink.url);
-    await warmUp(traffic, proxy.port, workload);
+    const { caFile, certificate } = traffic.tls;
+    proxy = await peer.start({
+      upstreamUrl: sink.url,
+      caFile,
+      clientTls: client === "tls" ? certificate : undefined,
+    });
+    const door = { port: proxy.port, tls: client === "tls" };
+    await warmUp(traffic, door, load);
     await restartFamilyPeak(proxy.pid);
     const before = await familyCpuSeconds(proxy.pid);
-    const carried = await traffic.run(proxy.port, workload.load);
+    const carried = await traffic.run(door, load);
     const cpuSeconds = (await familyCpuSeconds(proxy.pid)) - before;
     return { ...carried, cpuSeconds, peakMiB: (await familyPeakBytes(proxy.pid)) / MIB };
   } finally {
@@ -80,12 +90,12 @@ export const WARMED_UP =
   `${WARM_UP.mib} MiB at once, or a quarter of the requests`;
 
 /** A proxy runs for weeks: what is compiled and allocated at first is not what a byte costs. */
-async function warmUp(traffic: Traffic, port: number, { load }: Workload): Promise<void> {
+async function warmUp(traffic: Traffic, door: Door, load: Load): Promise<void> {
   if (load.kind === "requests") {
-    await traffic.run(port, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
+    await traffic.run(door, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
   } else if (load.kind === "stream") {
     const streams = Math.min(Math.ceil((gibOf(load) * 1024) / WARM_UP.mib), WARM_UP.mostStreams);
-    await traffic.run(port, { ...load, mib: WARM_UP.mib, streams, each: 1 });
+    await traffic.run(door, { ...load, mib: WARM_UP.mib, streams, each: 1 });
   }
 }
 

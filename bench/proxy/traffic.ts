@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { explainMissing } from "../../test/support/requirements.js";
+import type { Certificate } from "../../test/support/certificates.js";
 import type { Load } from "./workloads.js";
 
 export interface Carried {
@@ -24,40 +24,61 @@ export interface Sink {
   stop(): void;
 }
 
-export interface Traffic {
-  startSink(): Promise<Sink>;
-  run(port: number, load: Load): Promise<Carried>;
+/** Where clients connect. */
+export interface Door {
+  readonly port: number;
+  readonly tls: boolean;
 }
 
+/** For everything that speaks TLS. */
+export interface TlsFiles {
+  /** What verifies the certificate. */
+  readonly caFile: string;
+  readonly certificate: Certificate;
+}
+
+export interface Traffic {
+  readonly tls: TlsFiles;
+  startSink(glance: "tcp" | "tls"): Promise<Sink>;
+  run(door: Door, load: Load): Promise<Carried>;
+}
+
+/** A load that takes longer is ended and counts as failed. */
+const LONGEST_MS = 120_000;
 const SOURCES = "bench/proxy/traffic";
 
-/** @throws Error where there is no C compiler. */
-export async function compileTraffic(directory: string): Promise<Traffic> {
-  const missing = explainMissing(["cc"]);
-  if (missing !== undefined) throw new Error(missing);
+/** What `compileTraffic` needs. */
+export const TRAFFIC_NEEDS = ["cc", "libssl"] as const;
+
+export async function compileTraffic(directory: string, tls: TlsFiles): Promise<Traffic> {
   const program = join(directory, "traffic");
   const sources = (await readdir(SOURCES)).filter((file) => file.endsWith(".c"));
-  await promisify(execFile)("cc", [
-    "-O2",
-    "-pthread",
-    ...sources.map((file) => join(SOURCES, file)),
-    "-o",
-    program,
-  ]);
+  const files = sources.map((file) => join(SOURCES, file));
+  const flags = ["-O2", "-D_GNU_SOURCE", "-pthread"];
+  await promisify(execFile)("cc", [...flags, ...files, "-lssl", "-lcrypto", "-o", program]);
   return {
-    async startSink() {
-      const child = spawn(program, ["sink"], { stdio: ["ignore", "pipe", "inherit"] });
+    tls,
+    async startSink(glance) {
+      const args = glance === "tls" ? [tls.certificate.certFile, tls.certificate.keyFile] : [];
+      const child = spawn(program, ["sink", ...args], { stdio: ["ignore", "pipe", "inherit"] });
       const port = Number(await firstLine(child));
-      return { port, url: `http://127.0.0.1:${port}`, stop: () => void child.kill() };
+      const scheme = glance === "tls" ? "https" : "http";
+      return { port, url: `${scheme}://127.0.0.1:${port}`, stop: () => void child.kill() };
     },
-    async run(port, load) {
-      if (load.kind === "stall") return stall(port, load.connections);
-      const numbers =
+    async run(door, load) {
+      if (load.kind === "stall") return stall(door.port, load.connections);
+      const address = `${door.tls ? "tls:" : ""}${door.port}`;
+      const args =
         load.kind === "stream"
-          ? ["stream", port, load.direction, load.body, load.mib, load.streams, load.each]
-          : ["requests", port, load.method, load.bytes, load.connections, load.count];
-      const { stdout } = await promisify(execFile)(program, numbers.map(String));
-      return JSON.parse(stdout) as Carried;
+          ? ["stream", address, load.direction, load.body, load.mib, load.streams, load.each]
+          : ["requests", address, load.method, load.bytes, load.connections, load.count];
+      try {
+        const { stdout } = await promisify(execFile)(program, args.map(String), { timeout: LONGEST_MS });
+        return JSON.parse(stdout) as Carried;
+      } catch (error) {
+        if ((error as { killed?: boolean }).killed) return { seconds: LONGEST_MS / 1000, failures: 1 };
+        throw error;
+      }
     },
   };
 }
@@ -81,7 +102,9 @@ async function stall(port: number, connections: number): Promise<Carried> {
   const piece = Buffer.alloc(4 * 1024 * 1024);
   const sockets = Array.from({ length: connections }, () => {
     const socket = connect(port, "127.0.0.1").on("error", () => undefined);
-    socket.write(`PUT /v2/images/stall/file HTTP/1.1\r\nHost: bench\r\nContent-Length: ${2 ** 30}\r\n\r\n`);
+    socket.write(
+      `PUT /v2/images/stall/file HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${2 ** 30}\r\n\r\n`,
+    );
     socket.write(piece);
     return socket;
   });

@@ -23,6 +23,8 @@ export type Load =
     }
   | { readonly kind: "stall"; readonly connections: number };
 
+type TlsSides = "TLS from clients" | "TLS to Glance" | "TLS on both sides";
+
 /** Each workload of the page, whatever its size in this run. */
 export type Key =
   | "download"
@@ -39,12 +41,17 @@ export type Key =
   | "100 uploads"
   | "1 KiB uploads"
   | "small GETs"
+  | `${TlsSides}, ${StreamLoad["direction"]}`
   | "stalled uploads";
 
 export interface Workload {
   readonly key: Key;
   readonly name: string;
   readonly load: Load;
+  /** What clients speak; default tcp. */
+  readonly client?: "tcp" | "tls";
+  /** What Glance speaks; default tcp. */
+  readonly glance?: "tcp" | "tls";
 }
 
 /** @param mib of each workload of large bodies. */
@@ -104,7 +111,30 @@ export function workloads(mib: number): Workload[] {
       name: "200 uploads that Glance does not read",
       load: { kind: "stall", connections: 200 },
     },
+    ...tlsWorkloads(Math.ceil(mib / 4)),
   ];
+}
+
+function tlsWorkloads(mib: number): Workload[] {
+  const sides = [
+    ["TLS from clients", "tls", "tcp"],
+    ["TLS to Glance", "tcp", "tls"],
+    ["TLS on both sides", "tls", "tls"],
+  ] as const;
+  return sides.flatMap(([which, client, glance]) =>
+    (
+      [
+        ["download", "whole"],
+        ["upload", "length"],
+      ] as const
+    ).map(([direction, body]): Workload => ({
+      key: `${which}, ${direction}`,
+      name: `${which}, one ${direction} of ${mib} MiB`,
+      load: stream(direction, body, mib, 1),
+      client,
+      glance,
+    })),
+  );
 }
 
 /** @param each rounded up. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *port;
+static const char *address;
 static atomic_int failures;
 
 /* Runs `act` in so many threads, each with its number. Returns the seconds until all have ended. */
@@ -59,7 +59,7 @@ static void *stream(void *unused) {
   struct wire *w = NULL;
   for (int i = 0; i < streams.each; i += 1) {
     int closes = streams.upload;
-    if (!w) w = dial(port);
+    if (!w) w = dial(address);
     int ok = streams.upload ? upload(w) : download(w, i, &closes);
     if (!ok) failures += 1;
     if (ok && !closes) continue;
@@ -71,7 +71,7 @@ static void *stream(void *unused) {
 }
 
 void run_streams(const char *to, const char *direction, const char *kind, long mib, int count, int each) {
-  port = to;
+  address = to;
   streams.upload = strcmp(direction, "upload") == 0;
   streams.framed = strcmp(kind, "chunked") == 0 || strcmp(kind, "declared") == 0;
   streams.ranges = strcmp(kind, "range") == 0;
@@ -80,12 +80,12 @@ void run_streams(const char *to, const char *direction, const char *kind, long m
   char *head = streams.head;
   if (streams.upload) {
     streams.piece = make_piece(streams.framed);
-    head += sprintf(head, "PUT /v2/images/bench/file HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n");
+    head += sprintf(head, "PUT /v2/images/bench/file HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n");
     if (strcmp(kind, "declared") == 0) head += sprintf(head, "x-openstack-image-size: %ld\r\n", mib * MIB);
     if (streams.framed) sprintf(head, "Transfer-Encoding: chunked\r\n\r\n");
     else sprintf(head, "Content-Length: %ld\r\n\r\n", mib * MIB);
   } else {
-    sprintf(head, "GET /v2/images/%ld/file HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n",
+    sprintf(head, "GET /v2/images/%ld/file HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n",
             mib * MIB * (streams.ranges ? each : 1));
   }
   double seconds = in_threads(count, stream);
@@ -102,7 +102,7 @@ static struct {
 
 static void *request(void *number) {
   double *seconds = requests.seconds + (long)number * requests.count;
-  struct wire *w = dial(port);
+  struct wire *w = dial(address);
   for (int i = 0; i < requests.count; i += 1) {
     int closes = 0;
     double start = now();
@@ -111,7 +111,7 @@ static void *request(void *number) {
     if (!ok) failures += 1;
     if (ok && !closes) continue;
     hang_up(w);
-    w = dial(port);
+    w = dial(address);
   }
   hang_up(w);
   return NULL;
@@ -123,10 +123,10 @@ static int by_size(const void *a, const void *b) {
 }
 
 void run_requests(const char *to, const char *method, int bytes, int connections, int count) {
-  port = to;
+  address = to;
   int put = strcmp(method, "PUT") == 0;
   int n = sprintf(requests.text,
-                  "%s /v2/images/4f9e2f0a-9d3c-4e86-8f1f-0d6a3e1b2c4d%s HTTP/1.1\r\nHost: bench\r\n"
+                  "%s /v2/images/4f9e2f0a-9d3c-4e86-8f1f-0d6a3e1b2c4d%s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                   "User-Agent: bench\r\nAccept: */*\r\nX-Auth-Token: 0123456789abcdef0123456789abcdef\r\n",
                   method, put ? "/file" : "");
   if (put) n += sprintf(requests.text + n, "Content-Type: application/octet-stream\r\nContent-Length: %d\r\n", bytes);

@@ -2,6 +2,7 @@
  * What stands for Glance: reads what is uploaded and answers 204, sends images of any size, and answers every other GET with a
  * little JSON. An image is as large as its id says. A path with "stall" in it is never read.
  */
+#include "tls.h"
 #include "traffic.h"
 #include "wire.h"
 #include <poll.h>
@@ -48,7 +49,8 @@ static void serve(struct wire *w) {
   }
 }
 
-void run_sink(void) {
+void run_sink(const char *cert_file, const char *key_file) {
   zeros = make_piece(0);
-  serve_forever(serve);
+  if (cert_file) tls_init_server(cert_file, key_file);
+  serve_forever(cert_file != NULL, serve);
 }

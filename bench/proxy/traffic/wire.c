@@ -1,4 +1,5 @@
 #include "wire.h"
+#include "tls.h"
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -30,28 +31,35 @@ static struct wire *open_wire(int fd) {
 }
 
 void hang_up(struct wire *w) {
+  if (w->tls) tls_end(w->tls);
   close(w->fd);
   free(w);
 }
 
-struct wire *dial(const char *port) {
+struct wire *dial(const char *where) {
+  int with_tls = strncmp(where, "tls:", 4) == 0;
   struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(atoi(port))};
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(atoi(with_tls ? where + 4 : where))};
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   if (connect(fd, (void *)&address, sizeof address)) die("connect");
-  return open_wire(fd);
+  struct wire *w = open_wire(fd);
+  if (with_tls) w->tls = tls_connect(fd);
+  return w;
 }
 
+static int serve_tls;
 static void (*serve)(struct wire *);
 
 static void *accepted(void *fd) {
   struct wire *w = open_wire((int)(long)fd);
-  serve(w);
+  if (serve_tls) w->tls = tls_accept(w->fd);
+  if (w->tls || !serve_tls) serve(w);
   hang_up(w);
   return NULL;
 }
 
-void serve_forever(void (*function)(struct wire *)) {
+void serve_forever(int with_tls, void (*function)(struct wire *)) {
+  serve_tls = with_tls;
   serve = function;
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
@@ -81,10 +89,13 @@ struct piece make_piece(int framed) {
     if (framed) dprintf(piece.file, "\r\n");
   }
   piece.bytes = lseek(piece.file, 0, SEEK_CUR);
+  piece.memory = mmap(NULL, piece.bytes, PROT_READ, MAP_SHARED, piece.file, 0);
+  if (piece.memory == MAP_FAILED) die("mmap");
   return piece;
 }
 
 int send_bytes(struct wire *w, const char *bytes, size_t length) {
+  if (w->tls) return tls_send(w->tls, bytes, length) && tls_flush(w->tls);
   return send(w->fd, bytes, length, MSG_NOSIGNAL) == (ssize_t)length;
 }
 
@@ -94,14 +105,23 @@ int send_body(struct wire *w, const struct piece *piece, long bytes) {
   while (bytes > 0) {
     off_t from = 0;
     long here = bytes < piece->bytes ? bytes : piece->bytes;
-    while (from < here)
-      if (sendfile(w->fd, piece->file, &from, here - from) <= 0) return 0;
+    if (w->tls) {
+      if (!tls_send(w->tls, piece->memory, here)) return 0;
+    } else {
+      while (from < here)
+        if (sendfile(w->fd, piece->file, &from, here - from) <= 0) return 0;
+    }
     bytes -= here;
   }
-  return 1;
+  return !w->tls || tls_flush(w->tls);
 }
 
 /* ---- reading ---- */
+
+/* Bytes that nobody looks at are not copied if that can be spared. */
+static long receive(struct wire *w, char *into, long size, int looked_at) {
+  return w->tls ? SSL_read(w->tls, into, size) : recv(w->fd, into, size, looked_at ? 0 : MSG_TRUNC);
+}
 
 /* Up to and with `mark`. */
 static int take(struct wire *w, const char *mark, char *into, size_t size) {
@@ -119,7 +139,7 @@ static int take(struct wire *w, const char *mark, char *into, size_t size) {
     memmove(w->data, w->data + w->start, w->end - w->start);
     w->end -= w->start;
     w->start = 0;
-    ssize_t n = recv(w->fd, w->data + w->end, sizeof w->data - 1 - w->end, 0);
+    long n = receive(w, w->data + w->end, sizeof w->data - 1 - w->end, 1);
     if (n <= 0) return 0;
     w->end += n;
   }
@@ -128,13 +148,13 @@ static int take(struct wire *w, const char *mark, char *into, size_t size) {
 int take_head(struct wire *w, char head[HEAD_SIZE]) { return take(w, "\r\n\r\n", head, HEAD_SIZE); }
 
 static int discard(struct wire *w, long bytes) {
-  static char nowhere[MIB]; /* MSG_TRUNC: TCP copies nothing into it */
+  static char nowhere[MIB]; /* of all threads */
   long here = w->end - w->start;
   if (here > bytes) here = bytes;
   w->start += here;
   bytes -= here;
   while (bytes > 0) {
-    ssize_t n = recv(w->fd, nowhere, bytes < MIB ? bytes : MIB, MSG_TRUNC);
+    long n = receive(w, nowhere, bytes < MIB ? bytes : MIB, 0);
     if (n <= 0) return 0;
     bytes -= n;
   }

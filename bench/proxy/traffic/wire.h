@@ -1,6 +1,6 @@
 /* A connection and the HTTP messages on it. Every call blocks; every function returns 0 if the connection is of no more use. */
 #pragma once
-#define _GNU_SOURCE
+#include <openssl/types.h>
 #include <stddef.h>
 
 #define MIB (1024L * 1024)
@@ -9,6 +9,7 @@
 
 struct wire {
   int fd;
+  SSL *tls; /* NULL without TLS */
   size_t start, end; /* what is read of `data` and not yet taken */
   char data[32 * 1024];
 };
@@ -16,6 +17,7 @@ struct wire {
 /* Bytes that are sent again and again as the content of a body. */
 struct piece {
   int file;
+  char *memory; /* the same bytes */
   long bytes;
 };
 
@@ -23,9 +25,9 @@ void die(const char *what);
 double now(void);
 
 /* Listens on a free port of 127.0.0.1, prints the port, and gives each connection to a thread of its own. */
-void serve_forever(void (*serve)(struct wire *));
-/* Connects to a port of 127.0.0.1. */
-struct wire *dial(const char *port);
+void serve_forever(int with_tls, void (*serve)(struct wire *));
+/* The address is a port of 127.0.0.1, or `tls:` and a port. */
+struct wire *dial(const char *address);
 void hang_up(struct wire *w);
 
 /* One MiB of zeros; if `framed`, in chunks with their lines. */
