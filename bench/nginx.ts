@@ -7,6 +7,7 @@ import { type Configured, startConfigured } from "./configured.js";
 const NGINX = "/usr/sbin/nginx";
 
 /**
+ * @param upstreamUrl `http://...`, `https://...` or `unix:/PATH`.
  * @param directives of the location that everything falls into, such as `proxy_request_buffering off`.
  * @param tls certificate for clients.
  */
@@ -31,6 +32,8 @@ pid ${join(directory, "nginx.pid")};
 events { worker_connections 2048; }
 http {
   access_log off;
+  sendfile on; # as in Debian's nginx.conf, and the next line too
+  tcp_nopush on;
   client_max_body_size 0;
   keepalive_requests 1000000;
   ${lines(temporaryPaths)}
@@ -38,7 +41,7 @@ http {
     listen 127.0.0.1:${port}${tls ? " ssl" : ""};
     ${lines(certificate)}
     location / {
-      proxy_pass ${upstreamUrl};
+      proxy_pass ${upstreamUrl.replace(/^unix:.*/, "http://$&:")};
       proxy_http_version 1.1;
       ${lines(directives)}
     }

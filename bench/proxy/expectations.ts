@@ -2,13 +2,17 @@
 import type { Expectation } from "../expectation.js";
 import { BARE, HAPROXY, NGINX_1M, OURS } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
-import type { Key, Workload } from "./workloads.js";
+import type { Key } from "./workloads.js";
+
+type Limits = Readonly<Record<string, number>>;
 
 interface Target {
-  /** Maximum ratio of CPU time to that of each peer. */
-  readonly cpu?: Readonly<Record<string, number>>;
-  /** Minimum ratio of throughput to that of each peer. */
-  readonly speed?: Readonly<Record<string, number>>;
+  /** Maximum ratio to the figure of each peer: of CPU time, of the time that all takes, or of the 99th percentile. */
+  readonly cpu?: Limits;
+  readonly time?: Limits;
+  readonly p99?: Limits;
+  /** Minimum ratio of what is carried in a second. */
+  readonly speed?: Limits;
   readonly maxPeakMib?: number;
 }
 
@@ -29,42 +33,36 @@ const TARGETS: Readonly<Partial<Record<Key, Target>>> = {
   "4 MiB uploads": smallUpload(1.3),
   "16 MiB uploads": smallUpload(1.1),
   "64 MiB uploads": smallUpload(1),
+  TLS: { cpu: { [NGINX_1M]: 1.3 }, speed: { [NGINX_1M]: 0.8 } },
+  "spooled upload": { time: { [NGINX_1M]: 1 } },
   "1 KiB uploads": { speed: { [BARE]: 1 } },
   "small GETs": { speed: { [BARE]: 1 } },
+  "GETs beside load": { p99: { [BARE]: 1.5 } },
+  "slow readers": { maxPeakMib: 150 },
   "stalled uploads": { maxPeakMib: 200 },
+  "idle clients": { maxPeakMib: 120 },
 };
 
-const TLS: Target = { cpu: { [NGINX_1M]: 1.3 }, speed: { [NGINX_1M]: 0.8 } };
-
-function targetOf({ key, client, glance }: Workload): Target {
-  return TARGETS[key] ?? (client === "tls" || glance === "tls" ? TLS : {});
-}
-
 export function judge(measured: readonly Measured[]): Expectation[] {
-  return measured.flatMap(({ workload, figures }) => {
-    const { name, load } = workload;
-    const { cpu = {}, speed = {}, maxPeakMib } = targetOf(workload);
+  return measured.flatMap(({ workload: { key, name, load }, figures }) => {
+    const { cpu, time, p99, speed, maxPeakMib } = TARGETS[key] ?? {};
     const ours = figures.get(OURS);
-    const ratio = (peer: string, of: (ours: Figures, its: Figures) => number): number | undefined => {
-      const its = figures.get(peer);
-      return ours && its && of(ours, its);
-    };
+    const ratios = (
+      what: string,
+      of: (one: Figures) => number,
+      limits: Limits = {},
+      compare = atMost,
+    ): Expectation[] =>
+      Object.entries(limits).map(([peer, limit]) => {
+        const its = figures.get(peer);
+        return compare(`${name}: ${what}, of that of ${peer}`, ours && its && of(ours) / of(its), limit);
+      });
     const unit = load.kind === "requests" ? "requests/s" : "MiB/s";
     return [
-      ...Object.entries(cpu).map(([peer, most]) =>
-        atMost(
-          `${name}: CPU, of that of ${peer}`,
-          ratio(peer, (mine, its) => mine.cpuSeconds / its.cpuSeconds),
-          most,
-        ),
-      ),
-      ...Object.entries(speed).map(([peer, least]) =>
-        atLeast(
-          `${name}: ${unit}, of those of ${peer}`,
-          ratio(peer, (mine, its) => its.seconds / mine.seconds),
-          least,
-        ),
-      ),
+      ...ratios("CPU", (one) => one.cpuSeconds, cpu),
+      ...ratios("time", (one) => one.seconds, time),
+      ...ratios("p99", (one) => one.p99 ?? Number.NaN, p99),
+      ...ratios(unit, (one) => 1 / one.seconds, speed, atLeast),
       ...(maxPeakMib === undefined ? [] : [atMost(`${name}: peak MiB`, ours?.peakMiB, maxPeakMib)]),
     ];
   });

@@ -1,12 +1,13 @@
 /** HAProxy in front of an upstream. */
 import { run } from "../../test/support/run.js";
 import { startConfigured } from "../configured.js";
-import type { Running, Site } from "./peers.js";
+import type { Running, Site } from "./site.js";
 
 const HAPROXY = "/usr/sbin/haproxy";
 
-export function startHaproxy({ upstreamUrl, clientTls }: Site): Promise<Running> {
-  const { host, protocol } = new URL(upstreamUrl);
+/** @param options such as `option splice-request`. */
+export function startHaproxy({ upstreamUrl, clientTls }: Site, options: readonly string[]): Promise<Running> {
+  const server = upstreamUrl.replace(/^http:\/\/|^https:\/\//, "").replace(/^unix:/, "unix@");
   return startConfigured(
     HAPROXY,
     (configFile) => ["-db", "-q", "-f", configFile],
@@ -19,9 +20,10 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+  ${options.join("\n  ")}
 listen bench
   bind 127.0.0.1:${port}${clientTls ? ` ssl crt ${clientTls.certFile}` : ""}
-  server glance ${host}${protocol === "https:" ? " ssl verify none" : ""}
+  server glance ${server}${upstreamUrl.startsWith("https:") ? " ssl verify none" : ""}
 `,
   );
 }

@@ -16,7 +16,7 @@ import { judge } from "./expectations.js";
 import { findPeers } from "./peers.js";
 import { report } from "./report.js";
 import { measureAll, WARMED_UP } from "./rounds.js";
-import { compileTraffic, TRAFFIC_NEEDS } from "./traffic.js";
+import { compileTraffic, createTraffic, TRAFFIC_NEEDS } from "./traffic.js";
 import { workloads } from "./workloads.js";
 
 const COMMAND = "npm run bench";
@@ -44,16 +44,19 @@ async function main(args: string[]): Promise<void> {
   if (values.help) return void process.stdout.write(USAGE);
   const rounds = readNumber("rounds", values.rounds);
   const chosen = select("only", values.only, workloads(readNumber("mib", values.mib)));
-  const peers = select("peers", values.peers, await findPeers());
   const missing = explainMissing([...TRAFFIC_NEEDS, "openssl"]);
   if (missing !== undefined) throw new Error(missing);
   const directory = await mkdtemp(join(tmpdir(), "bench-proxy-"));
   const authority = await createAuthority();
   try {
-    const certificate = await authority.issue("127.0.0.1");
-    const traffic = await compileTraffic(directory, { caFile: authority.certFile, certificate });
+    const program = join(directory, "traffic");
+    const peers = select("peers", values.peers, await findPeers(program));
     const installed = peers.filter(({ version }) => version !== undefined);
-    const measured = await measureAll(traffic, installed, chosen, rounds);
+    await compileTraffic(program);
+    const certificate = await authority.issue("127.0.0.1");
+    const traffic = createTraffic(program, certificate);
+    const ends = { traffic, caFile: authority.certFile, certificate, directory };
+    const measured = await measureAll(ends, installed, chosen, rounds);
     const expectations = judge(measured);
     const conditions =
       `Measured on ${new Date().toISOString().slice(0, 10)} by \`${commandLine(COMMAND, args)}\`: ` +

@@ -1,36 +1,17 @@
 /** The proxies that are compared, each with one worker and nothing logged. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import type { Certificate } from "../../test/support/certificates.js";
+import { readFile } from "node:fs/promises";
 import { startCommand } from "../../test/support/cli.js";
 import { isProvided } from "../../test/support/requirements.js";
-import { run } from "../../test/support/run.js";
 import { nginxVersion, startNginx } from "../nginx.js";
 import { haproxyVersion, startHaproxy } from "./haproxy.js";
-import { firstLine } from "./traffic.js";
+import { type Running, type Site, startPrinting } from "./site.js";
 import type { Workload } from "./workloads.js";
-
-export interface Running {
-  readonly pid: number;
-  readonly port: number;
-  stop(): Promise<void>;
-}
-
-/** Where a proxy stands. */
-export interface Site {
-  readonly upstreamUrl: string;
-  /** CA bundle that verifies Glance's certificate. */
-  readonly caFile: string;
-  /** For clients; undefined if they do not use TLS. */
-  readonly clientTls: Certificate | undefined;
-}
 
 export interface Peer {
   readonly name: string;
   /** Undefined if it is not installed. */
   readonly version: string | undefined;
-  /** Default: every workload. */
-  serves?(workload: Workload): boolean;
+  serves(workload: Workload): boolean;
   start(site: Site): Promise<Running>;
 }
 
@@ -48,39 +29,86 @@ const MIB_BUFFERS = [
   "proxy_busy_buffers_size 1m",
 ];
 
-export async function findPeers(): Promise<Peer[]> {
+/** @param trafficProgram both ends of the bench, and the relays. */
+export async function findPeers(trafficProgram: string): Promise<Peer[]> {
   const nginx = isProvided("nginx") ? await nginxVersion() : undefined;
-  const version = (await run(process.execPath, ["dist/cli.js", "--version"])).stdout.trim();
-  const nginxWith =
-    (...directives: string[]) =>
-    ({ upstreamUrl, clientTls }: Site): Promise<Running> =>
-      startNginx(
-        upstreamUrl,
-        ["proxy_request_buffering off", "proxy_ssl_protocols TLSv1.3", ...directives],
-        clientTls,
-      );
+  const haproxy = isProvided("haproxy") ? await haproxyVersion() : undefined;
+  const own = await packageVersion(".");
+  const node = `on Node ${process.versions.node}`;
   return [
-    { name: "nginx as shipped", version: nginx, start: nginxWith() },
-    { name: NGINX_1M, version: nginx, start: nginxWith(...MIB_BUFFERS) },
+    { name: "nginx as shipped", version: nginx, serves: () => true, start: nginxWith([]) },
+    { name: NGINX_1M, version: nginx, serves: () => true, start: nginxWith(MIB_BUFFERS) },
     {
       name: HAPROXY,
-      version: isProvided("haproxy") ? await haproxyVersion() : undefined,
-      start: startHaproxy,
+      version: haproxy,
+      serves: ({ spooled }) => !spooled,
+      start: (site) => startHaproxy(site, []),
     },
-    { name: BARE, version: `on Node ${process.versions.node}`, start: startBare },
-    { name: OURS, version, start: (site) => startOurs(site) },
+    {
+      name: "HAProxy, splice",
+      version: haproxy,
+      serves: isPlainStream,
+      start: (site) => startHaproxy(site, ["option splice-request", "option splice-response"]),
+    },
+    {
+      name: "bare httpxy",
+      version: `${await packageVersion("node_modules/httpxy")} ${node}`,
+      serves: ({ spooled }) => !spooled,
+      start: bare("httpxy"),
+    },
+    {
+      name: BARE,
+      version: `${await packageVersion("node_modules/http-proxy")} ${node}`,
+      serves: ({ spooled }) => !spooled,
+      start: bare("http-proxy"),
+    },
+    { name: OURS, version: own, serves: () => true, start: (site) => startOurs(site) },
     {
       name: `${OURS}, 2 workers`,
-      version,
+      version: own,
       serves: ({ load }) => load.kind === "stream" && load.streams === 8 && load.each === 1,
       start: (site) => startOurs(site, { WORKERS: "2" }),
     },
+    ...[
+      ["copy", "buffer"],
+      ["splice", "pipe"],
+    ].map(([how = "", memory]) => ({
+      name: `C relay, ${how}`,
+      version: `(one ${memory} of 1 MiB)`,
+      serves: (workload: Workload) => isPlainStream(workload) && workload.glance !== "unix",
+      start: ({ upstreamUrl }: Site) =>
+        startPrinting(trafficProgram, ["relay", how, new URL(upstreamUrl).port]),
+    })),
   ];
+}
+
+/** Whether its bytes pass unchanged, in plain TCP or through a Unix socket. */
+function isPlainStream({ load, client, glance, spooled }: Workload): boolean {
+  if (load.kind !== "stream" || client === "tls" || glance === "tls" || spooled) return false;
+  return load.body !== "chunked" && load.body !== "declared";
+}
+
+async function packageVersion(directory: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(`${directory}/package.json`, "utf8")) as { version: string };
+  return version;
+}
+
+function nginxWith(directives: readonly string[]) {
+  return ({ upstreamUrl, clientTls, spoolDir }: Site): Promise<Running> =>
+    startNginx(
+      upstreamUrl,
+      [
+        `proxy_request_buffering ${spoolDir === undefined ? "off" : "on"}`,
+        "proxy_ssl_protocols TLSv1.3",
+        ...directives,
+      ],
+      clientTls,
+    );
 }
 
 /** @param settings by the names of their environment variables. */
 function startOurs(
-  { upstreamUrl, caFile, clientTls }: Site,
+  { upstreamUrl, caFile, clientTls, spoolDir }: Site,
   settings: Record<string, string> = {},
 ): Promise<Running> {
   const all = {
@@ -88,6 +116,8 @@ function startOurs(
     UPSTREAM__TLS__CA_FILE: upstreamUrl.startsWith("https:") ? caFile : undefined,
     LISTEN__TLS__CERT_FILE: clientTls?.certFile,
     LISTEN__TLS__KEY_FILE: clientTls?.keyFile,
+    SIZE__UNKNOWN: spoolDir === undefined ? undefined : "spool",
+    SPOOL__DIR: spoolDir,
     ...settings,
   };
   const set = Object.entries(all).flatMap(([name, value]) =>
@@ -96,20 +126,10 @@ function startOurs(
   return startCommand(upstreamUrl, Object.fromEntries(set));
 }
 
-async function startBare({ upstreamUrl, caFile, clientTls }: Site): Promise<Running> {
-  const files = clientTls ? [clientTls.certFile, clientTls.keyFile] : [];
-  const child = spawn(process.execPath, ["build/bench/proxy/bare-http-proxy.js", upstreamUrl, ...files], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile },
-  });
-  const exited = once(child, "exit");
-  const port = Number(await firstLine(child));
-  return {
-    pid: child.pid ?? 0,
-    port,
-    async stop() {
-      child.kill();
-      await exited;
-    },
+function bare(library: string) {
+  return ({ upstreamUrl, caFile, clientTls }: Site): Promise<Running> => {
+    const files = clientTls ? [clientTls.certFile, clientTls.keyFile] : [];
+    const args = [`build/bench/proxy/bare-${library}.js`, upstreamUrl, ...files];
+    return startPrinting(process.execPath, args, { NODE_EXTRA_CA_CERTS: caFile });
   };
 }

@@ -28,40 +28,54 @@ export function report({ conditions, peers, measured, expectations }: Page): str
   ].join("\n\n");
 }
 
-function table({ workload: { load }, figures, direct }: Measured): string {
+function table({ workload: { load, spooled }, figures, direct }: Measured): string {
   const ours = figures.get(OURS);
   const ratio = (one: Figures): string => (ours ? (ours.cpuSeconds / one.cpuSeconds).toFixed(2) : "");
-  const rows = (cells: (one: Figures) => string[]): string[][] =>
-    [...figures].map(([name, one]) => [name, ...cells(one)]);
+  const rows = (columns: Readonly<Record<string, (one: Figures) => string>>): string => {
+    const cells = Object.values(columns);
+    return markdownTable([
+      ["", ...Object.keys(columns)],
+      ...[...figures].map(([name, one]) => [name, ...cells.map((cell) => cell(one))]),
+    ]);
+  };
+  const peak = { "peak MiB": (one: Figures) => one.peakMiB.toFixed(0) };
+  const cpu = { "our CPU / its": ratio };
   switch (load.kind) {
-    case "stall":
-      return markdownTable([["", "peak MiB"], ...rows((one) => [one.peakMiB.toFixed(0)])]);
+    case "hold":
+      return rows(peak);
     case "stream":
-      return markdownTable([
-        ["", "CPU s/GiB", "MiB/s", "peak MiB", "our CPU / its"],
-        ...rows((one) => [
-          (one.cpuSeconds / gibOf(load)).toFixed(3),
-          ((gibOf(load) * 1024) / one.seconds).toFixed(0),
-          one.peakMiB.toFixed(0),
-          ratio(one),
-        ]),
-      ]);
-    case "requests": {
-      const added = (one: Figures, which: "p50" | "p99"): string =>
-        (((one[which] ?? Number.NaN) - (direct?.[which] ?? Number.NaN)) * 1e3).toFixed(2);
-      return markdownTable([
-        ["", "CPU us/request", "requests/s", "added ms, p50", "added ms, p99", "peak MiB", "our CPU / its"],
-        ...rows((one) => [
-          ((one.cpuSeconds / load.count) * 1e6).toFixed(0),
-          (load.count / one.seconds).toFixed(0),
-          added(one, "p50"),
-          added(one, "p99"),
-          one.peakMiB.toFixed(0),
-          ratio(one),
-        ]),
-      ]);
-    }
+      return rows({
+        "CPU s/GiB": (one) => (one.cpuSeconds / gibOf(load)).toFixed(3),
+        "MiB/s": (one) => ((gibOf(load) * 1024) / one.seconds).toFixed(0),
+        ...(spooled ? { seconds: (one: Figures) => one.seconds.toFixed(2) } : {}),
+        ...peak,
+        ...cpu,
+      });
+    case "requests":
+      return rows({
+        "CPU us/request": (one) => ((one.cpuSeconds / countOf(one)) * 1e6).toFixed(0),
+        "requests/s": (one) => (countOf(one) / one.seconds).toFixed(0),
+        "added ms, p50": (one) => milliseconds(one.p50, direct?.p50),
+        "added ms, p99": (one) => milliseconds(one.p99, direct?.p99),
+        ...peak,
+        ...cpu,
+      });
+    case "tail":
+      return rows({
+        "requests/s": (one) => (countOf(one) / one.seconds).toFixed(0),
+        "ms, p50": (one) => milliseconds(one.p50),
+        "ms, p99": (one) => milliseconds(one.p99),
+        ...peak,
+      });
   }
+}
+
+function countOf({ count = Number.NaN }: Figures): number {
+  return count;
+}
+
+function milliseconds(seconds = Number.NaN, without = 0): string {
+  return ((seconds - without) * 1e3).toFixed(2);
 }
 
 function failures({ figures }: Measured): string[] {

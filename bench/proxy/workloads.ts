@@ -12,18 +12,33 @@ export interface StreamLoad {
   readonly each: number;
 }
 
-export type Load =
-  | StreamLoad
-  | {
-      readonly kind: "requests";
-      readonly method: "GET" | "PUT";
-      readonly bytes: number;
-      readonly connections: number;
-      readonly count: number;
-    }
-  | { readonly kind: "stall"; readonly connections: number };
+/** Small requests. */
+export interface RequestsLoad {
+  readonly kind: "requests";
+  readonly method: "GET" | "PUT";
+  readonly bytes: number;
+  readonly connections: number;
+  readonly count: number;
+}
 
-type TlsSides = "TLS from clients" | "TLS to Glance" | "TLS on both sides";
+/** Clients that keep a connection and move little: uploads that Glance does not read, slow downloads, or nothing. */
+export interface HoldLoad {
+  readonly kind: "hold";
+  readonly what: "stalled" | "slow" | "idle";
+  readonly clients: number;
+  readonly seconds: number;
+}
+
+/** Small GETs beside large uploads and downloads. */
+export interface TailLoad {
+  readonly kind: "tail";
+  /** In each direction. */
+  readonly streams: number;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+export type Load = StreamLoad | RequestsLoad | HoldLoad | TailLoad;
 
 /** Each workload of the page, whatever its size in this run. */
 export type Key =
@@ -39,10 +54,15 @@ export type Key =
   | "16 MiB uploads"
   | "64 MiB uploads"
   | "100 uploads"
+  | "TLS"
+  | "Unix socket"
+  | "spooled upload"
   | "1 KiB uploads"
   | "small GETs"
-  | `${TlsSides}, ${StreamLoad["direction"]}`
-  | "stalled uploads";
+  | "GETs beside load"
+  | "slow readers"
+  | "stalled uploads"
+  | "idle clients";
 
 export interface Workload {
   readonly key: Key;
@@ -50,12 +70,30 @@ export interface Workload {
   readonly load: Load;
   /** What clients speak; default tcp. */
   readonly client?: "tcp" | "tls";
-  /** What Glance speaks; default tcp. */
-  readonly glance?: "tcp" | "tls";
+  /** What Glance speaks, or that it listens on a Unix socket; default tcp. */
+  readonly glance?: "tcp" | "tls" | "unix";
+  /** Whether the proxy stores the whole upload before it sends it on. */
+  readonly spooled?: boolean;
 }
 
-/** @param mib of each workload of large bodies. */
+/** @param mib of each workload of large bodies; the others shrink with it. */
 export function workloads(mib: number): Workload[] {
+  return [
+    ...downloads(mib),
+    ...uploads(mib),
+    ...otherConnections(Math.ceil(mib / 4)),
+    ...[mib / 64, mib / 4, mib].map(Math.ceil).map((size): Workload => ({
+      key: "spooled upload",
+      name: `one spooled upload of ${size} MiB, chunks of 64 KiB, no size declared`,
+      load: stream("upload", "chunked", size, 1),
+      spooled: true,
+    })),
+    ...smallRequests(mib),
+    ...heldConnections(Math.min(Math.ceil(mib / 64), 4)),
+  ];
+}
+
+function downloads(mib: number): Workload[] {
   const eighth = Math.ceil(mib / 8);
   const part = Math.min(8, eighth);
   return [
@@ -74,6 +112,13 @@ export function workloads(mib: number): Workload[] {
       name: `downloads of ranges of ${part} MiB, eight connections`,
       load: stream("download", "range", part, 8, eighth / part),
     },
+  ];
+}
+
+function uploads(mib: number): Workload[] {
+  const eighth = Math.ceil(mib / 8);
+  const part = Math.min(16, eighth);
+  return [
     {
       key: "upload",
       name: `one upload of ${mib} MiB, Content-Length`,
@@ -104,37 +149,71 @@ export function workloads(mib: number): Workload[] {
       name: `uploads of ${part} MiB, 100 at once`,
       load: stream("upload", "length", part, 100, mib / part / 200),
     },
-    { key: "1 KiB uploads", name: "uploads of 1 KiB, 16 connections", load: requests("PUT", 1024, mib * 5) },
-    { key: "small GETs", name: "small GETs, 16 connections", load: requests("GET", 0, mib * 5) },
-    {
-      key: "stalled uploads",
-      name: "200 uploads that Glance does not read",
-      load: { kind: "stall", connections: 200 },
-    },
-    ...tlsWorkloads(Math.ceil(mib / 4)),
   ];
 }
 
-function tlsWorkloads(mib: number): Workload[] {
-  const sides = [
-    ["TLS from clients", "tls", "tcp"],
-    ["TLS to Glance", "tcp", "tls"],
-    ["TLS on both sides", "tls", "tls"],
+function otherConnections(mib: number): Workload[] {
+  const connections = [
+    ["TLS", "TLS from clients", "tls", "tcp"],
+    ["TLS", "TLS to Glance", "tcp", "tls"],
+    ["TLS", "TLS on both sides", "tls", "tls"],
+    ["Unix socket", "Unix socket to Glance", "tcp", "unix"],
   ] as const;
-  return sides.flatMap(([which, client, glance]) =>
-    (
-      [
-        ["download", "whole"],
-        ["upload", "length"],
-      ] as const
-    ).map(([direction, body]): Workload => ({
-      key: `${which}, ${direction}`,
+  const bodies = [
+    ["download", "whole"],
+    ["upload", "length"],
+  ] as const;
+  return connections.flatMap(([key, which, client, glance]) =>
+    bodies.map(([direction, body]): Workload => ({
+      key,
       name: `${which}, one ${direction} of ${mib} MiB`,
       load: stream(direction, body, mib, 1),
       client,
       glance,
     })),
   );
+}
+
+function smallRequests(mib: number): Workload[] {
+  const requests = { kind: "requests", connections: 16, count: mib * 5 } as const;
+  return [
+    {
+      key: "1 KiB uploads",
+      name: "uploads of 1 KiB, 16 connections",
+      load: { ...requests, method: "PUT", bytes: 1024 },
+    },
+    {
+      key: "small GETs",
+      name: "small GETs, 16 connections",
+      load: { ...requests, method: "GET", bytes: 0 },
+    },
+    {
+      key: "GETs beside load",
+      name: "small GETs beside eight downloads and eight uploads, 16 connections",
+      load: { kind: "tail", streams: 8, connections: 16, seconds: Math.min(Math.ceil(mib / 64), 8) },
+    },
+  ];
+}
+
+function heldConnections(seconds: number): Workload[] {
+  const hold = { kind: "hold", seconds } as const;
+  return [
+    {
+      key: "slow readers",
+      name: "200 downloads that clients read slowly",
+      load: { ...hold, what: "slow", clients: 200 },
+    },
+    {
+      key: "stalled uploads",
+      name: "200 uploads that Glance does not read",
+      load: { ...hold, what: "stalled", clients: 200 },
+    },
+    {
+      key: "idle clients",
+      name: "500 idle kept-alive clients",
+      load: { ...hold, what: "idle", clients: 500 },
+    },
+  ];
 }
 
 /** @param each rounded up. */
@@ -146,10 +225,6 @@ function stream(
   each = 1,
 ): StreamLoad {
   return { kind: "stream", direction, body, mib, streams, each: Math.ceil(each) };
-}
-
-function requests(method: "GET" | "PUT", bytes: number, count: number): Load {
-  return { kind: "requests", method, bytes, connections: 16, count };
 }
 
 /** Of all its bodies. */

@@ -27,7 +27,7 @@ describe("the judgement of the benchmark beside the peers", () => {
     expect(verdicts("download", figures)).toEqual({
       [`CPU, of that of ${NGINX}, at most 1`]: true,
       [`CPU, of that of ${BARE}, at most 0.2`]: true,
-      [`MiB/s, of those of ${NGINX}, at least 1`]: true,
+      [`MiB/s, of that of ${NGINX}, at least 1`]: true,
     });
   });
 
@@ -44,13 +44,28 @@ describe("the judgement of the benchmark beside the peers", () => {
     ).toEqual([true, true, false, false]);
   });
 
-  it("judges memory by this proxy's peak alone", () => {
-    expect(verdicts("stalled uploads", { [OURS]: { peakMiB: 200 } })).toEqual({
-      "peak MiB, at most 200": true,
+  it("compares the time of spooled uploads, and the slowest requests beside a load", () => {
+    const spooled = { [NGINX]: { seconds: 2 }, [OURS]: { seconds: 2.1 } };
+    expect(verdicts("spooled upload", spooled)).toEqual({ [`time, of that of ${NGINX}, at most 1`]: false });
+    const tail = { [BARE]: { p99: 0.2 }, [OURS]: { p99: 0.3 } };
+    expect(verdicts("GETs beside load", tail)).toEqual({ [`p99, of that of ${BARE}, at most 1.5`]: true });
+  });
+
+  it("judges TLS by nginx alone, whichever side has it", () => {
+    expect(verdicts("TLS", { [NGINX]: {}, [OURS]: { cpuSeconds: 1.3, seconds: 1.25 } })).toEqual({
+      [`CPU, of that of ${NGINX}, at most 1.3`]: true,
+      [`MiB/s, of that of ${NGINX}, at least 0.8`]: true,
     });
-    expect(verdicts("stalled uploads", { [OURS]: { peakMiB: 200.1 } })).toEqual({
-      "peak MiB, at most 200": false,
-    });
+  });
+
+  it.each([
+    ["slow readers", 150],
+    ["stalled uploads", 200],
+    ["idle clients", 120],
+  ] as const)("judges the memory of %s by this proxy's peak alone", (key, most) => {
+    const text = `peak MiB, at most ${most}`;
+    expect(verdicts(key, { [OURS]: { peakMiB: most } })).toEqual({ [text]: true });
+    expect(verdicts(key, { [OURS]: { peakMiB: most + 0.1 } })).toEqual({ [text]: false });
   });
 
   it("judges no ratio to a peer that was not measured", () => {

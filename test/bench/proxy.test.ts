@@ -68,14 +68,20 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
   it(
     "measures every proxy, and prints the page of a chosen workload",
     async () => {
-      const only = "^eight downloads|^TLS on both sides, one download";
+      const only = "^eight downloads|^TLS on both sides, one download|^Unix socket to Glance, one upload";
       const { code, stdout, stderr } = await bench("--mib", "8", "--rounds", "1", "--only", only);
       expect(code, stderr).toBe(0);
       expect(stdout).not.toMatch(/failed|NaN/);
-      const peers = ["nginx as shipped", "nginx, 1 MiB buffers", "HAProxy", "bare http-proxy", "this proxy"];
+      const nginx = ["nginx as shipped", "nginx, 1 MiB buffers"];
+      const node = ["bare httpxy", "bare http-proxy", "this proxy"];
+      const relays = ["C relay, copy", "C relay, splice"];
       expect(rowsOf(stdout)).toEqual([
-        ["eight downloads of 1 MiB at once", [...peers, "this proxy, 2 workers"]],
-        ["TLS on both sides, one download of 2 MiB", peers],
+        [
+          "eight downloads of 1 MiB at once",
+          [...nginx, "HAProxy", "HAProxy, splice", ...node, "this proxy, 2 workers", ...relays],
+        ],
+        ["TLS on both sides, one download of 2 MiB", [...nginx, "HAProxy", ...node]],
+        ["Unix socket to Glance, one upload of 2 MiB", [...nginx, "HAProxy", "HAProxy, splice", ...node]],
       ]);
     },
     TIMEOUT_MS,

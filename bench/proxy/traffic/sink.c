@@ -49,8 +49,8 @@ static void serve(struct wire *w) {
   }
 }
 
-void run_sink(const char *cert_file, const char *key_file) {
+void run_sink(const char *path, const char *cert_file, const char *key_file) {
   zeros = make_piece(0);
   if (cert_file) tls_init_server(cert_file, key_file);
-  serve_forever(cert_file != NULL, serve);
+  serve_forever(listen_at(path), cert_file != NULL, serve);
 }

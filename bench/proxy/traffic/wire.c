@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,11 +21,62 @@ double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+double in_threads(int count, void *(*act)(void *)) {
+  pthread_t threads[count];
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 256 * 1024);
+  double start = now();
+  for (long i = 0; i < count; i += 1)
+    if (pthread_create(&threads[i], &small, act, (void *)i)) die("pthread_create");
+  for (int i = 0; i < count; i += 1) pthread_join(threads[i], NULL);
+  return now() - start;
+}
+
 /* ---- connections ---- */
 
-static struct wire *open_wire(int fd) {
+static int without_delay(int fd) {
   int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a Unix socket, which has no delay */
+  return fd;
+}
+
+static struct sockaddr_in loopback(int port) {
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+}
+
+int listen_at(const char *path) {
+  int listener = socket(path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in tcp = loopback(0);
+  struct sockaddr_un local = {.sun_family = AF_UNIX};
+  if (path) {
+    strncpy(local.sun_path, path, sizeof local.sun_path - 1);
+    unlink(path);
+  }
+  if (path ? bind(listener, (void *)&local, sizeof local) : bind(listener, (void *)&tcp, sizeof tcp)) die("bind");
+  if (listen(listener, 1024)) die("listen");
+  socklen_t size = sizeof tcp;
+  if (path) puts(path);
+  else if (!getsockname(listener, (void *)&tcp, &size)) printf("%d\n", ntohs(tcp.sin_port));
+  fflush(stdout);
+  return listener;
+}
+
+int accept_at(int listener) {
+  int fd = accept(listener, NULL, NULL);
+  if (fd < 0) die("accept");
+  return without_delay(fd);
+}
+
+int connect_to(const char *port) {
+  struct sockaddr_in address = loopback(atoi(port));
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(fd, (void *)&address, sizeof address)) die("connect");
+  return without_delay(fd);
+}
+
+static struct wire *open_wire(int fd) {
   struct wire *w = calloc(1, sizeof *w);
   w->fd = fd;
   return w;
@@ -38,12 +90,8 @@ void hang_up(struct wire *w) {
 
 struct wire *dial(const char *where) {
   int with_tls = strncmp(where, "tls:", 4) == 0;
-  struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(atoi(with_tls ? where + 4 : where))};
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (connect(fd, (void *)&address, sizeof address)) die("connect");
-  struct wire *w = open_wire(fd);
-  if (with_tls) w->tls = tls_connect(fd);
+  struct wire *w = open_wire(connect_to(with_tls ? where + 4 : where));
+  if (with_tls) w->tls = tls_connect(w->fd);
   return w;
 }
 
@@ -58,23 +106,16 @@ static void *accepted(void *fd) {
   return NULL;
 }
 
-void serve_forever(int with_tls, void (*function)(struct wire *)) {
+void serve_forever(int listener, int with_tls, void (*function)(struct wire *)) {
   serve_tls = with_tls;
   serve = function;
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t size = sizeof address;
-  int listener = socket(AF_INET, SOCK_STREAM, 0);
-  if (bind(listener, (void *)&address, size) || listen(listener, 1024)) die("listen");
-  getsockname(listener, (void *)&address, &size);
-  printf("%d\n", ntohs(address.sin_port));
-  fflush(stdout);
   pthread_attr_t detached;
   pthread_attr_init(&detached);
   pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
   for (;;) {
     pthread_t thread;
-    int fd = accept(listener, NULL, NULL);
-    if (fd >= 0 && pthread_create(&thread, &detached, accepted, (void *)(long)fd)) die("pthread_create");
+    long fd = accept_at(listener);
+    if (pthread_create(&thread, &detached, accepted, (void *)fd)) die("pthread_create");
   }
 }
 
@@ -180,3 +221,12 @@ long discard_body(struct wire *w, const char *head) {
 }
 
 int says_close(const char *head) { return strcasestr(head, "\r\nconnection: close") || strstr(head, "HTTP/1.0"); }
+
+int read_success(struct wire *w, long bytes, int *closes) {
+  char head[HEAD_SIZE];
+  int status = 0;
+  if (!take_head(w, head) || sscanf(head, "HTTP/1.1 %d", &status) != 1) return 0;
+  *closes = says_close(head);
+  long found = status == 204 ? 0 : discard_body(w, head);
+  return status >= 200 && status < 300 && found >= 0 && (bytes < 0 || found == bytes);
+}

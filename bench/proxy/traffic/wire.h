@@ -23,9 +23,16 @@ struct piece {
 
 void die(const char *what);
 double now(void);
+/* Runs `act` in so many threads, each with its number. Returns the seconds until all have ended. */
+double in_threads(int count, void *(*act)(void *));
 
-/* Listens on a free port of 127.0.0.1, prints the port, and gives each connection to a thread of its own. */
-void serve_forever(int with_tls, void (*serve)(struct wire *));
+/* Listens on the path of a Unix socket, or without one on a free port of 127.0.0.1, and prints path or port. */
+int listen_at(const char *path);
+int accept_at(int listener);
+int connect_to(const char *port);
+
+/* Gives each connection to a thread of its own. */
+void serve_forever(int listener, int with_tls, void (*serve)(struct wire *));
 /* The address is a port of 127.0.0.1, or `tls:` and a port. */
 struct wire *dial(const char *address);
 void hang_up(struct wire *w);
@@ -42,3 +49,7 @@ int take_head(struct wire *w, char head[HEAD_SIZE]);
 /* Reads and forgets the body that the head announces. Returns its length, or -1. */
 long discard_body(struct wire *w, const char *head);
 int says_close(const char *head);
+/*
+ * Whether the answer is a success and its body has so many bytes; -1: any number. `closes`: whether the connection ends with it.
+ */
+int read_success(struct wire *w, long bytes, int *closes);
