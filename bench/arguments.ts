@@ -9,7 +9,8 @@ export function readNumber(option: string, text: string): number {
 
 /** As it was typed, to be typed again. */
 export function commandLine(command: string, args: readonly string[]): string {
-  return [command, ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
+  const quoted = args.map((arg) => (/^[\w./=-]+$/.test(arg) ? arg : `'${arg}'`));
+  return [command, ...(args.length > 0 ? ["--", ...quoted] : [])].join(" ");
 }
 
 /** Exit code 2 where `main` fails. */

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { freePort } from "../test/support/free-port.js";
 import { until } from "../test/support/glance-client.js";
-import { request } from "../test/support/raw-http.js";
+import { connect } from "../test/support/raw-http.js";
 
 export interface Configured {
   readonly pid: number;
@@ -17,7 +17,7 @@ export interface Configured {
 }
 
 /**
- * Resolves when it answers.
+ * Resolves when it listens.
  * @param args that name its configuration file, and keep it in the foreground.
  * @param configure what is in that file.
  */
@@ -40,12 +40,15 @@ export async function startConfigured(
   };
   try {
     await until(
-      () => request(port, "GET", "/").catch(() => undefined),
-      (answer) => answer !== undefined,
+      () => connect(port).catch(() => undefined),
+      (peer) => {
+        peer?.destroy();
+        return peer !== undefined;
+      },
     );
   } catch (cause) {
     await stop();
-    throw new Error(`${name} does not answer`, { cause });
+    throw new Error(`${name} does not listen`, { cause });
   }
   return { pid: child.pid ?? 0, port, directory, stop };
 }

@@ -13,6 +13,10 @@ export async function writeSection(file: string, name: string, content: string):
 }
 
 export async function writePage(file: string, text: string): Promise<void> {
+  await writeFile(file, await formatPage(text));
+}
+
+export async function formatPage(text: string): Promise<string> {
   const style = await resolveConfig("README.md"); // the project's, wherever the page is written
-  await writeFile(file, await format(text, { ...style, parser: "markdown" }));
+  return format(text, { ...style, parser: "markdown" });
 }

@@ -1,11 +1,7 @@
 /** http-proxy and nothing else: what a Node proxy costs that was written in an afternoon. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import httpProxy from "http-proxy";
+import { fail, serve, target } from "./bare-server.js";
 
-const proxy = httpProxy.createProxyServer({ target: process.argv[2] });
-proxy.on("error", (error) => process.stderr.write(`${error.message}\n`));
-const server = createServer({ requestTimeout: 0 }, (request, response) => proxy.web(request, response));
-server.listen(0, "127.0.0.1", () => {
-  process.stdout.write(`${String((server.address() as AddressInfo).port)}\n`);
-});
+const proxy = httpProxy.createProxyServer({ target });
+proxy.on("error", (error, _request, response) => fail(error, response));
+serve((request, response) => proxy.web(request, response));

@@ -2,44 +2,78 @@
 import type { Expectation } from "../expectation.js";
 import { BARE, HAPROXY, NGINX_1M, OURS } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
+import type { Key } from "./workloads.js";
 
-/** Of a body whose size is known: its CPU time, of each peer's at most. */
-const MOST_CPU = [
-  [NGINX_1M, 1],
-  [HAPROXY, 0.6],
-  [BARE, 0.4],
-] as const;
-const MOST_STALLED_MIB = 300;
+type Limits = Readonly<Record<string, number>>;
+
+interface Target {
+  /** Maximum ratio to the figure of each peer: of CPU time, of the time that all takes, or of the 99th percentile. */
+  readonly cpu?: Limits;
+  readonly time?: Limits;
+  readonly p99?: Limits;
+  /** Minimum ratio of what is carried in a second. */
+  readonly speed?: Limits;
+  readonly maxPeakMib?: number;
+}
+
+const download: Target = { cpu: { [NGINX_1M]: 1, [BARE]: 0.2 }, speed: { [NGINX_1M]: 1 } };
+const upload: Target = { cpu: { [NGINX_1M]: 0.9, [HAPROXY]: 0.6, [BARE]: 0.3 }, speed: { [NGINX_1M]: 1 } };
+const smallUpload = (ofNginx: number): Target => ({
+  cpu: { [NGINX_1M]: ofNginx, [BARE]: 0.6 },
+  speed: { [NGINX_1M]: 0.8 },
+});
+
+const TARGETS: Readonly<Partial<Record<Key, Target>>> = {
+  download,
+  "eight downloads": download,
+  upload,
+  "declared upload": { cpu: { [NGINX_1M]: 1, [HAPROXY]: 0.6, [BARE]: 0.4 }, speed: { [NGINX_1M]: 1 } },
+  "eight uploads": upload,
+  "1 MiB uploads": smallUpload(1.5),
+  "4 MiB uploads": smallUpload(1.3),
+  "16 MiB uploads": smallUpload(1.1),
+  "64 MiB uploads": smallUpload(1),
+  TLS: { cpu: { [NGINX_1M]: 1.3 }, speed: { [NGINX_1M]: 0.8 } },
+  "spooled upload": { time: { [NGINX_1M]: 1 } },
+  "1 KiB uploads": { speed: { [BARE]: 1 } },
+  "small GETs": { speed: { [BARE]: 1 } },
+  "GETs beside load": { p99: { [BARE]: 1.5 } },
+  "slow readers": { maxPeakMib: 150 },
+  "stalled uploads": { maxPeakMib: 200 },
+  "idle clients": { maxPeakMib: 120 },
+};
 
 export function judge(measured: readonly Measured[]): Expectation[] {
-  return measured.flatMap(({ workload: { load, name }, figures }): Expectation[] => {
+  return measured.flatMap(({ workload: { key, name, load }, figures }) => {
+    const { cpu, time, p99, speed, maxPeakMib } = TARGETS[key] ?? {};
     const ours = figures.get(OURS);
-    const of = (peer: string, ratio: (ours: Figures, its: Figures) => number): number | undefined => {
-      const its = figures.get(peer);
-      return ours && its && ratio(ours, its);
-    };
-    const atMost = (what: string, found: number | undefined, most: number): Expectation =>
-      expectation(`${name}: ${what}, at most ${most}`, found, (value) => value <= most);
-    const asFast = (unit: string, peer: string): Expectation =>
-      expectation(
-        `${name}: ${unit}, at least those of ${peer}`,
-        of(peer, (mine, its) => its.seconds / mine.seconds),
-        (value) => value >= 1,
-      );
-    if (load.kind === "stall") return [atMost("peak MiB", ours?.peakMiB, MOST_STALLED_MIB)];
-    if (load.kind === "requests") return [asFast("requests/s", BARE)];
-    if (load.framing === "chunked") return [];
+    const ratios = (
+      what: string,
+      of: (one: Figures) => number,
+      limits: Limits = {},
+      compare = atMost,
+    ): Expectation[] =>
+      Object.entries(limits).map(([peer, limit]) => {
+        const its = figures.get(peer);
+        return compare(`${name}: ${what}, of that of ${peer}`, ours && its && of(ours) / of(its), limit);
+      });
+    const unit = load.kind === "requests" ? "requests/s" : "MiB/s";
     return [
-      ...MOST_CPU.map(([peer, most]) =>
-        atMost(
-          `CPU, of ${peer}'s`,
-          of(peer, (mine, its) => mine.cpuSeconds / its.cpuSeconds),
-          most,
-        ),
-      ),
-      asFast("MiB/s", NGINX_1M),
+      ...ratios("CPU", (one) => one.cpuSeconds, cpu),
+      ...ratios("time", (one) => one.seconds, time),
+      ...ratios("p99", (one) => one.p99 ?? Number.NaN, p99),
+      ...ratios(unit, (one) => 1 / one.seconds, speed, atLeast),
+      ...(maxPeakMib === undefined ? [] : [atMost(`${name}: peak MiB`, ours?.peakMiB, maxPeakMib)]),
     ];
   });
+}
+
+function atMost(what: string, found: number | undefined, limit: number): Expectation {
+  return expectation(`${what}, at most ${limit}`, found, (value) => value <= limit);
+}
+
+function atLeast(what: string, found: number | undefined, limit: number): Expectation {
+  return expectation(`${what}, at least ${limit}`, found, (value) => value >= limit);
 }
 
 function expectation(text: string, value: number | undefined, good: (value: number) => boolean): Expectation {

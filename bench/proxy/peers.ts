@@ -1,102 +1,135 @@
-/** The proxies that are compared, each with one worker, plain HTTP, nothing logged. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+/** The proxies that are compared, each with one worker and nothing logged. */
+import { readFile } from "node:fs/promises";
 import { startCommand } from "../../test/support/cli.js";
 import { isProvided } from "../../test/support/requirements.js";
-import { run } from "../../test/support/run.js";
-import { startConfigured } from "../configured.js";
 import { nginxVersion, startNginx } from "../nginx.js";
-import { firstLine } from "./traffic.js";
-
-export interface Running {
-  readonly pid: number;
-  readonly port: number;
-  stop(): Promise<void>;
-}
+import { haproxyVersion, startHaproxy } from "./haproxy.js";
+import { type Running, type Site, startPrinting } from "./site.js";
+import type { Workload } from "./workloads.js";
 
 export interface Peer {
   readonly name: string;
-  start(upstreamUrl: string): Promise<Running>;
-}
-
-export interface Candidate extends Peer {
-  /** Undefined where it is not installed. */
+  /** Undefined if it is not installed. */
   readonly version: string | undefined;
+  serves(workload: Workload): boolean;
+  start(site: Site): Promise<Running>;
 }
 
 export const OURS = "this proxy";
-export const NGINX_1M = "nginx, 1 MiB buffer";
+export const NGINX_1M = "nginx, 1 MiB buffers";
 export const HAPROXY = "HAProxy";
 export const BARE = "bare http-proxy";
 
-export async function findPeers(): Promise<Candidate[]> {
+/** The first one is of uploads, the others of downloads. */
+const MIB_BUFFERS = [
+  "client_body_buffer_size 1m",
+  "proxy_buffering off",
+  "proxy_buffer_size 1m",
+  "proxy_buffers 2 1m",
+  "proxy_busy_buffers_size 1m",
+];
+
+/** @param trafficProgram both ends of the bench, and the relays. */
+export async function findPeers(trafficProgram: string): Promise<Peer[]> {
   const nginx = isProvided("nginx") ? await nginxVersion() : undefined;
-  const unbuffered = "proxy_request_buffering off";
+  const haproxy = isProvided("haproxy") ? await haproxyVersion() : undefined;
+  const own = await packageVersion(".");
+  const node = `on Node ${process.versions.node}`;
   return [
-    {
-      name: "nginx as shipped",
-      version: nginx,
-      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered]),
-    },
-    {
-      name: NGINX_1M,
-      version: nginx,
-      start: (upstreamUrl) => startNginx(upstreamUrl, [unbuffered, "client_body_buffer_size 1m"]),
-    },
+    { name: "nginx as shipped", version: nginx, serves: () => true, start: nginxWith([]) },
+    { name: NGINX_1M, version: nginx, serves: () => true, start: nginxWith(MIB_BUFFERS) },
     {
       name: HAPROXY,
-      version: isProvided("haproxy") ? await haproxyVersion() : undefined,
-      start: startHaproxy,
+      version: haproxy,
+      serves: ({ spooled }) => !spooled,
+      start: (site) => startHaproxy(site, []),
     },
-    { name: BARE, version: `on Node ${process.versions.node}`, start: startBare },
-    { ...ours(OURS), version: (await run(process.execPath, ["dist/cli.js", "--version"])).stdout.trim() },
+    {
+      name: "HAProxy, splice",
+      version: haproxy,
+      serves: isPlainStream,
+      start: (site) => startHaproxy(site, ["option splice-request", "option splice-response"]),
+    },
+    {
+      name: "bare httpxy",
+      version: `${await packageVersion("node_modules/httpxy")} ${node}`,
+      serves: ({ spooled }) => !spooled,
+      start: bare("httpxy"),
+    },
+    {
+      name: BARE,
+      version: `${await packageVersion("node_modules/http-proxy")} ${node}`,
+      serves: ({ spooled }) => !spooled,
+      start: bare("http-proxy"),
+    },
+    { name: OURS, version: own, serves: () => true, start: (site) => startOurs(site) },
+    {
+      name: `${OURS}, 2 workers`,
+      version: own,
+      serves: ({ load }) => load.kind === "stream" && load.streams === 8 && load.each === 1,
+      start: (site) => startOurs(site, { WORKERS: "2" }),
+    },
+    ...[
+      ["copy", "buffer"],
+      ["splice", "pipe"],
+    ].map(([how = "", memory]) => ({
+      name: `C relay, ${how}`,
+      version: `(one ${memory} of 1 MiB)`,
+      serves: (workload: Workload) => isPlainStream(workload) && workload.glance !== "unix",
+      start: ({ upstreamUrl }: Site) =>
+        startPrinting(trafficProgram, ["relay", how, new URL(upstreamUrl).port]),
+    })),
   ];
 }
 
-/** @param env further settings, such as GLANCE_SIZE_PROXY_WORKERS. */
-export function ours(name: string, env: Record<string, string> = {}): Peer {
-  const quiet = { GLANCE_SIZE_PROXY_LOG__LEVEL: "warn", ...env };
-  return { name, start: (upstreamUrl) => startCommand(upstreamUrl, quiet) };
+/** Whether its bytes pass unchanged, in plain TCP or through a Unix socket. */
+function isPlainStream({ load, client, glance, spooled }: Workload): boolean {
+  if (load.kind !== "stream" || client === "tls" || glance === "tls" || spooled) return false;
+  return load.body !== "chunked" && load.body !== "declared";
 }
 
-async function startBare(upstreamUrl: string): Promise<Running> {
-  const child = spawn(process.execPath, ["build/bench/proxy/bare-http-proxy.js", upstreamUrl], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = once(child, "exit");
-  const port = Number(await firstLine(child));
-  return {
-    pid: child.pid ?? 0,
-    port,
-    async stop() {
-      child.kill();
-      await exited;
-    },
+async function packageVersion(directory: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(`${directory}/package.json`, "utf8")) as { version: string };
+  return version;
+}
+
+function nginxWith(directives: readonly string[]) {
+  return ({ upstreamUrl, clientTls, spoolDir }: Site): Promise<Running> =>
+    startNginx(
+      upstreamUrl,
+      [
+        `proxy_request_buffering ${spoolDir === undefined ? "off" : "on"}`,
+        "proxy_ssl_protocols TLSv1.3",
+        ...directives,
+      ],
+      clientTls,
+    );
+}
+
+/** @param settings by the names of their environment variables. */
+function startOurs(
+  { upstreamUrl, caFile, clientTls, spoolDir }: Site,
+  settings: Record<string, string> = {},
+): Promise<Running> {
+  const all = {
+    LOG__LEVEL: "warn",
+    UPSTREAM__TLS__CA_FILE: upstreamUrl.startsWith("https:") ? caFile : undefined,
+    LISTEN__TLS__CERT_FILE: clientTls?.certFile,
+    LISTEN__TLS__KEY_FILE: clientTls?.keyFile,
+    SIZE__UNKNOWN: spoolDir === undefined ? undefined : "spool",
+    SPOOL__DIR: spoolDir,
+    ...settings,
   };
-}
-
-const HAPROXY_PROGRAM = "/usr/sbin/haproxy";
-
-function startHaproxy(upstreamUrl: string): Promise<Running> {
-  return startConfigured(
-    HAPROXY_PROGRAM,
-    (configFile) => ["-db", "-q", "-f", configFile],
-    (port) => `global
-  nbthread 1
-  maxconn 2000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-listen bench
-  bind 127.0.0.1:${port}
-  server glance ${new URL(upstreamUrl).host}
-`,
+  const set = Object.entries(all).flatMap(([name, value]) =>
+    value === undefined ? [] : [[`GLANCE_SIZE_PROXY_${name}`, value] as const],
   );
+  return startCommand(upstreamUrl, Object.fromEntries(set));
 }
 
-async function haproxyVersion(): Promise<string> {
-  const { stdout } = await run(HAPROXY_PROGRAM, ["-v"]);
-  return /version (\S+)/.exec(stdout)?.[1] ?? "of an unknown version";
+function bare(library: string) {
+  return ({ upstreamUrl, caFile, clientTls }: Site): Promise<Running> => {
+    const files = clientTls ? [clientTls.certFile, clientTls.keyFile] : [];
+    const args = [`build/bench/proxy/bare-${library}.js`, upstreamUrl, ...files];
+    return startPrinting(process.execPath, args, { NODE_EXTRA_CA_CERTS: caFile });
+  };
 }

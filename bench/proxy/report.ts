@@ -1,7 +1,7 @@
 /** The measurements as a page. Pure. */
 import { type Expectation, expectationList } from "../expectation.js";
 import { markdownTable } from "../table.js";
-import { type Candidate, NGINX_1M, OURS } from "./peers.js";
+import { OURS, type Peer } from "./peers.js";
 import type { Figures, Measured } from "./rounds.js";
 import { gibOf } from "./workloads.js";
 
@@ -9,16 +9,12 @@ export interface Page {
   /** When, where and how it was measured: sentences. */
   readonly conditions: string;
   /** Those that are not installed, too. */
-  readonly peers: readonly Candidate[];
+  readonly peers: readonly Peer[];
   readonly measured: readonly Measured[];
-  /** With size and number, this proxy beside nginx. */
-  readonly grown: readonly Measured[];
-  /** The same by one worker and by two. */
-  readonly shared: readonly Measured[];
   readonly expectations: readonly Expectation[];
 }
 
-export function report({ conditions, peers, measured, grown, shared, expectations }: Page): string {
+export function report({ conditions, peers, measured, expectations }: Page): string {
   const measuredPeers = peers.filter(({ version }) => version !== undefined);
   const missing = peers.filter(({ version }) => version === undefined).map(({ name }) => name);
   return [
@@ -27,78 +23,59 @@ export function report({ conditions, peers, measured, grown, shared, expectation
     measuredPeers.map(({ name, version }) => `${name} ${version}`).join("; ") + ".",
     ...(missing.length > 0 ? [`Not installed: ${missing.join("; ")}.`] : []),
     ...measured.flatMap((one) => [`## ${one.workload.name}`, table(one), ...failures(one)]),
-    "## How the cost of this proxy grows",
-    growth(grown),
-    "## Workers",
-    workers(shared),
     "## What is expected",
     expectationList(expectations),
   ].join("\n\n");
 }
 
-function table({ workload: { load }, figures, direct }: Measured): string {
+function table({ workload: { load, spooled }, figures, direct }: Measured): string {
   const ours = figures.get(OURS);
   const ratio = (one: Figures): string => (ours ? (ours.cpuSeconds / one.cpuSeconds).toFixed(2) : "");
-  const rows = (cells: (one: Figures) => string[]): string[][] =>
-    [...figures].map(([name, one]) => [name, ...cells(one)]);
+  const rows = (columns: Readonly<Record<string, (one: Figures) => string>>): string => {
+    const cells = Object.values(columns);
+    return markdownTable([
+      ["", ...Object.keys(columns)],
+      ...[...figures].map(([name, one]) => [name, ...cells.map((cell) => cell(one))]),
+    ]);
+  };
+  const peak = { "peak MiB": (one: Figures) => one.peakMiB.toFixed(0) };
+  const cpu = { "our CPU / its": ratio };
   switch (load.kind) {
-    case "stall":
-      return markdownTable([["", "peak MiB"], ...rows((one) => [one.peakMiB.toFixed(0)])]);
+    case "hold":
+      return rows(peak);
     case "stream":
-      return markdownTable([
-        ["", ...PER_BYTE, "our CPU / its"],
-        ...rows((one) => [...perByte(one, gibOf(load)), ratio(one)]),
-      ]);
-    case "requests": {
-      const added = (one: Figures, which: "p50" | "p99"): string =>
-        (((one[which] ?? Number.NaN) - (direct?.[which] ?? Number.NaN)) * 1e3).toFixed(2);
-      return markdownTable([
-        ["", "CPU us/request", "requests/s", "added ms, p50", "added ms, p99", "peak MiB", "our CPU / its"],
-        ...rows((one) => [
-          ((one.cpuSeconds / load.count) * 1e6).toFixed(0),
-          (load.count / one.seconds).toFixed(0),
-          added(one, "p50"),
-          added(one, "p99"),
-          one.peakMiB.toFixed(0),
-          ratio(one),
-        ]),
-      ]);
-    }
+      return rows({
+        "CPU s/GiB": (one) => (one.cpuSeconds / gibOf(load)).toFixed(3),
+        "MiB/s": (one) => ((gibOf(load) * 1024) / one.seconds).toFixed(0),
+        ...(spooled ? { seconds: (one: Figures) => one.seconds.toFixed(2) } : {}),
+        ...peak,
+        ...cpu,
+      });
+    case "requests":
+      return rows({
+        "CPU us/request": (one) => ((one.cpuSeconds / countOf(one)) * 1e6).toFixed(0),
+        "requests/s": (one) => (countOf(one) / one.seconds).toFixed(0),
+        "added ms, p50": (one) => milliseconds(one.p50, direct?.p50),
+        "added ms, p99": (one) => milliseconds(one.p99, direct?.p99),
+        ...peak,
+        ...cpu,
+      });
+    case "tail":
+      return rows({
+        "requests/s": (one) => (countOf(one) / one.seconds).toFixed(0),
+        "ms, p50": (one) => milliseconds(one.p50),
+        "ms, p99": (one) => milliseconds(one.p99),
+        ...peak,
+      });
   }
 }
 
-const PER_BYTE = ["CPU s/GiB", "MiB/s", "peak MiB"];
-
-function perByte(one: Figures, gib: number): string[] {
-  return [(one.cpuSeconds / gib).toFixed(2), ((gib * 1024) / one.seconds).toFixed(0), one.peakMiB.toFixed(0)];
+function countOf({ count = Number.NaN }: Figures): number {
+  return count;
 }
 
-function growth(grown: readonly Measured[]): string {
-  const rows = byStream(grown, (name, gib, figures) => {
-    const [mine, its] = [figures.get(OURS), figures.get(NGINX_1M)];
-    if (!mine) return [];
-    const compared = its
-      ? [(its.cpuSeconds / gib).toFixed(2), (mine.cpuSeconds / its.cpuSeconds).toFixed(2)]
-      : ["", ""];
-    return [[name, ...perByte(mine, gib), ...compared]];
-  });
-  return markdownTable([["Content-Length", ...PER_BYTE, `${NGINX_1M}: CPU s/GiB`, "our CPU / its"], ...rows]);
-}
-
-function workers(shared: readonly Measured[]): string {
-  const rows = byStream(shared, (name, gib, figures) =>
-    [...figures].map(([peer, one]) => [`${name}, ${peer}`, ...perByte(one, gib)]),
-  );
-  return markdownTable([["Content-Length", ...PER_BYTE], ...rows]);
-}
-
-function byStream(
-  measured: readonly Measured[],
-  rows: (name: string, gib: number, figures: ReadonlyMap<string, Figures>) => string[][],
-): string[][] {
-  return measured.flatMap(({ workload: { name, load }, figures }) =>
-    load.kind === "stream" ? rows(name, gibOf(load), figures) : [],
-  );
+function milliseconds(seconds = Number.NaN, without = 0): string {
+  return ((seconds - without) * 1e3).toFixed(2);
 }
 
 function failures({ figures }: Measured): string[] {

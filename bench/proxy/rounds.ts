@@ -1,14 +1,27 @@
 /** Round after round, in each one workload after another, in each one peer after another: what disturbs one disturbs all. */
+import type { Certificate } from "../../test/support/certificates.js";
 import { familyCpuSeconds, familyPeakBytes, restartFamilyPeak } from "../process.js";
-import type { Peer, Running } from "./peers.js";
+import type { Peer } from "./peers.js";
+import type { Running } from "./site.js";
 import type { Carried, Traffic } from "./traffic.js";
-import { gibOf, type Workload } from "./workloads.js";
+import { gibOf, type Load, type Workload } from "./workloads.js";
 
 const MIB = 2 ** 20;
 
 export interface Figures extends Carried {
   readonly cpuSeconds: number;
   readonly peakMiB: number;
+}
+
+/** What all measurements share. */
+export interface Ends {
+  readonly traffic: Traffic;
+  /** CA bundle that verifies the certificate. */
+  readonly caFile: string;
+  /** Of every proxy and of Glance. */
+  readonly certificate: Certificate;
+  /** Where spooled uploads are stored. */
+  readonly directory: string;
 }
 
 export interface Measured {
@@ -22,7 +35,7 @@ export interface Measured {
 const DIRECT = "direct";
 
 export async function measureAll(
-  traffic: Traffic,
+  ends: Ends,
   peers: readonly Peer[],
   workloads: readonly Workload[],
   rounds: number,
@@ -34,8 +47,9 @@ export async function measureAll(
         byPeer.set(name, [...(byPeer.get(name) ?? []), figures]);
         console.log(`${round}/${rounds} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
       };
-      if (workload.load.kind === "requests") add(DIRECT, await measureDirect(traffic, workload));
-      for (const peer of peers) add(peer.name, await measure(traffic, peer, workload));
+      if (workload.load.kind === "requests") add(DIRECT, await measureDirect(ends, workload));
+      for (const peer of peers)
+        if (peer.serves(workload)) add(peer.name, await measure(ends, peer, workload));
     }
   }
   return [...taken].map(([workload, byPeer]) => {
@@ -46,25 +60,35 @@ export async function measureAll(
   });
 }
 
-async function measureDirect(traffic: Traffic, { load }: Workload): Promise<Figures> {
-  const sink = await traffic.startSink();
+async function measureDirect({ traffic }: Ends, { load }: Workload): Promise<Figures> {
+  const sink = await traffic.startSink("tcp");
   try {
-    return { ...(await traffic.run(sink.port, load)), cpuSeconds: 0, peakMiB: 0 };
+    return { ...(await traffic.run(new URL(sink.url).port, load)), cpuSeconds: 0, peakMiB: 0 };
   } finally {
     sink.stop();
   }
 }
 
-async function measure(traffic: Traffic, peer: Peer, workload: Workload): Promise<Figures> {
+async function measure(
+  { traffic, ...files }: Ends,
+  peer: Peer,
+  { load, client = "tcp", glance = "tcp", spooled = false }: Workload,
+): Promise<Figures> {
   // Its own: stalled uploads would lie in the old one, and make the kernel sparing with memory for all that come.
-  const sink = await traffic.startSink();
+  const sink = await traffic.startSink(glance);
   let proxy: Running | undefined;
   try {
-    proxy = await peer.start(sink.url);
-    await warmUp(traffic, proxy.port, workload);
+    proxy = await peer.start({
+      upstreamUrl: sink.url,
+      caFile: files.caFile,
+      clientTls: client === "tls" ? files.certificate : undefined,
+      spoolDir: spooled ? files.directory : undefined,
+    });
+    const address = client === "tls" ? `tls:${proxy.port}` : `${proxy.port}`;
+    await warmUp(traffic, address, load);
     await restartFamilyPeak(proxy.pid);
     const before = await familyCpuSeconds(proxy.pid);
-    const carried = await traffic.run(proxy.port, workload.load);
+    const carried = await traffic.run(address, load);
     const cpuSeconds = (await familyCpuSeconds(proxy.pid)) - before;
     return { ...carried, cpuSeconds, peakMiB: (await familyPeakBytes(proxy.pid)) / MIB };
   } finally {
@@ -75,21 +99,24 @@ async function measure(traffic: Traffic, peer: Peer, workload: Workload): Promis
 
 const WARM_UP = { mib: 8, mostStreams: 128, share: 0.25 };
 export const WARMED_UP =
-  `Each has first carried as many bytes as were measured, up to ${(WARM_UP.mib * WARM_UP.mostStreams) / 1024} GiB, in uploads of ` +
-  `${WARM_UP.mib} MiB at once, or a quarter of the requests`;
+  `Each has first carried as many bytes as were measured, up to ${(WARM_UP.mib * WARM_UP.mostStreams) / 1024} GiB, in bodies of ` +
+  `${WARM_UP.mib} MiB at once, or a quarter of the requests; where connections are held, nothing`;
 
 /** A proxy runs for weeks: what is compiled and allocated at first is not what a byte costs. */
-async function warmUp(traffic: Traffic, port: number, { load }: Workload): Promise<void> {
-  if (load.kind === "requests") {
-    await traffic.run(port, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
-  } else if (load.kind === "stream") {
-    const streams = Math.ceil((gibOf(load) * 1024) / WARM_UP.mib);
-    await traffic.run(port, {
-      ...load,
-      mib: WARM_UP.mib,
-      streams: Math.min(streams, WARM_UP.mostStreams),
-      each: 1,
-    });
+async function warmUp(traffic: Traffic, address: string, load: Load): Promise<void> {
+  switch (load.kind) {
+    case "stream": {
+      const streams = Math.min(Math.ceil((gibOf(load) * 1024) / WARM_UP.mib), WARM_UP.mostStreams);
+      await traffic.run(address, { ...load, mib: WARM_UP.mib, streams, each: 1 });
+      return;
+    }
+    case "requests":
+      await traffic.run(address, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
+      return;
+    case "tail":
+      await traffic.run(address, { ...load, seconds: load.seconds * WARM_UP.share });
+      return;
+    case "hold":
   }
 }
 
@@ -103,6 +130,7 @@ function median(rounds: readonly Figures[]): Figures {
     cpuSeconds: of((one) => one.cpuSeconds),
     peakMiB: of((one) => one.peakMiB),
     failures: rounds.reduce((sum, one) => sum + one.failures, 0),
+    count: of((one) => one.count),
     p50: of((one) => one.p50),
     p99: of((one) => one.p99),
   };

@@ -1,55 +1,105 @@
-/** Both ends of the bench: `traffic.c`, compiled when it is needed. */
+/** Both ends of the bench: the C program in `traffic/`. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect } from "node:net";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { explainMissing } from "../../test/support/requirements.js";
-import type { Load } from "./workloads.js";
+import type { Certificate } from "../../test/support/certificates.js";
+import type { Load, TailLoad, Workload } from "./workloads.js";
 
 export interface Carried {
   readonly seconds: number;
   readonly failures: number;
-  /** Of each request, seconds. */
+  /** Requests, and their seconds. */
+  readonly count?: number;
   readonly p50?: number;
   readonly p99?: number;
 }
 
 export interface Sink {
-  readonly port: number;
+  /** `http://...`, `https://...` or `unix:/PATH`. */
   readonly url: string;
   stop(): void;
 }
 
 export interface Traffic {
-  startSink(): Promise<Sink>;
-  run(port: number, load: Load): Promise<Carried>;
+  startSink(glance: NonNullable<Workload["glance"]>): Promise<Sink>;
+  /** @param address a port, or `tls:` and a port. */
+  run(address: string, load: Load): Promise<Carried>;
 }
 
-/** @throws Error where there is no C compiler. */
-export async function compileTraffic(directory: string): Promise<Traffic> {
-  const missing = explainMissing(["cc"]);
-  if (missing !== undefined) throw new Error(missing);
-  const program = join(directory, "traffic");
-  await promisify(execFile)("cc", ["-O2", "-pthread", "bench/proxy/traffic.c", "-o", program]);
+/** What `compileTraffic` needs. */
+export const TRAFFIC_NEEDS = ["cc", "libssl"] as const;
+
+const SOURCES = "bench/proxy/traffic";
+
+export async function compileTraffic(program: string): Promise<void> {
+  const sources = (await readdir(SOURCES)).filter((file) => file.endsWith(".c"));
+  const files = sources.map((file) => join(SOURCES, file));
+  const flags = ["-O2", "-D_GNU_SOURCE", "-pthread"];
+  await promisify(execFile)("cc", [...flags, ...files, "-lssl", "-lcrypto", "-o", program]);
+}
+
+/** @param program as compiled; the Unix socket is beside it. */
+export function createTraffic(program: string, { certFile, keyFile }: Certificate): Traffic {
   return {
-    async startSink() {
-      const child = spawn(program, ["sink"], { stdio: ["ignore", "pipe", "inherit"] });
-      const port = Number(await firstLine(child));
-      return { port, url: `http://127.0.0.1:${port}`, stop: () => void child.kill() };
+    async startSink(glance) {
+      const args = { tcp: [], tls: [certFile, keyFile], unix: [`${program}.sock`] }[glance];
+      const child = spawn(program, ["sink", glance, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+      const place = await firstLine(child);
+      const scheme = { tcp: "http://127.0.0.1:", tls: "https://127.0.0.1:", unix: "unix:" }[glance];
+      return { url: `${scheme}${place}`, stop: () => void child.kill() };
     },
-    async run(port, load) {
-      if (load.kind === "stall") return stall(port, load.connections);
-      const numbers =
-        load.kind === "stream"
-          ? ["stream", port, load.framing, load.mib, load.streams, load.each]
-          : ["requests", port, load.method, load.bytes, load.connections, load.count];
-      const { stdout } = await promisify(execFile)(program, numbers.map(String));
-      return JSON.parse(stdout) as Carried;
-    },
+    run: (address, load) =>
+      load.kind === "tail" ? runTail(program, address, load) : runToEnd(program, argumentsOf(address, load)),
   };
+}
+
+function argumentsOf(address: string, load: Exclude<Load, TailLoad>): (string | number)[] {
+  switch (load.kind) {
+    case "stream":
+      return ["stream", address, load.direction, load.body, load.mib, load.streams, load.each];
+    case "requests":
+      return ["requests", address, load.method, load.bytes, load.connections, load.count, LONGEST_MS / 1000];
+    case "hold":
+      return ["hold", address, load.what, load.clients, load.seconds];
+  }
+}
+
+/** A load that takes longer is ended and counts as failed. */
+const LONGEST_MS = 120_000;
+
+async function runToEnd(program: string, args: readonly (string | number)[]): Promise<Carried> {
+  try {
+    const { stdout } = await promisify(execFile)(program, args.map(String), { timeout: LONGEST_MS });
+    return JSON.parse(stdout) as Carried;
+  } catch (error) {
+    if ((error as { killed?: boolean }).killed) return { seconds: LONGEST_MS / 1000, failures: 1 };
+    throw error;
+  }
+}
+
+/** More than can be carried while the requests run. */
+const ENDLESS_MIB = 2 ** 20;
+const MANY = 1e6;
+
+async function runTail(program: string, address: string, load: TailLoad): Promise<Carried> {
+  const { streams, connections, seconds } = load;
+  const background = [
+    ["upload", "length"],
+    ["download", "whole"],
+  ].map((kind) => {
+    const args = ["stream", address, ...kind, ENDLESS_MIB, streams, 1];
+    return spawn(program, args.map(String), { stdio: ["ignore", "ignore", "inherit"] });
+  });
+  try {
+    return await runToEnd(program, ["requests", address, "GET", 0, connections, MANY, seconds]);
+  } finally {
+    const ended = background.map((child) => once(child, "exit"));
+    for (const child of background) child.kill();
+    await Promise.all(ended);
+  }
 }
 
 export async function firstLine(child: ChildProcess): Promise<string> {
@@ -62,21 +112,4 @@ export async function firstLine(child: ChildProcess): Promise<string> {
     }),
   ])) as [string];
   return line;
-}
-
-const STALL_MS = 5_000;
-
-/** Uploads that Glance does not read: each sends what the proxy takes. */
-async function stall(port: number, connections: number): Promise<Carried> {
-  const piece = Buffer.alloc(4 * 1024 * 1024);
-  const sockets = Array.from({ length: connections }, () => {
-    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
-    socket.write(`PUT /v2/images/stall/file HTTP/1.1\r\nHost: bench\r\nContent-Length: ${2 ** 30}\r\n\r\n`);
-    socket.write(piece);
-    return socket;
-  });
-  await delay(STALL_MS);
-  const failures = sockets.filter(({ destroyed }) => destroyed).length;
-  for (const socket of sockets) socket.destroy();
-  return { seconds: STALL_MS / 1000, failures };
 }

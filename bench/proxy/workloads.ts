@@ -1,8 +1,10 @@
 /** What is sent through each proxy. */
 export interface StreamLoad {
   readonly kind: "stream";
-  readonly framing: "length" | "chunked" | "declared";
-  /** Of each upload. */
+  readonly direction: "upload" | "download";
+  /** Of an upload: `declared` is chunked with the size header. Of a download: `range` asks for one part after another. */
+  readonly body: "length" | "chunked" | "declared" | "whole" | "range";
+  /** Of each body. */
   readonly mib: number;
   /** At once. */
   readonly streams: number;
@@ -10,76 +12,222 @@ export interface StreamLoad {
   readonly each: number;
 }
 
-export type Load =
-  | StreamLoad
-  | {
-      readonly kind: "requests";
-      readonly method: "GET" | "PUT";
-      readonly bytes: number;
-      readonly connections: number;
-      readonly count: number;
-    }
-  | { readonly kind: "stall"; readonly connections: number };
+/** Small requests. */
+export interface RequestsLoad {
+  readonly kind: "requests";
+  readonly method: "GET" | "PUT";
+  readonly bytes: number;
+  readonly connections: number;
+  readonly count: number;
+}
+
+/** Clients that keep a connection and move little: uploads that Glance does not read, slow downloads, or nothing. */
+export interface HoldLoad {
+  readonly kind: "hold";
+  readonly what: "stalled" | "slow" | "idle";
+  readonly clients: number;
+  readonly seconds: number;
+}
+
+/** Small GETs beside large uploads and downloads. */
+export interface TailLoad {
+  readonly kind: "tail";
+  /** In each direction. */
+  readonly streams: number;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+export type Load = StreamLoad | RequestsLoad | HoldLoad | TailLoad;
+
+/** Each workload of the page, whatever its size in this run. */
+export type Key =
+  | "download"
+  | "eight downloads"
+  | "ranges"
+  | "upload"
+  | "declared upload"
+  | "chunked upload"
+  | "eight uploads"
+  | "1 MiB uploads"
+  | "4 MiB uploads"
+  | "16 MiB uploads"
+  | "64 MiB uploads"
+  | "100 uploads"
+  | "TLS"
+  | "Unix socket"
+  | "spooled upload"
+  | "1 KiB uploads"
+  | "small GETs"
+  | "GETs beside load"
+  | "slow readers"
+  | "stalled uploads"
+  | "idle clients";
 
 export interface Workload {
+  readonly key: Key;
   readonly name: string;
   readonly load: Load;
+  /** What clients speak; default tcp. */
+  readonly client?: "tcp" | "tls";
+  /** What Glance speaks, or that it listens on a Unix socket; default tcp. */
+  readonly glance?: "tcp" | "tls" | "unix";
+  /** Whether the proxy stores the whole upload before it sends it on. */
+  readonly spooled?: boolean;
 }
 
-/** @param mib of each workload of uploads. */
+/** @param mib of each workload of large bodies; the others shrink with it. */
 export function workloads(mib: number): Workload[] {
-  const count = mib * 5;
-  const stream = (framing: "length" | "chunked" | "declared", streams = 1): Load => ({
-    kind: "stream",
-    framing,
-    mib: Math.ceil(mib / streams),
-    streams,
-    each: 1,
-  });
-  const requests = (method: "GET" | "PUT", bytes: number): Load => ({
-    kind: "requests",
-    method,
-    bytes,
-    connections: 16,
-    count,
-  });
   return [
-    { name: `one upload of ${mib} MiB, Content-Length`, load: stream("length") },
+    ...downloads(mib),
+    ...uploads(mib),
+    ...otherConnections(Math.ceil(mib / 4)),
+    ...[mib / 64, mib / 4, mib].map(Math.ceil).map((size): Workload => ({
+      key: "spooled upload",
+      name: `one spooled upload of ${size} MiB, chunks of 64 KiB, no size declared`,
+      load: stream("upload", "chunked", size, 1),
+      spooled: true,
+    })),
+    ...smallRequests(mib),
+    ...heldConnections(Math.min(Math.ceil(mib / 64), 4)),
+  ];
+}
+
+function downloads(mib: number): Workload[] {
+  const eighth = Math.ceil(mib / 8);
+  const part = Math.min(8, eighth);
+  return [
     {
-      name: `one upload of ${mib} MiB, chunks of 64 KiB, with x-openstack-image-size`,
-      load: stream("declared"),
+      key: "download",
+      name: `one download of ${mib} MiB`,
+      load: stream("download", "whole", mib, 1),
     },
-    { name: `one upload of ${mib} MiB, chunks of 64 KiB, no size told`, load: stream("chunked") },
-    { name: `eight uploads of ${Math.ceil(mib / 8)} MiB at once, Content-Length`, load: stream("length", 8) },
-    { name: "uploads of 1 KiB, 16 connections", load: requests("PUT", 1024) },
-    { name: "small GETs, 16 connections", load: requests("GET", 0) },
-    { name: "200 uploads that Glance does not read", load: { kind: "stall", connections: 200 } },
+    {
+      key: "eight downloads",
+      name: `eight downloads of ${eighth} MiB at once`,
+      load: stream("download", "whole", eighth, 8),
+    },
+    {
+      key: "ranges",
+      name: `downloads of ranges of ${part} MiB, eight connections`,
+      load: stream("download", "range", part, 8, eighth / part),
+    },
   ];
 }
 
-/** How the cost grows: with the size of an upload, and with their number at once. */
-export function scaling(mib: number): Workload[] {
-  const sizes = [1, 4, 16, 256, 1024, 16 * 1024].filter((size) => size <= 4 * mib);
-  const size = Math.min(16, mib);
+function uploads(mib: number): Workload[] {
+  const eighth = Math.ceil(mib / 8);
+  const part = Math.min(16, eighth);
   return [
-    ...sizes.map((one) => several(one, 1, mib / 8)),
-    ...[10, 100, 500].map((streams) => several(size, streams, mib / 2)),
+    {
+      key: "upload",
+      name: `one upload of ${mib} MiB, Content-Length`,
+      load: stream("upload", "length", mib, 1),
+    },
+    {
+      key: "declared upload",
+      name: `one upload of ${mib} MiB, chunks of 64 KiB, with x-openstack-image-size`,
+      load: stream("upload", "declared", mib, 1),
+    },
+    {
+      key: "chunked upload",
+      name: `one upload of ${mib} MiB, chunks of 64 KiB, no size declared`,
+      load: stream("upload", "chunked", mib, 1),
+    },
+    {
+      key: "eight uploads",
+      name: `eight uploads of ${eighth} MiB at once, Content-Length`,
+      load: stream("upload", "length", eighth, 8),
+    },
+    ...([1, 4, 16, 64] as const).map((size): Workload => ({
+      key: `${size} MiB uploads`,
+      name: `uploads of ${size} MiB, one after another`,
+      load: stream("upload", "length", size, 1, eighth / size),
+    })),
+    {
+      key: "100 uploads",
+      name: `uploads of ${part} MiB, 100 at once`,
+      load: stream("upload", "length", part, 100, mib / part / 200),
+    },
   ];
 }
 
-/** Streams enough for both of two workers. */
-export function severalWorkers(mib: number): Workload {
-  return several(Math.ceil(mib / 8), 8, mib);
+function otherConnections(mib: number): Workload[] {
+  const connections = [
+    ["TLS", "TLS from clients", "tls", "tcp"],
+    ["TLS", "TLS to Glance", "tcp", "tls"],
+    ["TLS", "TLS on both sides", "tls", "tls"],
+    ["Unix socket", "Unix socket to Glance", "tcp", "unix"],
+  ] as const;
+  const bodies = [
+    ["download", "whole"],
+    ["upload", "length"],
+  ] as const;
+  return connections.flatMap(([key, which, client, glance]) =>
+    bodies.map(([direction, body]): Workload => ({
+      key,
+      name: `${which}, one ${direction} of ${mib} MiB`,
+      load: stream(direction, body, mib, 1),
+      client,
+      glance,
+    })),
+  );
 }
 
-/** @param total MiB of all together; more only where one upload on each stream is. */
-function several(mib: number, streams: number, total: number): Workload {
-  const each = Math.max(1, Math.floor(total / mib / streams));
-  const name = `${mib} MiB, ${streams === 1 ? "one after another" : `${streams} at once`}`;
-  return { name, load: { kind: "stream", framing: "length", mib, streams, each } };
+function smallRequests(mib: number): Workload[] {
+  const requests = { kind: "requests", connections: 16, count: mib * 5 } as const;
+  return [
+    {
+      key: "1 KiB uploads",
+      name: "uploads of 1 KiB, 16 connections",
+      load: { ...requests, method: "PUT", bytes: 1024 },
+    },
+    {
+      key: "small GETs",
+      name: "small GETs, 16 connections",
+      load: { ...requests, method: "GET", bytes: 0 },
+    },
+    {
+      key: "GETs beside load",
+      name: "small GETs beside eight downloads and eight uploads, 16 connections",
+      load: { kind: "tail", streams: 8, connections: 16, seconds: Math.min(Math.ceil(mib / 64), 8) },
+    },
+  ];
 }
 
-/** Of all its uploads. */
+function heldConnections(seconds: number): Workload[] {
+  const hold = { kind: "hold", seconds } as const;
+  return [
+    {
+      key: "slow readers",
+      name: "200 downloads that clients read slowly",
+      load: { ...hold, what: "slow", clients: 200 },
+    },
+    {
+      key: "stalled uploads",
+      name: "200 uploads that Glance does not read",
+      load: { ...hold, what: "stalled", clients: 200 },
+    },
+    {
+      key: "idle clients",
+      name: "500 idle kept-alive clients",
+      load: { ...hold, what: "idle", clients: 500 },
+    },
+  ];
+}
+
+/** @param each rounded up. */
+function stream(
+  direction: StreamLoad["direction"],
+  body: StreamLoad["body"],
+  mib: number,
+  streams: number,
+  each = 1,
+): StreamLoad {
+  return { kind: "stream", direction, body, mib, streams, each: Math.ceil(each) };
+}
+
+/** Of all its bodies. */
 export function gibOf({ mib, streams, each }: StreamLoad): number {
   return (mib * streams * each) / 1024;
 }

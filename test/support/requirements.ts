@@ -59,6 +59,7 @@ const PROVIDED = {
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
   nginx: { paths: ["/usr/sbin/nginx"], debianPackages: "nginx-light" },
   cc: { paths: ["/usr/bin/cc", "/usr/include/stdlib.h"], debianPackages: "gcc libc6-dev" },
+  libssl: { paths: ["/usr/include/openssl/ssl.h"], debianPackages: "libssl-dev" },
   chromium: { paths: ["/usr/bin/chromium"], debianPackages: "chromium" },
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
