@@ -36,6 +36,8 @@ export class Outflow {
   #isFlushDue = false;
   /** Writes that the kernel has not accepted yet. */
   #unsent = 0;
+  /** Set after the last write. */
+  #onLastSent: (() => void) | undefined;
   readonly #stale: Timer;
 
   constructor(options: OutflowOptions) {
@@ -58,9 +60,20 @@ export class Outflow {
     return reused ? this.#unsent === 0 : !request.writableNeedDrain;
   }
 
-  /** @param onSent called when the kernel has accepted the whole body. */
+  /**
+   * A request of known size is ended only after its last byte was accepted. Otherwise Node would append an empty piece to the last write.
+   * libuv does not report such a write as finished when its last byte is accepted, and a quick answer of Glance would come first.
+   *
+   * @param onSent called when the kernel has accepted the whole body.
+   */
   end(onSent: () => void): void {
     this.#flush();
+    if (this.#options.framing === "chunked" || this.#unsent === 0) return this.#end(onSent);
+    this.#onLastSent = () => this.#end(onSent);
+    this.#options.request.uncork();
+  }
+
+  #end(onSent: () => void): void {
     const { request } = this.#options;
     // Node emits `finish` also if the connection has failed.
     request.end(() => {
@@ -125,9 +138,11 @@ export class Outflow {
     else if (socket) corkForThisTurn(socket);
     onForwarded(bytes.length);
     this.#unsent += 1;
-    request.write(bytes, () => {
+    request.write(bytes, (error) => {
       this.#unsent -= 1;
-      if (this.#unsent === 0) onSent();
+      if (this.#unsent > 0) return;
+      onSent();
+      if (!error) this.#onLastSent?.();
     });
     if (atOnce) socket?.uncork();
   }

@@ -1,9 +1,9 @@
 /** What is decided before an upload is sent, and how sending it ended. */
-import type { IncomingMessage } from "node:http";
-import type { Framing } from "../http/body.js";
+import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Body, ByteCounter, Framing } from "../http/body.js";
 import type { Patience } from "../http/turns.js";
 import type { ProxyError } from "../vocabulary/errors.js";
-import type { Begun } from "./break-off.js";
+import type { Begun, UntilBegun } from "./break-off.js";
 
 /** Decided before anything is sent. */
 export interface RelayPlan extends Patience {
@@ -17,6 +17,22 @@ export interface RelayPlan extends Patience {
   readonly refuseEnd?: (() => ProxyError | undefined) | undefined;
   /** Whether the client waits for `100 Continue`. */
   readonly clientWaits: boolean;
+}
+
+export interface RelayOptions {
+  readonly source: Body;
+  readonly plan: RelayPlan;
+  readonly counter: ByteCounter;
+  /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
+  readonly kept?: AsyncIterable<Buffer> | undefined;
+  /**
+   * Opens the request to Glance, with all its headers.
+   * @param expectContinue whether to send `Expect: 100-continue`.
+   */
+  readonly open: (expectContinue: boolean) => ClientRequest;
+  /** Called when the client may send its body. */
+  readonly onContinue: () => void;
+  readonly untilBegun: UntilBegun;
 }
 
 export type RelayEnd =

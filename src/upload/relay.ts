@@ -5,7 +5,6 @@
  * This relay ends or destroys the request to Glance. The caller owns the client's request and response.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Body, ByteCounter } from "../http/body.js";
 import { createTimer, type Timer } from "../http/timer.js";
 import { Turns } from "../http/turns.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
@@ -21,10 +20,10 @@ import {
   tooLarge,
   toProxyError,
 } from "../vocabulary/errors.js";
-import { breakOff, type UntilBegun } from "./break-off.js";
+import { breakOff } from "./break-off.js";
 import { HoldBack } from "./hold-back.js";
 import { Outflow } from "./outflow.js";
-import type { RelayEnd, RelayPlan } from "./relay-plan.js";
+import type { RelayEnd, RelayOptions } from "./relay-plan.js";
 
 /** How long a client that sent `Expect: 100-continue` waits for Glance's `100`. uWSGI never sends one. */
 const CONTINUE_WAIT_MS = 1_000;
@@ -32,21 +31,8 @@ const CONTINUE_WAIT_MS = 1_000;
 /** A body up to this size may have arrived together with its head. */
 const SMALL_BYTES = 64 * 1024;
 
-export interface RelayOptions {
-  readonly source: Body;
-  readonly plan: RelayPlan;
-  readonly counter: ByteCounter;
-  /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
-  readonly kept?: AsyncIterable<Buffer> | undefined;
-  /**
-   * Opens the request to Glance, with all its headers.
-   * @param expectContinue whether to send `Expect: 100-continue`.
-   */
-  readonly open: (expectContinue: boolean) => ClientRequest;
-  /** Called when the client may send its body. */
-  readonly onContinue: () => void;
-  readonly untilBegun: UntilBegun;
-}
+/** Under TLS, Node reports writes one turn of the event loop late, and a quick answer of Glance comes first. */
+const SENT_TURNS = 2;
 
 /** Resolves once, never rejects. Afterwards the rest of the source is discarded. */
 export function relayBody(options: RelayOptions): Promise<RelayEnd> {
@@ -76,6 +62,8 @@ class Relay {
   #bodyEnded = false;
   /** The kernel has accepted the whole body, so Glance may have it. */
   #isSent = false;
+  /** There is an answer, and the end of the body may be reported as accepted in the next turns. */
+  #isJudged = false;
   #done = false;
 
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
@@ -136,14 +124,16 @@ class Relay {
       onForwarded: (bytes) => counter.forwarded(bytes),
       onSent: this.#onDrain, // the memory may be reused
     });
-    upstream.on("error", (error) => this.#fail(toUpstreamError(error)));
+    upstream.on("error", (error) => this.#onBroken(error));
     upstream.on("response", (answer) => this.#onAnswer(answer));
     // For some failures Node emits nothing else, for example for an answer that switches protocols.
-    upstream.on("close", () => {
-      if (!this.#done) this.#fail(toUpstreamError(new Error("closed without an answer")));
-    });
+    upstream.on("close", () => this.#onBroken(new Error("closed without an answer")));
     upstream.on("drain", this.#onDrain);
     return upstream;
+  }
+
+  #onBroken(cause: Error): void {
+    if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause));
   }
 
   readonly #onDrain = (): void => {
@@ -246,12 +236,15 @@ class Relay {
   /** Stays registered: a client that has closed its sending side can still read the answer. */
   readonly #onHalfClosed = (): void => this.#fail(clientAborted());
 
-  #onAnswer(answer: IncomingMessage): void {
+  /** @param turns turns of the event loop since the answer came. */
+  #onAnswer(answer: IncomingMessage, turns = 0): void {
     if (this.#done) return;
     const invalid = unrelayableHead(answer);
     if (invalid) return this.#fail(toUpstreamError(invalid));
     const status = answer.statusCode ?? 0;
     if (!this.#isSent && status < 300) {
+      this.#isJudged = this.#bodyEnded && turns < SENT_TURNS;
+      if (this.#isJudged) return void setImmediate(() => this.#onAnswer(answer, turns + 1));
       return this.#fail(
         new ProxyError("upstream_early_success", `Glance answered ${status} before the request body ended.`),
       );

@@ -1,13 +1,13 @@
-/** Intercepts `_write` and `_writev` of a connection, which only Node's streams call. */
+/** Intercepts `_write` and `_writev` of connections, which only Node's streams call. */
 import type { Duplex } from "node:stream";
 
 export type WriteCallback = (error?: Error | null) => void;
 
-export interface WriteInterceptor {
+export interface WriteInterceptor<Connection> {
   /** Called with each piece before it is written. If it throws, the piece is not written and the connection is destroyed. */
-  readonly check?: (chunk: Buffer | string, encoding: BufferEncoding) => void;
+  check?(connection: Connection, chunk: Buffer | string, encoding: BufferEncoding): void;
   /** Wraps the callback that reports the end of a write to Node. */
-  readonly report?: (callback: WriteCallback) => WriteCallback;
+  report?(connection: Connection, callback: WriteCallback): WriteCallback;
 }
 
 interface Piece {
@@ -20,30 +20,36 @@ interface Writes {
   _writev?: ((pieces: readonly Piece[], callback: WriteCallback) => void) | null;
 }
 
+/**
+ * @param target a connection, or the prototype of connections. Prefer a prototype: functions that are set on each connection cost V8 a
+ * quarter of a small request's CPU time.
+ */
 export function interceptWrites<Connection extends Duplex>(
-  connection: Connection,
-  { check, report = (callback) => callback }: WriteInterceptor,
+  target: Connection,
+  interceptor: WriteInterceptor<Connection>,
 ): Connection {
-  const writes = connection as unknown as Writes;
-  const write = writes._write.bind(connection);
-  const writeMany = writes._writev?.bind(connection);
-  writes._write = (chunk, encoding, callback) => {
+  const writes = target as unknown as Writes;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the connection as `this`
+  const { _write: write, _writev: writeMany } = writes;
+  const report = (connection: Connection, callback: WriteCallback): WriteCallback =>
+    interceptor.report?.(connection, callback) ?? callback;
+  writes._write = function (this: Connection & Writes, chunk, encoding, callback) {
     try {
-      check?.(chunk, encoding);
+      interceptor.check?.(this, chunk, encoding);
     } catch (error) {
       return callback(error as Error);
     }
-    write(chunk, encoding, report(callback));
+    write.call(this, chunk, encoding, report(this, callback));
   };
   if (writeMany) {
-    writes._writev = (pieces, callback) => {
+    writes._writev = function (this: Connection & Writes, pieces, callback) {
       try {
-        if (check) for (const { chunk, encoding } of pieces) check(chunk, encoding);
+        for (const { chunk, encoding } of pieces) interceptor.check?.(this, chunk, encoding);
       } catch (error) {
         return callback(error as Error);
       }
-      writeMany(pieces, report(callback));
+      writeMany.call(this, pieces, report(this, callback));
     };
   }
-  return connection;
+  return target;
 }

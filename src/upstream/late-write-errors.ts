@@ -10,10 +10,11 @@ import { interceptWrites, type WriteCallback } from "./intercept-writes.js";
 const PATIENCE_MS = 1_000;
 
 export function reportWriteErrorsLate<Connection extends Duplex>(connection: Connection): Connection {
-  return interceptWrites(connection, { report: (callback) => late(connection, callback) });
+  return interceptWrites<Connection>(connection, { report: reportLate });
 }
 
-function late(connection: Duplex, callback: WriteCallback): WriteCallback {
+/** Wraps the callback of a write. */
+export function reportLate(connection: Duplex, callback: WriteCallback): WriteCallback {
   return (error) => {
     if (!isReset(error) || connection.readableEnded || connection.destroyed) return callback(error);
     let bytesRead = bytesReadOf(connection);

@@ -6,7 +6,7 @@ import {
   request as httpRequest,
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { connect, isIP, type OnReadOpts, Socket } from "node:net";
+import { isIP, type OnReadOpts, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
@@ -16,6 +16,7 @@ import { AnswerConnection, createAnswerMemory } from "../raw-io/answer-connectio
 import type { RawAnswer } from "../raw-io/raw-answer.js";
 import { createActivity } from "./activity.js";
 import { ConnectTimeout } from "./failures.js";
+import { GlanceSocket } from "./glance-socket.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
 import { guardWire } from "./wire-guard.js";
 
@@ -144,22 +145,38 @@ class GlanceUpstream implements Upstream {
   #connect(options: { readonly onread?: OnReadOpts } = {}): Socket {
     const { host = "", port, socketPath } = this.target;
     const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
-    return this.#prepare(connect({ ...to, ...options, noDelay: true }));
+    return this.#watch(new GlanceSocket(options).setNoDelay().connect(to));
   }
 
+  /**
+   * No connection is reused: bytes that Glance sends after an answer would be read as the answer to the next request, and a request is
+   * lost if Glance closes the connection at the wrong moment.
+   */
   #openAgent(): HttpAgent {
-    return createAgent(
-      this.#config,
-      this.target,
-      this.#isSecure ? this.#credentials : undefined,
-      (connection) => this.#prepare(connection),
-    );
+    const agent = this.#isSecure
+      ? new HttpsAgent({ keepAlive: false, ...verification(this.#config, this.target), ...this.#credentials })
+      : new HttpAgent({ keepAlive: false });
+    const open = agent.createConnection.bind(agent);
+    agent.createConnection = (options, callback) => {
+      if (!this.#isSecure) return this.#connect();
+      const connection = open(options, callback);
+      if (!connection) return connection;
+      const secured = this.#secure(connection);
+      const { attach } = options as ConnectOptions;
+      return attach ? attach(secured as Socket) : secured;
+    };
+    showWholeHeads(agent);
+    return agent;
   }
 
-  /** Prepares each connection to Glance. */
-  #prepare<Connection extends Duplex>(connection: Connection): Connection {
+  /** Prepares a connection with TLS. */
+  #secure(connection: Duplex): Duplex {
+    return guardWire(reportWriteErrorsLate(this.#watch(connection)));
+  }
+
+  #watch<Connection extends Duplex>(connection: Connection): Connection {
     if (connection instanceof Socket) this.#activity.watch(connection);
-    return guardWire(reportWriteErrorsLate(limitConnecting(connection, this.#config.connectTimeoutMs)));
+    return limitConnecting(connection, this.#config.connectTimeoutMs);
   }
 }
 
@@ -187,35 +204,6 @@ interface ConnectOptions {
   readonly onread?: OnReadOpts;
   /** Wraps the connection. */
   readonly attach?: (connection: Socket) => Duplex;
-}
-
-type Prepare = <Connection extends Duplex>(connection: Connection) => Connection;
-
-/**
- * No connection is reused: bytes that Glance sends after an answer would be read as the answer to the next request, and a request is
- * lost if Glance closes the connection at the wrong moment.
- *
- * @param credentials certificate and CAs; undefined without TLS.
- */
-function createAgent(
-  config: Config["upstream"],
-  address: GlanceAddress,
-  credentials: Credentials | undefined,
-  prepare: Prepare,
-): HttpAgent {
-  const agent = credentials
-    ? new HttpsAgent({ keepAlive: false, ...verification(config, address), ...credentials })
-    : new HttpAgent({ keepAlive: false });
-  const open = agent.createConnection.bind(agent);
-  agent.createConnection = (options, callback) => {
-    const connection = open(options, callback);
-    if (!connection) return connection;
-    const { attach } = options as ConnectOptions;
-    const prepared = prepare(connection);
-    return attach ? attach(prepared as Socket) : prepared;
-  };
-  showWholeHeads(agent);
-  return agent;
 }
 
 /** Node's client drops all header lines of an answer after the first 1,000, unless this is set. */

@@ -89,5 +89,5 @@ function framingOf(head: string): BodyFraming {
 /** Guards a connection that carries one request. */
 export function guardWire<Connection extends Duplex>(connection: Connection): Connection {
   const request = new OutgoingRequest();
-  return interceptWrites(connection, { check: (chunk, encoding) => request.check(chunk, encoding) });
+  return interceptWrites(connection, { check: (_, chunk, encoding) => request.check(chunk, encoding) });
 }

@@ -4,9 +4,11 @@ import { once } from "node:events";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { Worker } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { BAD_PEM_CASES, installBad, type PemKey } from "../support/bad-pem.js";
 import { sha256 } from "../support/bytes.js";
@@ -18,6 +20,28 @@ import { type RecordingUpstream, startRecordingUpstream } from "../support/recor
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 import { CHUNKED, FILE, readSlowly, SIZE } from "./scene.js";
+
+/** Runs in a thread of its own, so that its answer can be there before the proxy hears that its last write was accepted. */
+const QUICK_GLANCE = `
+  const { parentPort, workerData } = require("node:worker_threads");
+  const { createServer } = require(workerData.tls ? "node:https" : "node:http");
+  const server = createServer(workerData.tls ?? {}, (request, response) => {
+    request.resume().once("end", () => response.writeHead(204, { connection: "close" }).end());
+  });
+  server.listen(workerData.address, () => parentPort.postMessage(server.address()));
+`;
+
+interface QuickGlance {
+  readonly url: string;
+  readonly stop: () => Promise<unknown>;
+}
+
+async function startQuickGlance(address: object, tls: object | undefined): Promise<QuickGlance> {
+  const thread = new Worker(QUICK_GLANCE, { eval: true, workerData: { address, tls } });
+  const [at] = (await once(thread, "message")) as [AddressInfo | string];
+  const url = typeof at === "string" ? `unix:${at}` : `https://127.0.0.1:${at.port}`;
+  return { url, stop: () => thread.terminate() };
+}
 
 describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
   let authority: Authority;
@@ -381,6 +405,25 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     expect((await request(proxy.port, "GET", "/v2/images?limit=1")).text).toBe("GET /v2/images?limit=1");
     expect((await request(proxy.port, "PUT", "/v2/images/one/file", { body: "hello" })).status).toBe(204);
     expect((await request(proxy.adminPort, "GET", "/readyz")).status).toBe(200);
+  });
+
+  it.each(["a Unix socket", "TLS"])("a quick answer over %s is not taken for an early one", async (way) => {
+    const address = way === "TLS" ? { port: 0, host: "127.0.0.1" } : { path: join(directory, "quick.sock") };
+    const { cert, key } = await (await authority.issue("127.0.0.1")).pem();
+    const tls = way === "TLS" ? { cert: cert.toString(), key: key.toString() } : undefined;
+    const { url, stop } = await startQuickGlance(address, tls);
+    cleanUp.push(stop);
+    const proxy = await startProxy(url, {
+      upload: { relay: "auto" },
+      upstream: tls ? { tls: { caFile: authority.certFile } } : {},
+    });
+    cleanUp.push(() => proxy.stop());
+    const body = Buffer.alloc(2 * 1024 * 1024);
+    const headers = { "x-openstack-image-size": body.length };
+    for (let upload = 0; upload < 150; upload += 1) {
+      const answer = await request(proxy.port, "PUT", "/v2/images/one/file", { body, headers });
+      expect(answer.status, answer.text).toBe(204);
+    }
   });
 
   it("listens and connects over IPv6", async () => {
