@@ -8,8 +8,11 @@ import { describeWith } from "../support/requirements.js";
 import { type CommandResult, run } from "../support/run.js";
 
 const TIMEOUT_MS = 240_000;
-/** Not uploads to a Glance with TLS: the proxy sometimes refuses a success that comes at once (`early_success`). */
-const RELIABLE = "^(?!TLS (to Glance|on both sides), one upload)";
+/**
+ * Not uploads to a Glance that answers at once over TLS or a Unix socket: the proxy may see the success before it sees that the kernel
+ * has accepted the last byte, and refuses it (`early_success`).
+ */
+const RELIABLE = "^(?!(TLS to Glance|TLS on both sides|Unix socket to Glance), one upload)";
 
 /** As `npm run bench -- ARGS`, but for the compiler. */
 function bench(...args: string[]): Promise<CommandResult> {
@@ -68,7 +71,7 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
   it(
     "measures every proxy, and prints the page of a chosen workload",
     async () => {
-      const only = "^eight downloads|^TLS on both sides, one download|^Unix socket to Glance, one upload";
+      const only = "^eight downloads|^TLS on both sides, one download|^Unix socket to Glance, one download";
       const { code, stdout, stderr } = await bench("--mib", "8", "--rounds", "1", "--only", only);
       expect(code, stderr).toBe(0);
       expect(stdout).not.toMatch(/failed|NaN/);
@@ -81,7 +84,7 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
           [...nginx, "HAProxy", "HAProxy, splice", ...node, "this proxy, 2 workers", ...relays],
         ],
         ["TLS on both sides, one download of 2 MiB", [...nginx, "HAProxy", ...node]],
-        ["Unix socket to Glance, one upload of 2 MiB", [...nginx, "HAProxy", "HAProxy, splice", ...node]],
+        ["Unix socket to Glance, one download of 2 MiB", [...nginx, "HAProxy", "HAProxy, splice", ...node]],
       ]);
     },
     TIMEOUT_MS,
