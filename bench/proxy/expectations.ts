@@ -55,16 +55,20 @@ export function judge(measured: readonly Measured[]): Expectation[] {
     ): Expectation[] =>
       Object.entries(limits).map(([peer, limit]) => {
         const its = figures.get(peer);
-        return compare(`${name}: ${what}, of that of ${peer}`, ours && its && of(ours) / of(its), limit);
+        return compare(`${name}: ${what} relative to ${peer}`, ours && its && of(ours) / of(its), limit);
       });
     const unit = load.kind === "requests" ? "requests/s" : "MiB/s";
-    return [
-      ...ratios("CPU", (one) => one.cpuSeconds, cpu),
+    const all = [
+      ...ratios("CPU time", (one) => one.cpuSeconds, cpu),
       ...ratios("time", (one) => one.seconds, time),
       ...ratios("p99", (one) => one.p99 ?? Number.NaN, p99),
       ...ratios(unit, (one) => 1 / one.seconds, speed, atLeast),
       ...(maxPeakMib === undefined ? [] : [atMost(`${name}: peak MiB`, ours?.peakMiB, maxPeakMib)]),
     ];
+    // What fails may be cheap.
+    return ours?.failures
+      ? all.map(({ text }) => ({ text, found: `${ours.failures} failed`, holds: false }))
+      : all;
   });
 }
 

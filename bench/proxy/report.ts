@@ -14,14 +14,21 @@ export interface Page {
   readonly expectations: readonly Expectation[];
 }
 
+const CONFIGURED =
+  "nginx sends bodies on as they come (`proxy_request_buffering off`) unless the upload is spooled. With 1 MiB buffers it has " +
+  "`client_body_buffer_size 1m`, and for answers `proxy_buffering off` and `proxy_buffer_size 1m`. HAProxy with splice has " +
+  "`option splice-request` and `option splice-response`. The C relays are no HTTP proxies: they pass bytes on and look at none, " +
+  "and show how much of the cost is the kernel's.";
+
 export function report({ conditions, peers, measured, expectations }: Page): string {
   const measuredPeers = peers.filter(({ version }) => version !== undefined);
   const missing = peers.filter(({ version }) => version === undefined).map(({ name }) => name);
   return [
-    "# Beside the C proxies",
+    "# Beside other proxies",
     conditions,
     measuredPeers.map(({ name, version }) => `${name} ${version}`).join("; ") + ".",
     ...(missing.length > 0 ? [`Not installed: ${missing.join("; ")}.`] : []),
+    CONFIGURED,
     ...measured.flatMap((one) => [`## ${one.workload.name}`, table(one), ...failures(one)]),
     "## What is expected",
     expectationList(expectations),

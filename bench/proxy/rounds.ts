@@ -97,17 +97,21 @@ async function measure(
   }
 }
 
-const WARM_UP = { mib: 8, mostStreams: 128, share: 0.25 };
+const WARM_UP = { mostMib: 1024, bodyMib: 8, share: 0.25 };
 export const WARMED_UP =
-  `Each has first carried as many bytes as were measured, up to ${(WARM_UP.mib * WARM_UP.mostStreams) / 1024} GiB, in bodies of ` +
-  `${WARM_UP.mib} MiB at once, or a quarter of the requests; where connections are held, nothing`;
+  `Each has first carried as many bytes as were measured, up to ${WARM_UP.mostMib / 1024} GiB: bodies that follow one another as ` +
+  `when measured, others as bodies of ${WARM_UP.bodyMib} MiB at once. Of small requests it was a quarter; where connections are held, nothing`;
 
 /** A proxy runs for weeks: what is compiled and allocated at first is not what a byte costs. */
 async function warmUp(traffic: Traffic, address: string, load: Load): Promise<void> {
   switch (load.kind) {
     case "stream": {
-      const streams = Math.min(Math.ceil((gibOf(load) * 1024) / WARM_UP.mib), WARM_UP.mostStreams);
-      await traffic.run(address, { ...load, mib: WARM_UP.mib, streams, each: 1 });
+      const mib = Math.min(gibOf(load) * 1024, WARM_UP.mostMib);
+      const bodies =
+        load.each > 1
+          ? { each: Math.ceil(mib / load.mib / load.streams) }
+          : { mib: WARM_UP.bodyMib, streams: Math.ceil(mib / WARM_UP.bodyMib) };
+      await traffic.run(address, { ...load, ...bodies });
       return;
     }
     case "requests":

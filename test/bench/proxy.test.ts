@@ -8,8 +8,7 @@ import { describeWith } from "../support/requirements.js";
 import { type CommandResult, run } from "../support/run.js";
 
 const TIMEOUT_MS = 240_000;
-/** Not uploads to a Glance with TLS: the proxy sometimes refuses a success that comes at once (`early_success`). */
-const RELIABLE = "^(?!TLS (to Glance|on both sides), one upload)";
+const SMALL = ["--mib", "8", "--rounds", "1"];
 
 /** As `npm run bench -- ARGS`, but for the compiler. */
 function bench(...args: string[]): Promise<CommandResult> {
@@ -23,7 +22,7 @@ function rowsOf(page: string): [workload: string, proxies: string[]][] {
     .split("\n## ")
     .slice(1)
     .map((section) => {
-      const rows = section.matchAll(/^\| (\w[^|]*?) +\|(?: +-?[\d.]+ +\|)+$/gm);
+      const rows = section.matchAll(/^\| (\w[^|]*?) +\|(?: +-?[\d.]* +\|)+$/gm);
       return [section.slice(0, section.indexOf("\n")), Array.from(rows, ([, proxy = ""]) => proxy)];
     });
 }
@@ -44,32 +43,24 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
       const directory = await mkdtemp(join(tmpdir(), "bench-proxy-test-"));
       onTestFinished(() => rm(directory, { recursive: true, force: true }));
       const file = join(directory, "RESULTS.md");
-      const size = ["--mib", "8", "--rounds", "1"];
-      const { code, stderr } = await bench(
-        ...size,
-        "--peers",
-        "^this proxy$",
-        "--only",
-        RELIABLE,
-        "--output",
-        file,
-      );
+      const { code, stderr } = await bench(...SMALL, "--peers", "^nginx, 1 MiB", "--output", file);
       expect(code, stderr).toBe(0);
 
       const page = await readFile(file, "utf8");
       expect(page).not.toMatch(/failed|NaN|undefined/);
-      const measured = workloads(8).filter(({ name }) => new RegExp(RELIABLE).test(name));
-      expect(rowsOf(page)).toEqual(measured.map(({ name }) => [name, ["this proxy"]]));
-      expect(page).toMatch(/: (holds|\*\*does not hold\*\*) \([\d.]+\)\.$/m);
+      expect(rowsOf(page)).toEqual(workloads(8).map(({ name }) => [name, ["nginx, 1 MiB buffers"]]));
     },
     TIMEOUT_MS,
   );
 
   it(
-    "measures every proxy, and prints the page of a chosen workload",
+    "measures every proxy, and prints the page of chosen workloads",
     async () => {
-      const only = "^eight downloads|^TLS on both sides, one download|^Unix socket to Glance, one upload";
-      const { code, stdout, stderr } = await bench("--mib", "8", "--rounds", "1", "--only", only);
+      // Not uploads to a Glance that answers at once over TLS or a Unix socket: the proxy may see the success before it sees that the
+      // kernel has accepted the last byte, and refuses it (`early_success`).
+      const only =
+        "^eight downloads|^TLS on both sides, one download|^Unix socket to Glance, one download|spooled upload of 2";
+      const { code, stdout, stderr } = await bench(...SMALL, "--only", only);
       expect(code, stderr).toBe(0);
       expect(stdout).not.toMatch(/failed|NaN/);
       const nginx = ["nginx as shipped", "nginx, 1 MiB buffers"];
@@ -81,8 +72,10 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
           [...nginx, "HAProxy", "HAProxy, splice", ...node, "this proxy, 2 workers", ...relays],
         ],
         ["TLS on both sides, one download of 2 MiB", [...nginx, "HAProxy", ...node]],
-        ["Unix socket to Glance, one upload of 2 MiB", [...nginx, "HAProxy", "HAProxy, splice", ...node]],
+        ["Unix socket to Glance, one download of 2 MiB", [...nginx, "HAProxy", "HAProxy, splice", ...node]],
+        ["one spooled upload of 2 MiB, chunks of 64 KiB, no size declared", [...nginx, "this proxy"]],
       ]);
+      expect(stdout).toMatch(/: (holds|\*\*does not hold\*\*) \([\d.]+\)\.$/m);
     },
     TIMEOUT_MS,
   );

@@ -9,8 +9,6 @@
 static const char *address;
 static atomic_int failures;
 
-
-
 static struct {
   int upload, framed, ranges, each;
   long mib;
