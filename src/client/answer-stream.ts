@@ -65,8 +65,7 @@ class AnswerStream {
     this.#writeHead = writeHead;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#turns = new Turns({
-      ...patience,
+    this.#turns = new Turns(patience, {
       onClientIdle: () => response.destroy(),
       onGlanceSilent: () => answer.destroy(),
     });

@@ -9,7 +9,7 @@ export interface Patience {
   readonly idleMs: number;
 }
 
-export interface TurnsOptions extends Patience {
+export interface TurnsListener {
   readonly onClientIdle: () => void;
   readonly onGlanceSilent: () => void;
 }
@@ -18,7 +18,7 @@ export class Turns {
   readonly #client: Timer;
   readonly #glance: Timer;
 
-  constructor({ idleMs, silenceMs, onClientIdle, onGlanceSilent }: TurnsOptions) {
+  constructor({ idleMs, silenceMs }: Patience, { onClientIdle, onGlanceSilent }: TurnsListener) {
     this.#client = createTimer(idleMs, onClientIdle);
     this.#glance = createTimer(silenceMs, onGlanceSilent);
   }

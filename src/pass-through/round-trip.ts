@@ -33,8 +33,7 @@ export class RoundTrip {
 
   constructor(options: RoundTripOptions) {
     this.#options = options;
-    this.#turns = new Turns({
-      ...options.patience,
+    this.#turns = new Turns(options.patience, {
       onClientIdle: () => this.#abort(clientTimeout()),
       onGlanceSilent: () => this.#abort(upstreamTimeout()),
     });

@@ -69,13 +69,11 @@ class Relay {
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
     this.#options = options;
     this.#resolve = resolve;
-    const { framing, declaredBytes, idleMs, silenceMs } = options.plan;
+    const { framing, declaredBytes } = options.plan;
     if (framing === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
       this.#holdBack = new HoldBack(declaredBytes);
     }
-    this.#turns = new Turns({
-      idleMs,
-      silenceMs,
+    this.#turns = new Turns(options.plan, {
       onClientIdle: () => this.#fail(clientTimeout()),
       onGlanceSilent: () => this.#fail(upstreamTimeout()),
     });
