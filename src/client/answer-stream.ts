@@ -1,5 +1,5 @@
 /** Streams Glance's answers to clients. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import { createTimer } from "../http/timer.js";
 import { type Patience, Turns } from "../http/turns.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
@@ -113,13 +113,19 @@ class AnswerStream {
 
   readonly #onPiece = (piece: Buffer): void => {
     if (!this.#begin()) return;
-    if (this.#answer.reusesMemory) {
+    const reused = this.#answer.reusesMemory === true;
+    if (reused && this.#tellsWhenWritten) {
       this.#unwritten += 1;
       this.#response.write(piece, this.#onWritten);
-    } else if (this.#response.write(piece)) return this.#turns.awaitGlance();
+    } else if (this.#response.write(reused ? Buffer.from(piece) : piece)) return this.#turns.awaitGlance();
     this.#answer.pause();
     this.#turns.awaitClient();
   };
+
+  /** Middleware that wraps `write` may drop its callback, and keep the data (compression). */
+  get #tellsWhenWritten(): boolean {
+    return this.#response.write === ServerResponse.prototype.write;
+  }
 
   readonly #onWritten = (error?: Error | null): void => {
     this.#unwritten -= 1;
