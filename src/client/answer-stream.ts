@@ -1,5 +1,6 @@
 /** Streams Glance's answers to clients. */
 import { type IncomingMessage, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import { createTimer } from "../http/timer.js";
 import { type Patience, Turns } from "../http/turns.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
@@ -67,7 +68,7 @@ class AnswerStream {
     this.#reject = reject;
     this.#turns = new Turns({
       ...patience,
-      onClientIdle: () => response.destroy(),
+      onClientIdle: () => cutOff(response),
       onGlanceSilent: () => answer.destroy(),
     });
     this.#headAlone = setImmediate(() => {
@@ -106,7 +107,7 @@ class AnswerStream {
     response.off("drain", this.#onDrain).off("close", this.#onResponseClose);
     if (relayed !== "whole") {
       answer.destroy();
-      if (this.#hasBegun) response.destroy();
+      if (this.#hasBegun) cutOff(response);
     }
     this.#resolve(relayed);
   }
@@ -144,6 +145,14 @@ class AnswerStream {
 
   readonly #onAnswerClose = (): void => this.#settle("truncated");
   readonly #onResponseClose = (): void => this.#settle("abandoned");
+}
+
+/** A client of HTTP/1.0 takes every orderly close for the end of an answer without a length. */
+function cutOff(response: ServerResponse): void {
+  const { req, socket } = response;
+  const isPlainTcp = socket?.localPort !== undefined && !(socket instanceof TLSSocket);
+  if (req.httpVersion === "1.0" && isPlainTcp) socket.resetAndDestroy();
+  response.destroy();
 }
 
 /** @returns undefined if the answer is cut off, does not end or is too long. */
