@@ -130,7 +130,7 @@ class AnswerStream {
 
   readonly #onWritten = (error?: Error | null): void => {
     this.#unwritten -= 1;
-    if (this.#unwritten === 0 && !error && !this.#isSettled) this.#onDrain();
+    if (!error && !this.#isSettled) this.#onDrain();
   };
 
   readonly #onDrain = (): void => {
