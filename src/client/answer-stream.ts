@@ -1,5 +1,6 @@
 /** Streams Glance's answers to clients. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import { createTimer } from "../http/timer.js";
 import { type Patience, Turns } from "../http/turns.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
@@ -52,6 +53,8 @@ class AnswerStream {
   readonly #reject: (error: ProxyError) => void;
   #hasBegun = false;
   #isSettled = false;
+  /** Node's timer of the connection runs. */
+  #isTimed = false;
   /** Pieces in reused memory that the kernel has not accepted yet. */
   #unwritten = 0;
 
@@ -66,7 +69,7 @@ class AnswerStream {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#turns = new Turns(patience, {
-      onClientIdle: () => response.destroy(),
+      onClientIdle: () => this.#onClientIdle(patience.idleMs),
       onGlanceSilent: () => answer.destroy(),
     });
     this.#headAlone = setImmediate(() => {
@@ -79,6 +82,17 @@ class AnswerStream {
     if (response.destroyed) this.#settle("abandoned");
     else if (answer.destroyed && !answer.readableEnded) this.#settle("truncated");
     else answer.resume();
+  }
+
+  /** A slow client may take longer for a large piece. Node's timer of the connection also sees that a part of it was accepted. */
+  #onClientIdle(idleMs: number): void {
+    this.#isTimed = true;
+    this.#response.setTimeout(idleMs, () => cutOff(this.#response));
+  }
+
+  #stopTimer(): void {
+    if (this.#isTimed) this.#response.setTimeout(0);
+    this.#isTimed = false;
   }
 
   /** @returns whether the head is written. */
@@ -99,34 +113,42 @@ class AnswerStream {
     this.#isSettled = true;
     clearImmediate(this.#headAlone);
     this.#turns.stop();
+    this.#stopTimer();
     const answer = this.#answer;
     const response = this.#response;
     answer.off("data", this.#onPiece).off("end", this.#onEnd).off("close", this.#onAnswerClose);
     response.off("drain", this.#onDrain).off("close", this.#onResponseClose);
     if (relayed !== "whole") {
       answer.destroy();
-      if (this.#hasBegun) response.destroy();
+      if (this.#hasBegun) cutOff(response);
     }
     this.#resolve(relayed);
   }
 
   readonly #onPiece = (piece: Buffer): void => {
     if (!this.#begin()) return;
-    if (this.#answer.reusesMemory) {
+    const reused = this.#answer.reusesMemory === true;
+    if (reused && this.#tellsWhenWritten) {
       this.#unwritten += 1;
       this.#response.write(piece, this.#onWritten);
-    } else if (this.#response.write(piece)) return this.#turns.awaitGlance();
+    } else if (this.#response.write(reused ? Buffer.from(piece) : piece)) return this.#turns.awaitGlance();
     this.#answer.pause();
     this.#turns.awaitClient();
   };
 
+  /** Middleware that wraps `write` may drop its callback, and keep the data (compression). */
+  get #tellsWhenWritten(): boolean {
+    return this.#response.write === ServerResponse.prototype.write;
+  }
+
   readonly #onWritten = (error?: Error | null): void => {
     this.#unwritten -= 1;
-    if (this.#unwritten === 0 && !error && !this.#isSettled) this.#onDrain();
+    if (!error && !this.#isSettled) this.#onDrain();
   };
 
   readonly #onDrain = (): void => {
     if (this.#unwritten > 0) return;
+    this.#stopTimer();
     this.#turns.awaitGlance();
     this.#answer.resume();
   };
@@ -137,6 +159,14 @@ class AnswerStream {
 
   readonly #onAnswerClose = (): void => this.#settle("truncated");
   readonly #onResponseClose = (): void => this.#settle("abandoned");
+}
+
+/** A client of HTTP/1.0 takes every orderly close for the end of an answer without a length. */
+function cutOff(response: ServerResponse): void {
+  const { req, socket } = response;
+  const isPlainTcp = socket?.localPort !== undefined && !(socket instanceof TLSSocket);
+  if (req.httpVersion === "1.0" && isPlainTcp) socket.resetAndDestroy();
+  response.destroy();
 }
 
 /** @returns undefined if the answer is cut off, does not end or is too long. */

@@ -26,7 +26,6 @@ export class RawBody extends EventEmitter implements Body {
   readonly #readInto: ReadInto;
   readonly #reads: ReusedReads;
   readonly #discard: Buffer;
-  #room: Buffer;
   #malformed = false;
   /** The client has closed its sending side, so only bytes that are already read follow. */
   #halfClosed = false;
@@ -57,8 +56,7 @@ export class RawBody extends EventEmitter implements Body {
     this.#reads.put(first);
     // Node 24 and older return everything at once, Node 26 one piece per call.
     for (let piece; (piece = socket.read() as Buffer | null) !== null;) this.#reads.put(piece);
-    this.#room = this.#reads.nextRoom();
-    readInto(socket, this.#room, this.#onRead);
+    this.#readOn();
     if (this.#reads.wantsMore) socket.resume();
     else socket.pause();
   }
@@ -116,24 +114,18 @@ export class RawBody extends EventEmitter implements Body {
 
   /** What follows is read only to notice that the client disconnects, or that it has sent the rest. */
   #leave(): void {
+    if (this.#reads.hasLeft) return;
     this.#reads.leave(this.#discard);
-    this.#moveOn();
+    this.#readOn(); // not into the memory that was left
   }
 
-  /** Makes the socket read to where the next bytes go. */
-  #moveOn(): void {
-    const room = this.#reads.nextRoom();
-    if (room === this.#room) return;
-    this.#room = room;
-    this.#readInto(this.#socket, room, this.#onRead);
+  #readOn(): void {
+    this.#readInto(
+      this.#socket,
+      () => this.#reads.nextRoom(),
+      (bytes) => this.#reads.onRead(bytes),
+    );
   }
-
-  /** @returns whether to continue reading. */
-  readonly #onRead = (bytes: number): boolean => {
-    const goesOn = this.#reads.onRead(bytes);
-    this.#moveOn();
-    return goesOn;
-  };
 
   #onDrained(): void {
     if (this.#halfClosed) this.#endShort();

@@ -48,6 +48,11 @@ export class ReusedReads {
     return this.#start < this.#end || this.#overflow.length > 0;
   }
 
+  /** Whether {@link leave} was called. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
   /** @param bytes that were read before; copied. @returns whether to read on. */
   put(bytes: Buffer): boolean {
     const room = this.#held.current.length - this.#end;
@@ -101,9 +106,8 @@ export class ReusedReads {
     this.#goOn();
   }
 
-  /** What follows is read into memory that nobody keeps, and taken at once. Take the next room before the next read. */
+  /** What follows is read into memory that nobody keeps, and taken at once. Take the next room before the next read. Call it once. */
   leave(discard: Buffer): void {
-    if (this.#hasLeft) return;
     this.#hasLeft = true;
     if (this.#start < this.#end) this.#overflow.unshift(this.#held.current.subarray(this.#start, this.#end));
     this.#start = this.#end = 0;

@@ -120,6 +120,16 @@ describe("an answer that Glance cuts short", () => {
     await expect.poll(() => scene.proxy.metric('upstream_errors_total{kind="truncated"}')).toBe(1);
   });
 
+  it("is reset for a client of HTTP/1.0, which would take another end for that of the answer", async () => {
+    scene.upstream.onOther = (incoming, response) => {
+      response.writeHead(200);
+      response.write("only this much", () => incoming.socket.destroy());
+    };
+    const peer = await scene.connect();
+    peer.send(`GET ${IMAGE} HTTP/1.0\r\nHost: glance.test\r\n\r\n`);
+    expect(await peer.closed()).toBe("reset");
+  });
+
   it("by sending nothing more ends after upstream.responseTimeout", async () => {
     const impatient = await scene.startAnother({ upstream: { responseTimeout: "200ms" } });
     scene.upstream.onOther = (_incoming, response) => {

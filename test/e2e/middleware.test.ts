@@ -1,7 +1,9 @@
 /** The proxy as Express middleware, in an app and on a server of the user's own. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { PassThrough } from "node:stream";
 import express, { type Express } from "express";
 import onHeaders from "on-headers-before-1.1";
 import { Registry } from "prom-client";
@@ -252,4 +254,37 @@ describe("behind middleware that wraps writeHead (on-headers before 1.1.0: morga
       expect(cookies.map(([, value]) => value)).toEqual(["one=1", "two=2"]);
     }
   });
+});
+
+/** As the package `compression`: it keeps no callback of `write`, and has the data until its stream has read it. */
+function passThroughStream(): express.RequestHandler {
+  return (_request, response, next) => {
+    const stream = new PassThrough();
+    const write = response.write.bind(response);
+    const end = response.end.bind(response);
+    stream.on("data", (piece: Buffer) => {
+      stream.pause();
+      setImmediate(() => {
+        write(piece, () => stream.resume());
+      });
+    });
+    stream.once("end", () => void end());
+    stream.on("drain", () => response.emit("drain"));
+    Object.assign(response, {
+      write: (piece: Buffer) => stream.write(piece),
+      end: () => void stream.end(),
+    });
+    next();
+  };
+}
+
+it("a download arrives whole behind an app that wraps the response", async () => {
+  const image = randomBytes(6 * 1024 * 1024);
+  scene.upstream.onOther = (_incoming, response) => {
+    response.writeHead(200, { "content-length": image.length });
+    response.end(image);
+  };
+  const port = await listen(express().use(passThroughStream()).use(middleware()));
+  const { body } = await request(port, "GET", FILE);
+  expect(body.equals(image)).toBe(true);
 });

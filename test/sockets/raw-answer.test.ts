@@ -288,3 +288,45 @@ it("a reader that leaves closes the connection", async () => {
   await closed;
   glance.close();
 });
+
+describe("the memory of an answer", () => {
+  /** Reads until the first piece. */
+  async function firstPiece(upstream: Upstream): Promise<{ answer: GlanceAnswer; piece: Buffer }> {
+    const { answer } = await open(upstream, "raw");
+    const piece = await new Promise<Buffer>((resolve) => {
+      answer.on("data", (one) => {
+        answer.pause();
+        resolve(one);
+      });
+      answer.resume();
+    });
+    return { answer, piece };
+  }
+
+  async function isReusedAfter(settle: (answer: GlanceAnswer) => void, event: "end" | "close") {
+    const glance = await startGlance("TCP");
+    const answerWith = (text: string): void => {
+      glance.onRequest = (connection) =>
+        connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n${text}`);
+    };
+    answerWith("first");
+    const { answer, piece } = await firstPiece(glance.upstream);
+    const over = new Promise<void>((resolve) => answer.once(event, resolve));
+    settle(answer);
+    await over;
+    answerWith("other");
+    const next = await firstPiece(glance.upstream);
+    next.answer.destroy();
+    glance.close();
+    return { isReused: next.piece.buffer === piece.buffer, text: piece.toString() };
+  }
+
+  it("is used for the next one after its end", async () => {
+    expect(await isReusedAfter((answer) => void answer.resume(), "end")).toMatchObject({ isReused: true });
+  });
+
+  it("is not used again if the client has left: its bytes may still be queued", async () => {
+    const after = await isReusedAfter((answer) => void answer.destroy(), "close");
+    expect(after).toEqual({ isReused: false, text: "first" });
+  });
+});
