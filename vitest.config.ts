@@ -23,7 +23,7 @@ const OVER_TLS = [
 const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
-const built = { globalSetup: "test/support/build.ts" };
+const built = { globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts"] };
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/**/*.test.ts"];
