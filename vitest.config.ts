@@ -26,7 +26,7 @@ const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 const built = { globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts"] };
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
-const HEAVY = ["test/load/**/*.test.ts"];
+const HEAVY = ["test/load/memory.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
 const STORES = ["test/stores/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
@@ -56,8 +56,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "raw",
-          include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: ONCE,
+          include: ["test/{clients,e2e,faults,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          exclude: [...ONCE, ...HEAVY],
           env: RAW,
           ...built,
         },
@@ -67,10 +67,7 @@ export default defineConfig({
         test: { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
-      {
-        extends: true,
-        test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone, ...built },
-      },
+      { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
       { extends: true, test: { name: "stores", include: STORES, ...alone, ...built } },
     ],
   },
