@@ -35,14 +35,15 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(5, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
     // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
     retry: process.env["CI"] === "true" ? 1 : 0,
     projects: [
-      { extends: true, test: { name: "unit", include: UNIT } },
+      // One process for many files: to start one takes longer than most of them.
+      { extends: true, test: { name: "unit", include: UNIT, isolate: false } },
       {
         extends: true,
         test: {
