@@ -23,10 +23,10 @@ const OVER_TLS = [
 const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
-const built = { globalSetup: "test/support/build.ts" };
+const built = { globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts"] };
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
-const HEAVY = ["test/load/**/*.test.ts"];
+const HEAVY = ["test/load/memory.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
 const STORES = ["test/stores/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
@@ -35,14 +35,15 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(5, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
     // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
     retry: process.env["CI"] === "true" ? 1 : 0,
     projects: [
-      { extends: true, test: { name: "unit", include: UNIT } },
+      // One process for many files: to start one takes longer than most of them.
+      { extends: true, test: { name: "unit", include: UNIT, isolate: false } },
       {
         extends: true,
         test: {
@@ -56,8 +57,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "raw",
-          include: ["test/{clients,e2e,faults,hostile}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: ONCE,
+          include: ["test/{clients,e2e,faults,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          exclude: [...ONCE, ...HEAVY],
           env: RAW,
           ...built,
         },
@@ -67,10 +68,7 @@ export default defineConfig({
         test: { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
-      {
-        extends: true,
-        test: { name: "raw, alone", include: ["test/load/**/*.test.ts"], env: RAW, ...alone, ...built },
-      },
+      { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
       { extends: true, test: { name: "stores", include: STORES, ...alone, ...built } },
     ],
   },

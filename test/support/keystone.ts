@@ -101,6 +101,7 @@ async function post(port: number, path: string, value: unknown, headers: HeaderV
 
 const databaseIn = (directory: string): string => join(directory, "keystone.sqlite");
 
+/** Passwords are hashed as fast as may be: each login is checked against such a hash. */
 async function writeConfig(directory: string): Promise<string> {
   const file = join(directory, "keystone.conf");
   await writeFile(
@@ -108,6 +109,8 @@ async function writeConfig(directory: string): Promise<string> {
     `[database]
 connection = sqlite:///${databaseIn(directory)}?timeout=30
 sqlite_synchronous = false
+[identity]
+password_hash_rounds = 4
 [token]
 provider = fernet
 [fernet_tokens]

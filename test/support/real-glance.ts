@@ -2,7 +2,8 @@
  * A real Glance of this machine (Debian's packages), in a fresh directory of its own: sqlite, file store and no
  * Keystone unless another is asked for, glance-direct. Several can run at once.
  */
-import { access, readFile, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { access, copyFile, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import {
@@ -16,6 +17,7 @@ import { type GlanceServer, planServer } from "./glance-servers.js";
 import { LOG_FILE, startServers } from "./process-group.js";
 import { answers } from "./raw-http.js";
 import { run } from "./run.js";
+import { SHARED_DIRECTORY } from "./shared-directory.js";
 
 export type { ExecutedRequest, GlanceServer, GlanceStore };
 
@@ -83,21 +85,21 @@ export function startRealGlance(options: RealGlanceOptions): Promise<RealGlance>
   });
 }
 
-/** An empty database, made once per process: the migrations take longer than copying their result. */
-let databaseTemplate: Promise<Buffer> | undefined;
-
+/** An empty database. The first file of a run that needs one makes it, the others copy it: the migrations take longer. */
 async function provideDatabase(directory: string): Promise<void> {
   const database = join(directory, "glance.sqlite");
-  if (databaseTemplate === undefined) {
-    databaseTemplate = createDatabase(join(directory, CONFIG_FILE), database);
-    await databaseTemplate;
-  } else {
-    await writeFile(database, await databaseTemplate);
-  }
-}
-
-async function createDatabase(configFile: string, database: string): Promise<Buffer> {
-  const result = await run("/usr/bin/glance-manage", ["--config-file", configFile, "db_sync"]);
+  const shared = process.env[SHARED_DIRECTORY];
+  const template = join(shared ?? directory, "empty-glance.sqlite");
+  if (existsSync(template)) return copyFile(template, database);
+  const result = await run("/usr/bin/glance-manage", [
+    "--config-file",
+    join(directory, CONFIG_FILE),
+    "db_sync",
+  ]);
   if (result.code !== 0) throw new Error(`glance-manage db_sync failed:\n${result.stderr}`);
-  return readFile(database);
+  if (shared === undefined) return;
+  // Renamed, so that no other file finds half of it.
+  const copy = join(directory, "copy.sqlite");
+  await copyFile(database, copy);
+  await rename(copy, template);
 }
