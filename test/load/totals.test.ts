@@ -22,7 +22,8 @@ afterEach(async () => {
 });
 
 async function start(glanceUrl: string): Promise<RunningCommand> {
-  const proxy = await startCommand(glanceUrl);
+  // Time enough for 500 connections at once, if other tests run, too.
+  const proxy = await startCommand(glanceUrl, { GLANCE_SIZE_PROXY_UPSTREAM__CONNECT_TIMEOUT: "1m" });
   cleanUp.push(() => proxy.stop());
   return proxy;
 }
