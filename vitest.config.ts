@@ -35,7 +35,7 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(4, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
