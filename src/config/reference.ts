@@ -60,13 +60,13 @@ export function renderDefaultYaml(root: Section): string {
   const head = [
     "# Every key of glance-size-proxy with its default. Copy only the keys you want to change; all others keep their defaults.",
     "# A size is a number of bytes or has a unit: 64KiB, 10MiB, 5GiB, 1TiB. A time has a unit: 500ms, 30s, 5m, 6h, 1d; or is 0.",
-    "# Rendered from src/config/schema.ts: change it there, then run `npm run reference`.",
+    "# Rendered from src/config/sections: change them there, then run `npm run reference`.",
     "# yaml-language-server: $schema=schema.json",
   ];
   return [...head, ...yamlLines(root, "")].join("\n") + "\n";
 }
 
-const INTRODUCTION = `<!-- Rendered from src/config/schema.ts and src/config/reference.ts: change them, then run \`npm run reference\`. -->
+const INTRODUCTION = `<!-- Rendered from src/config/sections and src/config/reference.ts: change them, then run \`npm run reference\`. -->
 
 # Configuration
 
