@@ -18,6 +18,7 @@ import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
 import type { ServeOptions } from "./upload/serve-options.js";
 import { createSpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
+import { UnknownSizeRules } from "./upload/unknown-size.js";
 import { describeError, ProxyError, toProxyError } from "./vocabulary/errors.js";
 
 export interface AppOptions extends ServeOptions {
@@ -56,7 +57,9 @@ function createCarriers(options: AppOptions): Carriers {
   const patience = { silenceMs: config.upstream.responseTimeoutMs, idleMs: config.limits.idleTimeoutMs };
   const { allowedOrigins } = config.cors;
   const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
-  if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
+  const sizeRules = new UnknownSizeRules(config.size);
+  if (sizeRules.maySpool) requireSpoolDir(config.spool.dir);
+  metrics.showSizeRules(sizeRules.decisions);
   const budget = createSpoolBudget(quotas.spool);
   metrics.watchSpool(budget);
   const upload = createUploadHandler({
@@ -66,6 +69,7 @@ function createCarriers(options: AppOptions): Carriers {
     slots: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
     claimBody,
+    sizeRules,
     replays,
     observers,
   });

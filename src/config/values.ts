@@ -121,6 +121,12 @@ export const origin = z
   .refine((value) => URL.canParse(value) && new URL(value).origin === value)
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
+/** The identifier of a store, as in Glance's `enabled_backends`. */
+export const storeId = z
+  .string()
+  .regex(/^[^\s,]+$/)
+  .meta({ takes: "store identifiers" });
+
 /** These are no hints: the proxy reads them for every upload. */
 const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
 

@@ -3,9 +3,8 @@
  * `docs/schemas/uploads.json` is rendered from it. The request path does not load this file. Pure.
  */
 import { z } from "zod";
-import { OPERATIONS, SIZE_SOURCES } from "../vocabulary/labels.js";
+import { CLIENT_KINDS, OPERATIONS, SIZE_SOURCES } from "../vocabulary/labels.js";
 import { OUTCOMES } from "../vocabulary/outcomes.js";
-import { CLIENT_KINDS } from "./client-kind.js";
 
 export const byteCount = z.int().nonnegative();
 export const timestamp = z.iso.datetime();
@@ -17,6 +16,12 @@ export const uploadSchema = z
     operation: z.enum(OPERATIONS),
     client: z.enum(CLIENT_KINDS).describe("The client program, as far as its `User-Agent` tells."),
     sizeSource: z.enum(SIZE_SOURCES).describe("Where the size was learned."),
+    sizeRule: z
+      .string()
+      .optional()
+      .describe(
+        "What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default` for `size.unknown`. Absent if the client declared a size.",
+      ),
     declaredBytes: byteCount.optional().describe("Absent if nobody declared a size."),
     receivedBytes: byteCount.describe("Image data read from the client."),
     forwardedBytes: byteCount.describe("Image data handed to the connection to Glance."),

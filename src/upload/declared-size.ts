@@ -2,13 +2,20 @@
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
 import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
+import type { UnknownSizeDecision } from "./unknown-size.js";
 
 export interface KnownSize {
   readonly source: "header" | "hint" | "content_length";
   readonly bytes: number;
 }
 
-export type DeclaredSize = KnownSize | { readonly source: "unknown"; readonly bytes?: never };
+export interface UnknownSize {
+  readonly source: "unknown";
+  readonly bytes?: never;
+  readonly decision: UnknownSizeDecision;
+}
+
+export type DeclaredSize = KnownSize | UnknownSize;
 
 export const SIZE_HEADER = "x-openstack-image-size";
 

@@ -1,4 +1,4 @@
-/** Forwards a body to Glance. If its size is unknown and `size.unknown` is `spool`, it is spooled first. */
+/** Forwards a body to Glance. If its size is unknown and the policy for it is `spool`, it is spooled first. */
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
 import type { Framing } from "../http/body.js";
@@ -9,7 +9,7 @@ import type { Upstream } from "../upstream/upstream.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { SpoolBound } from "../vocabulary/labels.js";
 import type { Admitted } from "./admit.js";
-import { type DeclaredSize, SIZE_HEADER } from "./declared-size.js";
+import { SIZE_HEADER } from "./declared-size.js";
 import { relayBody } from "./relay.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { LookUp, Rollback } from "./rollback.js";
@@ -70,14 +70,10 @@ class Forwarding {
   }
 
   /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
-  async #spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
-    if (!this.#isToBeKept(admitted.declared)) return undefined;
+  async #spoolFor({ admitted: { declared }, lookUp }: Forwarded): Promise<Spool | undefined> {
+    if (declared.source !== "unknown" || declared.decision.policy !== "spool") return undefined;
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
     return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
-  }
-
-  #isToBeKept({ source }: DeclaredSize): boolean {
-    return source === "unknown" && this.#config.size.unknown === "spool";
   }
 
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */

@@ -16,6 +16,7 @@ import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
 import type { Quota } from "./spool/quota.js";
 import type { Spool } from "./spool/spool.js";
+import type { UnknownSizeRules } from "./unknown-size.js";
 import { Upload } from "./upload.js";
 
 export interface UploadTarget {
@@ -33,6 +34,7 @@ export interface UploadHandlerOptions {
   readonly slots: Quota;
   readonly createSpool: () => Spool;
   readonly claimBody: ClaimBody | undefined;
+  readonly sizeRules: UnknownSizeRules;
   readonly replays: ReplayMemory;
   readonly observers: Observers;
 }

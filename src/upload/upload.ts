@@ -1,10 +1,10 @@
 /** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
 import type { Body, Framing } from "../http/body.js";
-import { type ClientKind, clientKind } from "../observe/client-kind.js";
+import { clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, ProxyError } from "../vocabulary/errors.js";
-import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
+import type { ClientKind, Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
 import type { Outcome } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { replayKey } from "./replay-memory.js";
@@ -35,11 +35,13 @@ export class Upload {
   forwardedBytes = 0;
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
+  /** What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default`. */
+  sizeRule: string | undefined;
   rollback: RollbackResult | undefined;
   /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 
-  readonly #client: ClientKind;
+  readonly client: ClientKind;
   readonly #startedAt = new Date();
   /** Monotonic clock. */
   readonly #begun = performance.now();
@@ -53,7 +55,7 @@ export class Upload {
     readonly origin: UploadOrigin,
     private readonly observers: Observers,
   ) {
-    this.#client = clientKind(origin.userAgent);
+    this.client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
     observers.uploads.add(this);
   }
@@ -70,7 +72,10 @@ export class Upload {
   declare(size: DeclaredSize): void {
     this.source = size.source;
     this.declaredBytes = size.bytes;
-    if (size.source === "unknown") this.observers.metrics.uploadUndeclared(this.#client);
+    if (size.source !== "unknown") return;
+    this.sizeRule = size.decision.rule;
+    this.observers.metrics.uploadUndeclared(this.client);
+    this.observers.metrics.unknownSizeDecided(size.decision);
   }
 
   /** The whole body is in the spool, so its size is known. */
@@ -112,8 +117,9 @@ export class Upload {
       requestId,
       imageId: imageId.slice(0, MOST_ID_LENGTH),
       operation,
-      client: this.#client,
+      client: this.client,
       sizeSource: this.source,
+      sizeRule: this.sizeRule,
       declaredBytes: this.declaredBytes,
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
@@ -149,6 +155,7 @@ export class Upload {
         peer,
         userAgent,
         sizeSource: this.source,
+        sizeRule: this.sizeRule,
         declaredBytes: this.declaredBytes,
         receivedBytes: this.receivedBytes,
         forwardedBytes: this.forwardedBytes,

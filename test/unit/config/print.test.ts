@@ -23,7 +23,16 @@ const everything: ConfigInput = {
   },
   admin: { address: "127.0.0.1:0" },
   readiness: { silence: "5s" },
-  size: { hints: ["X-Size"], unknown: "reject", reframe: false },
+  size: {
+    hints: ["X-Size"],
+    unknown: "reject",
+    rules: [
+      { client: ["curl"], store: ["s3"], operation: "stage", unknown: "spool" },
+      { unknown: "forward" },
+    ],
+    defaultStore: "ceph",
+    reframe: false,
+  },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
   upload: { relay: "raw" },
   rollback: { verify: false, timeout: "90s", interval: "1ms" },

@@ -20,6 +20,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_limit_bytes: [],
   spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
+  unknown_size_rules_total: ["rule", "policy"],
   rollbacks_total: ["result"],
   recovered_answers_total: ["result"],
   replays_refused_total: [],
