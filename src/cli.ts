@@ -5,10 +5,11 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
-import { type ConfigFlags, loadConfig, type LoadedConfig, loadUpstream } from "./config/load.js";
+import { type ConfigFlags, loadConfig, type LoadedConfig, loadWithoutListening } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import { startDemo } from "./demo/demo.js";
 import { runDoctor } from "./doctor/doctor.js";
+import { adviseOnUnknownSizes } from "./doctor/unknown-sizes.js";
 import { ListenError } from "./http/listener.js";
 import { createServer as createProxyServer } from "./index.js";
 import { createLog } from "./observe/log.js";
@@ -59,8 +60,9 @@ const program = new Command("glance-size-proxy")
   )
   .action(async ({ checkConfig, ...flags }: ConfigFlags & { checkConfig?: true }) => {
     const loaded = loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
-    if (checkConfig) process.stdout.write(printConfig(loaded.written));
-    else await serve(loaded);
+    if (!checkConfig) return serve(loaded);
+    process.stdout.write(printConfig(loaded.written));
+    for (const advice of adviseOnUnknownSizes(loaded.config)) process.stderr.write(`warning: ${advice}\n`);
   });
 
 program
@@ -85,7 +87,10 @@ program
     "check a Glance: reachable, supports the size header, rolls back aborted uploads. Exits 1 if a check finds a problem",
   )
   .option("--upstream <url>", "URL of the Glance to check")
-  .option("--config <file>", "YAML configuration file; its `upstream` section has the TLS files for Glance")
+  .option(
+    "--config <file>",
+    "YAML configuration file: the TLS files for Glance, and what happens to uploads of unknown size",
+  )
   .addOption(
     new Option(
       "--token <token>",
@@ -102,14 +107,12 @@ program
       readOnly = false,
       ...flags
     } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true; readOnly?: true }>();
-    const upstream = loadUpstream({
+    const config = loadWithoutListening({
       flags,
       env: process.env,
       readFile: (path) => readFileSync(path, "utf8"),
     });
-    const healthy = await runDoctor({ upstream, token, readOnly, json }, (text) =>
-      process.stdout.write(text),
-    );
+    const healthy = await runDoctor({ config, token, readOnly, json }, (text) => process.stdout.write(text));
     process.exitCode = healthy ? 0 : 1;
   });
 

@@ -1,7 +1,12 @@
 /** Decides what happens to an upload of unknown size: the first rule of `size.rules` that matches, otherwise `size.unknown`. Pure. */
 import type { Config } from "../config/config.js";
 import { endToEnd, type RequestHead, valuesOf } from "../http/request-head.js";
-import type { ClientKind, Operation, UnknownSizePolicy } from "../vocabulary/labels.js";
+import {
+  CLIENT_KINDS,
+  type ClientKind,
+  type Operation,
+  type UnknownSizePolicy,
+} from "../vocabulary/labels.js";
 
 /** The header in which a client names a store of Glance, by its identifier. Glance reads it at `file` only. */
 export const STORE_HEADER = "x-image-meta-store";
@@ -26,7 +31,8 @@ type SizeConfig = Pick<Config["size"], "rules" | "unknown" | "defaultStore">;
 
 export class UnknownSizeRules {
   readonly #rules: readonly SizeRule[];
-  readonly #defaultStores: readonly string[];
+  /** The store of an upload that names none; empty if `size.defaultStore` is not set. */
+  readonly defaultStores: readonly string[];
   readonly #readsStores: boolean;
   /** What may be decided: one for each rule, then the default. */
   readonly decisions: readonly UnknownSizeDecision[];
@@ -34,7 +40,7 @@ export class UnknownSizeRules {
 
   constructor({ rules, unknown, defaultStore }: SizeConfig) {
     this.#rules = rules;
-    this.#defaultStores = defaultStore === undefined ? [] : [defaultStore];
+    this.defaultStores = defaultStore === undefined ? [] : [defaultStore];
     this.#readsStores = rules.some(({ store }) => store !== undefined);
     this.#default = { policy: unknown, rule: "default" };
     this.decisions = [
@@ -53,14 +59,19 @@ export class UnknownSizeRules {
     return this.decisions[index] ?? this.#default;
   }
 
+  /** What may happen to an upload of unknown size to `.../file`, whichever client sends it. */
+  policiesFor(stores: readonly string[]): ReadonlySet<UnknownSizePolicy> {
+    return new Set(CLIENT_KINDS.map((client) => this.decide({ client, operation: "file", stores }).policy));
+  }
+
   /**
    * The stores that an upload names, otherwise the default store. A header that is sent twice names two stores: servers differ in which
    * one they take. A header that `Connection` names does not reach Glance.
    */
   storesOf(head: RequestHead): readonly string[] {
-    if (!this.#readsStores) return this.#defaultStores;
+    if (!this.#readsStores) return this.defaultStores;
     const named = valuesOf(endToEnd(head.lines), STORE_HEADER);
-    return named.length > 0 ? named : this.#defaultStores;
+    return named.length > 0 ? named : this.defaultStores;
   }
 }
 

@@ -20,7 +20,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_limit_bytes: [],
   spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
-  unknown_size_rules_total: ["rule", "policy"],
+  unknown_size_rules_total: ["policy", "rule"],
   rollbacks_total: ["result"],
   recovered_answers_total: ["result"],
   replays_refused_total: [],
@@ -61,6 +61,7 @@ function exercise(metrics: Metrics): void {
     reframed: true,
   });
   metrics.uploadUndeclared("curl");
+  metrics.unknownSizeDecided({ rule: "default", policy: "forward" });
   metrics.rollback("queued", 0.1);
   metrics.spoolFull("total");
   metrics.importRequested("glance-direct");

@@ -128,7 +128,7 @@ describe("a declared size", () => {
         (value) => {
           const valid = /^[0-9]{1,16}$/.test(value) && Number(value) <= Number.MAX_SAFE_INTEGER;
           const attempt = () => learn(...CHUNKED, "x-openstack-image-size", value);
-          if (valid) expect(attempt().bytes).toBe(Number(value));
+          if (valid) expect(attempt()).toEqual({ source: "header", bytes: Number(value) });
           else expect(attempt).toThrow(INVALID);
         },
       ),
