@@ -8,6 +8,8 @@ export interface Body {
   /** `end` has been emitted. */
   readonly readableEnded: boolean;
   readonly destroyed: boolean;
+  /** The trailers of a chunked body, once it has ended. A flat list: name, value, name, value ... */
+  readonly rawTrailers: readonly string[];
   /** The bytes are not a valid body, for example because of a malformed chunk. */
   readonly malformed?: boolean | undefined;
   /**

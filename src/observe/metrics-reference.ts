@@ -29,6 +29,7 @@ const OUTCOMES: Meanings<Outcome> = {
     "The body has more bytes than the client declared, or two declared sizes differ. Answered 400.",
   size_mismatch:
     "The body has fewer bytes than the client declared, two declared sizes differ, or the upload was refused as a replay. Answered 400.",
+  digest_mismatch: "A digest that the client sent is malformed, or the body has another. Answered 400.",
   invalid_size: "A size header is not a plain decimal number given once. Answered 400.",
   too_large: "The image is larger than `limits.maxImageSize` or `spool.maxPerUpload`. Answered 413.",
   length_required:

@@ -10,6 +10,7 @@ import { ProxyError } from "../vocabulary/errors.js";
 import type { SpoolBound } from "../vocabulary/labels.js";
 import type { Admitted } from "./admit.js";
 import { SIZE_HEADER } from "./declared-size.js";
+import type { BodyDigests } from "./digests.js";
 import { relayBody } from "./relay.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { LookUp, Rollback } from "./rollback.js";
@@ -28,6 +29,8 @@ export interface Forwarded {
   readonly exchange: Exchange;
   readonly upload: Upload;
   readonly admitted: Admitted;
+  /** Absent if the client sent no digest. */
+  readonly digests: BodyDigests | undefined;
   /** What to send to Glance. */
   readonly path: string;
   readonly headers: readonly HeaderLine[];
@@ -77,13 +80,15 @@ class Forwarding {
   }
 
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
-  async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+  async #keep(forwarded: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+    const { exchange, upload, digests } = forwarded;
     exchange.sendContinue();
     const idleMs = this.#config.limits.idleTimeoutMs;
     const kept = await keepBody({
       source: exchange.body,
       spool,
       counter: upload,
+      digests,
       maxBytes: this.#maxBytes,
       idleMs,
     });
@@ -91,7 +96,7 @@ class Forwarding {
       case "failed":
         throw kept.error;
       case "whole": {
-        const refusal = admitted.refuseEnd?.(upload.receivedBytes);
+        const refusal = refuseEnd(forwarded);
         if (refusal) throw refusal;
         upload.spooled();
         return spool.read();
@@ -113,10 +118,8 @@ class Forwarding {
     );
   }
 
-  #relay(
-    { exchange, upload, admitted, path, headers, rollback }: Forwarded,
-    kept: AsyncIterable<Buffer> | undefined,
-  ): Promise<RelayEnd> {
+  #relay(forwarded: Forwarded, kept: AsyncIterable<Buffer> | undefined): Promise<RelayEnd> {
+    const { exchange, upload, digests, path, headers, rollback } = forwarded;
     const { declaredBytes } = upload;
     const framing =
       declaredBytes !== undefined && this.#config.size.reframe ? "content-length" : upload.origin.framingIn;
@@ -124,12 +127,13 @@ class Forwarding {
     return relayBody({
       source: exchange.body,
       counter: upload,
+      digests,
       kept,
       plan: {
         framing,
         declaredBytes,
         maxBytes: this.#maxBytes,
-        refuseEnd: () => admitted.refuseEnd?.(upload.receivedBytes),
+        refuseEnd: () => refuseEnd(forwarded),
         clientWaits: exchange.awaitsContinue,
         idleMs: this.#config.limits.idleTimeoutMs,
         silenceMs: this.#config.upstream.responseTimeoutMs,
@@ -141,6 +145,11 @@ class Forwarding {
         this.#config.rollback.verify ? rollback.untilBegun(over, said100) : Promise.resolve(false),
     });
   }
+}
+
+/** @returns the reason why a body that has ended must not become an image. */
+function refuseEnd({ exchange, upload, admitted, digests }: Forwarded): ProxyError | undefined {
+  return admitted.refuseEnd?.(upload.receivedBytes) ?? digests?.refuse(exchange.body.rawTrailers);
 }
 
 async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[]): AsyncGenerator<Buffer> {

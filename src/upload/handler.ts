@@ -10,6 +10,7 @@ import { toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
+import { readDigests } from "./digests.js";
 import { createForward } from "./forward.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
@@ -78,13 +79,14 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload: Upload,
     declared: DeclaredSize,
   ): Promise<void> {
+    const digests = readDigests(exchange.head, exchange.announced);
     const admitted = await admission.enter(upload, declared);
     try {
       const headers = exchange.upstreamHeaders();
       const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
-      const end = await forward({ exchange, upload, admitted, path, headers, lookUp, rollback });
+      const end = await forward({ exchange, upload, admitted, digests, path, headers, lookUp, rollback });
       await settle.end({ exchange, upload, lookUp, rollback }, end);
     } finally {
       admission.leave();

@@ -185,7 +185,7 @@ class Relay {
   }
 
   readonly #onPiece = (piece: Buffer): void => {
-    const { source, plan, counter } = this.#options;
+    const { source, plan, counter, digests } = this.#options;
     counter.received(piece.length);
     const bytes = counter.receivedBytes;
     if (plan.declaredBytes !== undefined && bytes > plan.declaredBytes) {
@@ -193,7 +193,9 @@ class Relay {
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#turns.awaitClient();
-    if (this.#write(piece, source.stopReusing !== undefined) || this.#isHere) return;
+    const goesOn = this.#write(piece, source.stopReusing !== undefined) || this.#isHere;
+    digests?.update(piece); // after the write: Glance reads meanwhile
+    if (goesOn) return;
     this.#waiting = true;
     this.#turns.awaitGlance();
     source.pause();

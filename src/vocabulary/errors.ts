@@ -38,6 +38,8 @@ const ERRORS = {
   invalid_size: { status: 400, outcome: "invalid_size" },
   size_exceeded: { status: 400, outcome: "size_exceeded" },
   size_mismatch: { status: 400, outcome: "size_mismatch" },
+  invalid_digest: { status: 400, outcome: "digest_mismatch" },
+  digest_mismatch: { status: 400, outcome: "digest_mismatch" },
   too_large: { status: 413, outcome: "too_large" },
   length_required: { status: 411, outcome: "length_required" },
   busy: { status: 429, outcome: "busy" },

@@ -8,12 +8,15 @@ import {
   type ProxyError,
   tooLarge,
 } from "../../vocabulary/errors.js";
+import type { BodyDigests } from "../digests.js";
 import type { Spool, SpoolRefusal } from "./spool.js";
 
 export interface KeepOptions {
   readonly source: Body;
   readonly spool: Spool;
   readonly counter: ByteCounter;
+  /** Gets each counted piece once. Absent if the client sent no digest. */
+  readonly digests?: Pick<BodyDigests, "update"> | undefined;
   /** Maximum bytes accepted. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. Time spent waiting for the disk does not count. */
@@ -65,9 +68,10 @@ class Keeping {
   }
 
   readonly #onPiece = (piece: Buffer): void => {
-    const { counter, maxBytes } = this.#options;
+    const { counter, maxBytes, digests } = this.#options;
     counter.received(piece.length);
     if (counter.receivedBytes > maxBytes) return this.#fail(tooLarge(counter.receivedBytes, maxBytes));
+    digests?.update(piece);
     this.#pending.push(piece);
     if (this.#isWaiting) return;
     this.#idle.start();

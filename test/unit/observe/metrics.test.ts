@@ -219,6 +219,7 @@ describe("the metrics", () => {
       "length_required",
       "size_exceeded",
       "size_mismatch",
+      "digest_mismatch",
       "too_large",
       "upstream_error",
       "upstream_rejected",
