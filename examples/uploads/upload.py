@@ -28,7 +28,6 @@ def upload(url, token, image_id, path):
             "Content-Digest": digest_of(file),
             "x-openstack-image-size": str(os.fstat(file.fileno()).st_size),
         }
-        # requests sends Content-Length for a file. An empty file goes as text: requests would send it in chunks.
         answer = requests.put("%s/v2/images/%s/file" % (url, image_id), data=file, headers=headers)
     if answer.status_code != 204:
         sys.exit("%d: %s" % (answer.status_code, answer.text))
