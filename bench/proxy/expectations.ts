@@ -1,7 +1,7 @@
 /** How the proxy is expected to do beside its peers, in ratios within one run. Pure. */
 import type { Expectation } from "../expectation.js";
 import { BARE, HAPROXY, NGINX_1M, OURS } from "./peers.js";
-import { type Figures, HASHERS, type Measured, WITHOUT_DIGEST } from "./rounds.js";
+import { type Figures, type HASHERS, type Measured, WITHOUT_DIGEST } from "./rounds.js";
 import type { Key } from "./workloads.js";
 
 type Limits = Readonly<Record<string, number>>;

@@ -91,7 +91,7 @@ async function measureHash({ directory }: Ends, command: string, mib: number): P
   await writeFile(file, "");
   await truncate(file, mib * MIB);
   const script = `TIMEFORMAT="%R %U %S"; time ${command} "$0" >/dev/null`;
-  const { stderr } = await promisify(execFile)("bash", ["-c", script, file], { env: { PATH, LC_ALL: "C" } });
+  const { stderr } = await promisify(execFile)("bash", ["--norc", "-c", script, file], { env: { PATH } });
   const [seconds = Number.NaN, user = Number.NaN, system = Number.NaN] = stderr.trim().split(" ").map(Number);
   return { seconds, cpuSeconds: user + system, peakMiB: Number.NaN, failures: 0 };
 }

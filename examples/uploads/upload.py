@@ -26,7 +26,7 @@ def upload(url, token, image_id, path):
             "X-Auth-Token": token,
             "Content-Type": "application/octet-stream",
             "Content-Digest": digest_of(file),
-            "x-openstack-image-size": str(os.fstat(file.fileno()).st_size),
+            "x-openstack-image-size": str(os.path.getsize(path)),
         }
         answer = requests.put("%s/v2/images/%s/file" % (url, image_id), data=file, headers=headers)
     if answer.status_code != 204:

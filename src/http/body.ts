@@ -32,6 +32,12 @@ export interface Body {
 /** How a body is framed in HTTP/1.1. */
 export type Framing = "content-length" | "chunked";
 
+/** Hashes a body after transfer-decoding. */
+export interface BodyHasher {
+  /** Call it once with each piece, in order. The piece is not needed afterwards. */
+  update(piece: Buffer): void;
+}
+
 /** Counts a body after transfer-decoding. */
 export interface ByteCounter {
   /** Bytes counted so far. */

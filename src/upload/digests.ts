@@ -6,6 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { parseDictionary } from "structured-headers";
 import type { AnnouncedBody } from "../http/announced-body.js";
+import type { BodyHasher } from "../http/body.js";
 import type { HeaderLine, RequestHead } from "../http/request-head.js";
 import { ProxyError } from "../vocabulary/errors.js";
 
@@ -32,7 +33,7 @@ interface Sent {
   readonly base64: string;
 }
 
-export class BodyDigests {
+export class BodyDigests implements BodyHasher {
   readonly #sent: Sent[];
   /** Names of the trailers to read. */
   readonly #trailers: ReadonlySet<string>;
@@ -49,7 +50,6 @@ export class BodyDigests {
     }
   }
 
-  /** Call it once with each piece of the body, in order. The piece is not needed afterwards. */
   update(piece: Buffer): void {
     for (const { hash } of this.#hashes) hash.update(piece);
   }

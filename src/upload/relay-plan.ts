@@ -1,10 +1,9 @@
 /** What is decided before an upload is sent, and how sending it ended. */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Body, ByteCounter, Framing } from "../http/body.js";
+import type { Body, BodyHasher, ByteCounter, Framing } from "../http/body.js";
 import type { Patience } from "../http/turns.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import type { Begun, UntilBegun } from "./break-off.js";
-import type { BodyDigests } from "./digests.js";
 
 /** Decided before anything is sent. */
 export interface RelayPlan extends Patience {
@@ -25,7 +24,7 @@ export interface RelayOptions {
   readonly plan: RelayPlan;
   readonly counter: ByteCounter;
   /** Gets each piece of `source` once. Absent if the client sent no digest. */
-  readonly digests?: Pick<BodyDigests, "update"> | undefined;
+  readonly digests?: BodyHasher | undefined;
   /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
   /**

@@ -50,6 +50,9 @@ async function startWay(changes: boolean): Promise<string> {
   return `http://127.0.0.1:${(relay.address() as AddressInfo).port}`;
 }
 
+/** Go compiles the example first. */
+const BUILD_MS = 120_000;
+
 type Example = (env: Record<string, string>) => Promise<CommandResult>;
 
 const PROGRAMS: [string, Requirement[], Example][] = [
@@ -69,7 +72,8 @@ const PROGRAMS: [string, Requirement[], Example][] = [
     ["go"],
     async (env) =>
       run("/usr/bin/go", ["run", "examples/uploads/upload.go", "one"], {
-        env: { ...env, GOCACHE: join(directory, "go"), GOTOOLCHAIN: "local" },
+        env: { ...env, GOCACHE: join(directory, "go"), GOPATH: directory },
+        timeoutMs: BUILD_MS,
         input: await readFile(join(directory, "image")),
       }),
   ],
@@ -77,13 +81,17 @@ const PROGRAMS: [string, Requirement[], Example][] = [
 
 for (const [name, requirements, upload] of PROGRAMS) {
   describeWith(requirements, `examples/uploads/${name}`, () => {
-    it("uploads an image with its digest", async () => {
-      const url = await startWay(false);
-      const { code, stderr, stdout } = await upload({ OS_IMAGE_URL: url, OS_TOKEN: "secret" });
-      expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: "", stdout: "" });
-      expect(upstream.uploads).toMatchObject([{ bytes: IMAGE.length, complete: true }]);
-      expect(upstream.uploads[0]?.headers["x-auth-token"]).toBe("secret");
-    });
+    it(
+      "uploads an image with its digest",
+      async () => {
+        const url = await startWay(false);
+        const { code, stderr, stdout } = await upload({ OS_IMAGE_URL: url, OS_TOKEN: "secret" });
+        expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: "", stdout: "" });
+        expect(upstream.uploads).toMatchObject([{ bytes: IMAGE.length, complete: true }]);
+        expect(upstream.uploads[0]?.headers["x-auth-token"]).toBe("secret");
+      },
+      BUILD_MS,
+    );
 
     it("fails if a byte changes on the way, and says so", async () => {
       const url = await startWay(true);

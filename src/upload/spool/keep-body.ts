@@ -1,5 +1,5 @@
 /** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
-import type { Body, ByteCounter } from "../../http/body.js";
+import type { Body, BodyHasher, ByteCounter } from "../../http/body.js";
 import { createTimer, type Timer } from "../../http/timer.js";
 import {
   clientAborted,
@@ -8,7 +8,6 @@ import {
   type ProxyError,
   tooLarge,
 } from "../../vocabulary/errors.js";
-import type { BodyDigests } from "../digests.js";
 import type { Spool, SpoolRefusal } from "./spool.js";
 
 export interface KeepOptions {
@@ -16,7 +15,7 @@ export interface KeepOptions {
   readonly spool: Spool;
   readonly counter: ByteCounter;
   /** Gets each counted piece once. Absent if the client sent no digest. */
-  readonly digests?: Pick<BodyDigests, "update"> | undefined;
+  readonly digests?: BodyHasher | undefined;
   /** Maximum bytes accepted. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. Time spent waiting for the disk does not count. */
