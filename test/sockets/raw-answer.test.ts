@@ -27,7 +27,7 @@ afterAll(() => authority.remove());
 interface Glance {
   readonly upstream: Upstream;
   /** Called with the connection of each request. */
-  onRequest: (connection: Socket) => void | Promise<void>;
+  onRequest: (connection: Socket) => unknown;
   close(): void;
 }
 
@@ -37,7 +37,7 @@ const WAYS: readonly Way[] = ["TCP", "TLS", "a Unix socket"];
 async function startGlance(way: Way): Promise<Glance> {
   const serve = (connection: Socket): void => {
     connection.on("error", () => undefined);
-    connection.once("data", () => void glance.onRequest(connection));
+    connection.once("data", () => glance.onRequest(connection));
   };
   const certificate = await authority.issue("127.0.0.1");
   const server: Server =
