@@ -13,6 +13,7 @@ import type {
 } from "../vocabulary/labels.js";
 import type { Outcome } from "../vocabulary/outcomes.js";
 import type { ClientKind } from "./client-kind.js";
+import type { ReloadResult } from "./config-metrics.js";
 import { PREFIX } from "./metric-makers.js";
 import { createMetrics, type Metrics } from "./metrics.js";
 
@@ -69,6 +70,11 @@ const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
   unknown: "The proxy could not find out. The client got 504.",
 };
 
+const RELOAD_RESULTS: Meanings<ReloadResult> = {
+  success: "The new configuration is in force.",
+  failure: "The new configuration has a fault. The old one stays in force as a whole.",
+};
+
 const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
@@ -115,6 +121,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
+  "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
   "imports_total.method":
     "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
@@ -142,6 +149,8 @@ const COUNTED: Readonly<Record<string, string>> = {
   requests_total: "requests",
   upstream_errors_total: "failures",
   log_lines_dropped_total: "lines",
+  config_reloads_total: "reloads",
+  config_hash: "none",
   build_info: "1",
   relay_info: "1",
   upstream_up: "0 or 1",
@@ -183,6 +192,7 @@ export function describeMetrics(): DescribedMetric[] {
   const metrics = createMetrics();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
   metrics.watchUpstream(() => Promise.resolve("answers"));
+  metrics.watchConfig();
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
   return metrics.registry.getMetricsAsArray().map((metric) => {
     // prom-client's objects have these properties, but its types do not.
@@ -235,8 +245,8 @@ const INTRODUCTION = `<!-- Rendered from src/observe/metrics.ts and src/observe/
 - A histogram has the samples \`_bucket\`, \`_sum\` and \`_count\`.
 - \`spool_limit_bytes\` is absent if \`spool.maxTotal\` is 0. A side without a certificate is absent from
   \`tls_certificate_expiry_timestamp_seconds\`.
-- \`upstream_up\`, \`upstream_state\` and \`tls_certificate_expiry_timestamp_seconds\` are metrics of the command and of \`createServer()\`. The
-  middleware does not have them.
+- \`upstream_up\`, \`upstream_state\`, \`tls_certificate_expiry_timestamp_seconds\` and \`config_...\` are metrics of the command and of
+  \`createServer()\`. The middleware does not have them.
 `;
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

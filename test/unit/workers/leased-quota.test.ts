@@ -7,6 +7,7 @@ function lease() {
   const whole = createQuota(1000);
   return createLeasedQuota(whole.max, 10, {
     reserve: (amount) => Promise.resolve(whole.reserveUpTo(amount)),
+    take: (amount) => whole.take(amount),
     release: (amount) => whole.release(amount),
   });
 }
