@@ -1,5 +1,5 @@
 /** The server for clients: listener, timeouts, reload and shutdown. */
-import type { Server, ServerOptions, ServerResponse } from "node:http";
+import type { Server, ServerOptions } from "node:http";
 import { Server as NetServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.js";
@@ -86,7 +86,10 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
   let accepted = 0;
   server.on("connection", () => (accepted += 1));
   let closed: Promise<void> | undefined;
-  const stopAccepting = (): Promise<void> => (closed ??= closeListener(server));
+  const stopAccepting = (): Promise<void> => {
+    connections.endWithAnswers();
+    return (closed ??= closeListener(server));
+  };
 
   return {
     descriptor: () => listener.descriptor(),
@@ -160,13 +163,8 @@ function setMaxHeaderSize(server: Server, bytes: number): void {
   Object.assign(server, { maxHeaderSize: bytes });
 }
 
-/** Resolves when the last connection has ended. Each connection ends with its next answer. */
+/** Resolves when the last connection has ended. */
 function closeListener(server: Server): Promise<void> {
-  for (const event of ["request", "checkContinue", "checkExpectation"]) {
-    server.prependListener(event, (_request: unknown, response: ServerResponse) => {
-      response.shouldKeepAlive = false;
-    });
-  }
   // `close` of an HTTP server would close idle connections at once, while a client may just be using one. It would also end the checks
   // for slow heads.
   return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));

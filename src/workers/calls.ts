@@ -35,7 +35,7 @@ export interface WorkerReport {
 /** What the primary calls in a worker. */
 export interface WorkerCalls {
   report(): Promise<WorkerReport>;
-  /** As {@link ClientServer.retire}. The worker exits afterwards. */
+  /** As {@link ClientServer.retire}, but returns at once. The worker exits afterwards. */
   retire(): void;
   /** As {@link ClientServer.drain}. The worker exits afterwards. */
   drain(timeoutMs: number): void;

@@ -76,6 +76,7 @@ export class Crew {
   /** Replaces all active workers. @throws Error if a new worker cannot listen; then the old ones stay active. */
   async renew(plan: Plan): Promise<void> {
     await this.#waitForRoom();
+    if (this.#ending) throw new Error("the proxy is ending");
     const fresh: WorkerHandle[] = [];
     try {
       const descriptor = this.#openDescriptor();
@@ -91,7 +92,7 @@ export class Crew {
     this.#active = new Set(fresh.filter((worker) => this.#workers.has(worker)));
     for (let missing = plan.count - this.#active.size; missing > 0; missing -= 1)
       this.#replace(RESTART_DELAY_MS);
-    this.#retire(old);
+    await this.#retire(old);
   }
 
   /** Workers that die are no longer replaced. */
@@ -115,7 +116,7 @@ export class Crew {
 
   /** Asks the active workers to finish what they have. Resolves when all workers have ended. */
   async retireAll(): Promise<void> {
-    this.#retire([...this.#active]);
+    await this.#retire([...this.#active]);
     await this.gone();
   }
 
@@ -193,21 +194,20 @@ export class Crew {
     }
   }
 
-  #retire(workers: readonly WorkerHandle[]): void {
-    for (const worker of workers) {
-      this.#active.delete(worker);
-      worker.retire();
-    }
+  /** Resolves when the workers get no more connections. */
+  async #retire(workers: readonly WorkerHandle[]): Promise<void> {
+    for (const worker of workers) this.#active.delete(worker);
     const finishing = Promise.all(workers.map(({ gone }) => gone)).finally(() =>
       this.#finishing.delete(finishing),
     );
     this.#finishing.add(finishing);
+    await Promise.all(workers.map((worker) => worker.retire()));
   }
 
   /** A new worker whose configuration does not come into force. It may have taken a connection already, and finishes it. */
   #dismiss(worker: WorkerHandle): void {
     if (!worker.isListening) setTimeout(() => worker.kill(), END_DELAY_MS).unref();
-    worker.retire();
+    void worker.retire();
   }
 }
 

@@ -14,6 +14,9 @@ import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStar
 /** If a worker does not report within this time, its last report stays in use. */
 const REPORT_TIMEOUT_MS = 2_000;
 
+/** A worker that does not answer for so long hangs, and accepts no connection either. */
+const RETIRE_TIMEOUT_MS = 2_000;
+
 export interface WorkerHandle {
   readonly pid: number;
   /** Milliseconds on the clock of `performance.now()`. */
@@ -41,8 +44,8 @@ export interface WorkerHandle {
   readonly connections: number;
   /** Asks the worker for a report. Never rejects. */
   refresh(): Promise<void>;
-  /** As {@link WorkerCalls.retire}. */
-  retire(): void;
+  /** As {@link WorkerCalls.retire}. Resolves when the worker gets no more connections. Never rejects. */
+  retire(): Promise<void>;
   /** As {@link WorkerCalls.drain}. */
   drain(timeoutMs: number): void;
   kill(): void;
@@ -103,7 +106,7 @@ class ChildHandle implements WorkerHandle {
       // If the worker is exiting, the message is lost. `gone` reports the exit.
       post: (message: Serializable) => void child.send(message, () => undefined),
       on: (listener) => child.on("message", listener),
-      eventNames: ["retire", "drain"],
+      eventNames: ["drain"],
       timeout: -1,
     });
     child.once("disconnect", () => (this.isListening = false));
@@ -137,10 +140,11 @@ class ChildHandle implements WorkerHandle {
     this.lastActivity = Math.max(this.lastActivity, askedAt - report.idleMs);
   }
 
-  retire(): void {
+  async retire(): Promise<void> {
     this.isListening = false;
-    if (this.#hears) void this.#worker.retire();
-    else this.kill();
+    if (!this.#hears) return this.kill();
+    const late = delay(RETIRE_TIMEOUT_MS, undefined, { ref: false });
+    await Promise.race([this.#worker.retire(), late]).catch(() => undefined); // rejects if the worker has ended
   }
 
   drain(timeoutMs: number): void {

@@ -271,6 +271,26 @@ describe.each([1, 2])("with workers: %i, SIGHUP", (workers) => {
   });
 });
 
+it("the workers of at most four earlier configurations finish at the same time; the next reload waits", async () => {
+  const keys = (workers: number, maxImageSize: string): Keys => ({ workers, limits: { maxImageSize } });
+  const proxy = await start(keys(2, "1MiB"));
+  const uploads: Running[] = [];
+  for (let round = 1; round <= 4; round += 1) {
+    uploads.push(await begin(proxy.port, "header"));
+    await proxy.reload(keys(1, `${round}GiB`));
+  }
+  await proxy.hup(keys(1, "7B"));
+  const waits = "the reload waits until the workers of an earlier configuration end";
+  await expect.poll(() => proxy.logged(waits)).toHaveLength(1);
+  expect(proxy.logged("configuration reloaded")).toHaveLength(4);
+  expect((await proxy.uploads()).inFlight).toHaveLength(4);
+  await uploads.pop()?.finish();
+  await expect.poll(() => proxy.logged("configuration reloaded")).toHaveLength(5);
+  const id = await createImage(glance.port);
+  expect((await putImageData(proxy.port, id, "hello world")).status).toBe(413);
+  for (const upload of uploads) await upload.finish();
+});
+
 describeWith(["openssl"], "over TLS, SIGHUP", () => {
   it.each([1, 2])(
     "with workers: %i shows a new certificate, and an upload in flight goes on",

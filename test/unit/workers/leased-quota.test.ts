@@ -28,3 +28,19 @@ describe("what lies unused here may be taken while more is asked for:", () => {
     expect(await quota.reserve(1000)).toBe(true);
   });
 });
+
+it("without a limit, what is used is counted all the same: a new configuration may have a limit", async () => {
+  const whole = createQuota(0);
+  const quota = createLeasedQuota(0, 10, {
+    reserve: () => Promise.reject(new Error("not asked")),
+    take: (amount) => whole.take(amount),
+    release: (amount) => whole.release(amount),
+  });
+  expect(await quota.reserve(95)).toBe(true);
+  whole.resize(100);
+  expect(whole.reserveUpTo(10)).toBe(5);
+  whole.resize(50);
+  expect(whole.reserveUpTo(10)).toBe(0);
+  quota.release(95);
+  expect(whole.reserveUpTo(50)).toBe(45);
+});
