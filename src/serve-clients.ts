@@ -8,13 +8,14 @@ import type { ServeClients } from "./upload/serve-options.js";
 /** @throws ConfigError if a file cannot be used. */
 export const serveClients: ServeClients = (options) => {
   const { config, observers } = options;
-  const { metrics, uploads } = observers;
+  const { metrics, log, uploads } = observers;
   let { upstream } = options;
   let app: ReloadableApp | undefined;
   const server = createClientServer({
     config,
     openApp: (claimBody) => (app = createApp({ ...options, claimBody })),
     whenSettled: () => uploads.whenEmpty(),
+    onUnreadable: (request) => log.info(request, "request refused"),
   });
   metrics.watchCertificates({
     listen: () => expiryOf(server.credentials()),
