@@ -2,7 +2,7 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 import { BigValueTextMode } from "@grafana/grafana-foundation-sdk/common";
 import type { Panel } from "@grafana/grafana-foundation-sdk/dashboard";
-import { bars, gauges, lines, quantiles, stat, stateStat, stateTimeline } from "./panels.js";
+import { bars, gauges, lines, quantiles, type Queries, stat, stateStat, stateTimeline } from "./panels.js";
 import { glanceState, inRange, perBar, perSecond, series, sum, UP } from "./queries.js";
 
 export type Panels = readonly Builder<Panel>[];
@@ -95,11 +95,22 @@ const UPLOADS: Panels = [
   ]),
 ];
 
+/** For whom uploads wait: the histograms, of which the last is a part of the one before it. */
 const SIDES = [
-  ["waiting for the client", "upload_wait_client_seconds"],
-  ["waiting for Glance to read", "upload_wait_glance_seconds"],
-  ["waiting for Glance's answer", "upload_last_byte_to_answer_seconds"],
+  ["for the client", "upload_wait_client_seconds"],
+  ["for Glance", "upload_wait_glance_seconds"],
+  ["for its answer", "upload_last_byte_to_answer_seconds"],
 ] as const;
+
+/** Seconds that uploads waited, without counting any twice. @param over the time over which they are added. */
+function waits(over: typeof inRange): Queries {
+  const [client, glance, answer] = SIDES.map(([, histogram]) => sum(over(series(`${histogram}_sum`))));
+  return [
+    ["for the client", `${client}`],
+    ["for Glance, before the last byte", `${glance} - ${answer}`],
+    ["for Glance, after the last byte", `${answer}`],
+  ];
+}
 
 const SLOW_SIDE: Panels = [
   gauges(
@@ -110,9 +121,9 @@ const SLOW_SIDE: Panels = [
       description:
         "Shares of the duration of the uploads that finished in the selected time range. The side with the longest bar limits the speed.",
     },
-    SIDES.map(([name, histogram]) => [
+    waits(inRange).map(([name, query]) => [
       name,
-      `${sum(inRange(series(`${histogram}_sum`)))} / ${sum(inRange(series("upload_duration_seconds_sum")))}`,
+      `(${query}) / ${sum(inRange(series("upload_duration_seconds_sum")))}`,
     ]),
   ).max(1),
   bars(
@@ -122,7 +133,7 @@ const SLOW_SIDE: Panels = [
       unit: "s",
       description: "An upload counts when it finishes.",
     },
-    SIDES.map(([name, histogram]) => [name, sum(perBar(series(`${histogram}_sum`)))]),
+    waits(perBar),
   ),
   gauges(
     { title: "Waits of one upload", span: 8, unit: "s" },

@@ -117,6 +117,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
       .replaceAll("$job", JOB)
       .replaceAll("$instance", [busy, other, secure].map(instanceOf).join("|"))
       .replaceAll("$__rate_interval", "15s")
+      .replaceAll("$__interval", "15s")
       .replaceAll("$__range", "1m");
     expect(substituted).not.toContain("$");
     return substituted;
