@@ -1,7 +1,7 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
 import { type Answerer, createAnswerer } from "./client/answer.js";
-import { createExchange, type Exchange } from "./client/exchange.js";
+import { createExchange, type Exchange, statusSent } from "./client/exchange.js";
 import { type App, messagesOf } from "./client/express-app.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
@@ -89,9 +89,8 @@ class RequestWay {
   async serve(request: Request, response: Response): Promise<void> {
     const startedAt = performance.now();
     response.once("close", () => {
-      // 499, as in nginx: the client disconnected before the answer.
-      const status = response.headersSent ? response.statusCode : 499;
-      this.#observers.metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
+      const seconds = (performance.now() - startedAt) / 1000;
+      this.#observers.metrics.request(request.method, statusSent(response), seconds);
     });
     const exchange = createExchange(request, response, this.#carriers.forwarder);
     try {

@@ -5,6 +5,7 @@ import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
+import type { Waits } from "../http/waits.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import { collectAnswer, type GlanceAnswer, type RelayedAnswer, streamAnswer } from "./answer-stream.js";
@@ -16,8 +17,8 @@ export interface Answerer {
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** Answers 204, as Glance does after an upload. */
   succeed(exchange: Exchange): void;
-  /** Streams Glance's answer to the client. */
-  relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer>;
+  /** Streams Glance's answer to the client. @param waits adds up how long each side takes. */
+  relay(exchange: Exchange, answer: GlanceAnswer, waits?: Waits): Promise<RelayedAnswer>;
   /** Passes on a short answer that came while the client is still sending: completely read first, with its length. */
   relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
 }
@@ -69,13 +70,14 @@ class HttpAnswerer implements Answerer {
     this.#finish(exchange);
   }
 
-  async relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer> {
+  async relay(exchange: Exchange, answer: GlanceAnswer, waits?: Waits): Promise<RelayedAnswer> {
     const { response } = exchange;
     const relayed = await streamAnswer({
       answer,
       response,
       writeHead: () => this.#writeHead(response, answer),
       patience: this.#options.patience,
+      waits,
     });
     if (relayed === "whole") this.#finish(exchange);
     return relayed;

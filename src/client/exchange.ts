@@ -104,6 +104,11 @@ class HttpExchange implements Exchange {
   }
 }
 
+/** The status that the client got; 499, as in nginx, if the client disconnected before the answer. */
+export function statusSent({ headersSent, statusCode }: ServerResponse): number {
+  return headersSent ? statusCode : 499;
+}
+
 function expectsContinue(head: RequestHead): boolean {
   return head.values("expect").some((value) => value.toLowerCase() === "100-continue");
 }

@@ -2,6 +2,7 @@
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
+import { clientRequestIdOf, traceparentOf } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
@@ -57,6 +58,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
         peer: exchange.peer.address,
         userAgent: exchange.head.values("user-agent")[0],
+        clientRequestId: clientRequestIdOf(exchange.head),
+        traceparent: traceparentOf(exchange.head),
       },
       observers,
     );
