@@ -1,9 +1,10 @@
 /** The live page: state of the proxy and of Glance, totals, plot, uploads in flight, finished uploads. */
 import { useEffect, useState } from "preact/hooks";
 import { formatDuration } from "./format.js";
+import { showTab } from "./show-tab.js";
 import { type Connection, stateOf } from "./state.js";
 import { watch } from "./stream.js";
-import { showTab, tabOf } from "./tab.js";
+import { tabOf } from "./tab.js";
 import { Throughput } from "./throughput.js";
 import { Totals } from "./totals.js";
 import { Uploads } from "./uploads.js";

@@ -81,11 +81,12 @@ function Size({
   );
 }
 
-function Ids({ imageId, requestId, glanceRequestId, clientRequestId, traceparent }: UploadView) {
+function Ids(upload: UploadView) {
+  const { imageId, requestId, glanceRequestId, clientRequestId, traceparent, outcome } = upload;
   const ids = [
     ["Image", imageId],
     ["Request", requestId],
-    ["Glance's request", glanceRequestId ?? "none yet"],
+    ["Glance's request", glanceRequestId ?? (outcome ? "none" : "none yet")],
     ["Client's request", clientRequestId],
     ["traceparent", traceparent],
   ] as const;
@@ -104,9 +105,10 @@ function Phases({ upload }: { upload: UploadView }) {
   return (
     <div class="phases">
       <div class="phase-bar" aria-hidden="true">
-        {phases.map(({ kind, seconds }) => (
-          <span key={kind} class={`is-${kind}`} style={{ flexGrow: seconds }} />
-        ))}
+        {phases.map(
+          ({ kind, seconds }) =>
+            seconds > 0 && <span key={kind} class={`is-${kind}`} style={{ flexGrow: seconds }} />,
+        )}
       </div>
       <ul aria-label="Where the time went">
         {phases.map(({ kind, name, seconds }) => (

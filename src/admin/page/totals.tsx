@@ -41,7 +41,7 @@ function Ended({ kind, outcomes }: { kind: OutcomeKind; outcomes: Readonly<Recor
       name={words(kind).replace(/^./, (first) => first.toUpperCase())}
       value={formatCount(sum)}
       more={kind === "completed" ? "" : breakdown}
-      class={sum > 0 ? `outcomes is-${kind}` : "outcomes"}
+      class={sum > 0 ? `${kind} is-${kind}` : kind}
     />
   );
 }
