@@ -6,11 +6,16 @@ import type { ProxyServer } from "../client/server.js";
 import type { ConfigInput } from "../config/schema.js";
 import { createLog, type Log } from "../observe/log.js";
 import { type RunningStandInGlance, startStandInGlance } from "./stand-in-glance.js";
+import { startTraffic } from "./traffic.js";
 import { type DemoUpload, SIZE_BYTES, UPLOADS } from "./uploads.js";
 
 export interface Demo {
   /** Whether every upload had the expected result. */
   readonly asExpected: boolean;
+  /** URL of the live page. */
+  readonly page: string;
+  /** Uploads images through the proxy until `stop`, so that the live page has something to show. */
+  keepUploading(): void;
   stop(): Promise<void>;
 }
 
@@ -43,9 +48,15 @@ export async function startDemo(createServer: CreateServer, write: (text: string
   }
   write(table(rows));
   write(`\nLive page: ${admin}/\nMetrics:   ${admin}/metrics\n`);
+  let stopTraffic = (): void => undefined;
   return {
     asExpected,
+    page: `${admin}/`,
+    keepUploading() {
+      stopTraffic = startTraffic(glance, listen);
+    },
     async stop() {
+      stopTraffic();
       proxy.close();
       spooling.close();
       await glance.stop();
