@@ -3,6 +3,7 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
+import { proxyStatus } from "../http/proxy-status.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
 import type { Waits } from "../http/waits.js";
@@ -58,6 +59,7 @@ class HttpAnswerer implements Answerer {
       ...(isSending(exchange) ? { connection: "close" } : {}),
       "content-type": contentType,
       "content-length": Buffer.byteLength(body),
+      "proxy-status": proxyStatus(error.message + remark, error.proxyStatus),
       "x-openstack-request-id": requestId,
     });
     if (request.method !== "HEAD") response.write(body);
@@ -66,7 +68,11 @@ class HttpAnswerer implements Answerer {
 
   succeed(exchange: Exchange): void {
     const { response, requestId, head } = exchange;
-    response.writeHead(204, { ...this.#crossOrigin(head), "x-openstack-request-id": requestId });
+    response.writeHead(204, {
+      ...this.#crossOrigin(head),
+      "proxy-status": proxyStatus("Glance's answer was lost. The image has all bytes that were sent."),
+      "x-openstack-request-id": requestId,
+    });
     this.#finish(exchange);
   }
 
@@ -103,7 +109,7 @@ class HttpAnswerer implements Answerer {
     if (origin === undefined || !this.#options.allowedOrigins.includes(origin)) return {};
     return {
       "access-control-allow-origin": origin,
-      "access-control-expose-headers": "X-Openstack-Request-Id",
+      "access-control-expose-headers": "Proxy-Status, X-Openstack-Request-Id",
       vary: "Origin",
     };
   }

@@ -10,9 +10,8 @@ const REQUEST_ID = /^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const TRACEPARENT =
   /^(?!ff)(?:00(?=.{53}$)|(?!00)[0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
-/** @returns the client's request id if it is valid, otherwise a new one. */
-export function requestIdOf(head: RequestHead): string {
-  const own = clientRequestIdOf(head);
+/** @param own the client's. @returns the client's request id if it is valid, otherwise a new one. */
+export function requestIdOf(own: string | undefined): string {
   return own !== undefined && REQUEST_ID.test(own) ? own : `req-${randomUUID()}`;
 }
 

@@ -6,6 +6,7 @@ import type { Config } from "../config/config.js";
 import { REQUEST_ID_HEADER } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import { truncatedAnswer } from "../upstream/failures.js";
+import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { Begun } from "./break-off.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
@@ -71,7 +72,7 @@ class Settlement implements Settle {
     upload.lastByteToAnswer = end.lastByteToAnswer;
     if (!early && GATEWAY_STATUSES.has(status) && (await this.#recover(sent))?.result === "success") {
       answer.destroy();
-      return this.#succeed(exchange, upload);
+      return this.#succeed(sent);
     }
     // Done before the client gets the answer, because its next upload may follow at once.
     const forgotten = status < 300 ? await this.#replays?.forget(upload.replayKey) : undefined;
@@ -90,7 +91,15 @@ class Settlement implements Settle {
           : this.#recoverOrRefuse(sent, truncatedAnswer());
       }
     }
-    upload.settle(status < 300 ? "completed" : "upstream_rejected", statusSent(exchange.response));
+    if (status < 300) this.#complete(sent);
+    else upload.settle("upstream_rejected", statusSent(exchange.response));
+  }
+
+  /** The client has its answer. */
+  #complete({ exchange, upload, lookUp }: Sent): void {
+    const asksOwner = this.#config.log.owner && upload.owner === undefined;
+    const isKnown = asksOwner ? lookUp(LOOK_UP_TIMEOUT_MS) : undefined;
+    upload.settle("completed", statusSent(exchange.response), undefined, isKnown);
   }
 
   async #failed(sent: Sent, { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>): Promise<void> {
@@ -106,7 +115,7 @@ class Settlement implements Settle {
     const recovery = await this.#recover(sent);
     switch (recovery?.result) {
       case "success":
-        return this.#succeed(exchange, upload);
+        return this.#succeed(sent);
       case "queued":
       case undefined:
         return this.refuse(exchange, upload, error);
@@ -137,10 +146,11 @@ class Settlement implements Settle {
     return recovery;
   }
 
-  async #succeed(exchange: Exchange, upload: Upload): Promise<void> {
+  async #succeed(sent: Sent): Promise<void> {
+    const { exchange, upload } = sent;
     await this.#replays?.forget(upload.replayKey);
     if (canAnswer(exchange.response)) this.#answerer.succeed(exchange);
-    upload.settle("completed", statusSent(exchange.response));
+    this.#complete(sent);
   }
 
   async #rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {

@@ -174,29 +174,35 @@ export class Upload {
   /**
    * @param status the status that the client got.
    * @param error why the upload was refused or failed; absent if Glance decided.
+   * @param owner the upload stays in flight, and has no line in the log, until this look-up has settled.
    */
-  settle(outcome: Outcome, status: number, error?: ProxyError): void {
+  settle(outcome: Outcome, status: number, error?: ProxyError, owner?: Promise<unknown>): void {
     if (this.#outcome !== undefined) return;
     this.waits.switchTo(undefined);
     this.#outcome = outcome;
     this.#status = status;
     this.#error = error;
     this.#durationSeconds = this.elapsedSeconds;
-    const { metrics, log, uploads } = this.observers;
-    const { imageId, framingIn } = this.origin;
-    const view = this.view();
+    const { framingIn } = this.origin;
     const reframed = framingIn === "chunked" && this.framingOut === "content-length";
-    metrics.uploadSettled(Object.assign({ outcome, source: this.source, reframed }, view));
-    uploads.finish(this);
+    const figures = { outcome, source: this.source, reframed };
+    this.observers.metrics.uploadSettled(Object.assign(figures, this.view()));
+    if (owner) void owner.finally(() => this.#finish());
+    else this.#finish();
+  }
+
+  #finish(): void {
+    const { imageId, framingIn } = this.origin;
+    this.observers.uploads.finish(this);
     const isLeftInS3 = this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES;
-    const line = Object.assign(view, {
+    const line = Object.assign(this.view(), {
       imageId,
       framingIn,
       framingOut: this.framingOut,
       remark: isLeftInS3 ? S3_REMARK : undefined,
-      cause: error && describeError(error).cause,
+      cause: this.#error && describeError(this.#error).cause,
     });
-    log.info(line, "upload");
+    this.observers.log.info(line, "upload");
   }
 }
 
