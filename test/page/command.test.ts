@@ -70,7 +70,7 @@ describeWith(["chromium"], "the live page", () => {
       await expect
         .poll(async () => (await outcomes()).slice(-6), SOON)
         .toEqual(["completed", "invalid size", "completed", "size mismatch", "size exceeded", "completed"]);
-      await expect.poll(async () => (await outcomes()).length, SOON).toBeGreaterThan(6);
+      await expect.poll(async () => (await outcomes()).length, SOON).toBeGreaterThan(7);
       await expect.poll(() => page.locator(".moving .rate").count(), SOON).toBeGreaterThan(0);
       expectLoss();
       demo.kill("SIGINT");

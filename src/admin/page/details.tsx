@@ -4,6 +4,7 @@ import type { UploadView } from "../../observe/uploads-registry.js";
 import type { RollbackResult } from "../../vocabulary/labels.js";
 import { formatBytes, formatCount, formatDateTime, formatDuration, words } from "./format.js";
 import { phasesOf } from "./phases.js";
+import { verdictOf } from "./verdict.js";
 
 const ROLLBACKS: Readonly<Record<RollbackResult, string>> = {
   queued: "queued again",
@@ -26,12 +27,17 @@ export function Details({ upload }: { upload: UploadView }) {
   );
 }
 
-function Why({ outcome, status, reason, rollback, invalidSize }: UploadView) {
+function Why(upload: UploadView) {
+  const { outcome, status, reason, rollback, invalidSize } = upload;
+  const verdict = verdictOf(upload);
   return (
     <>
       {outcome && <Fact name="Outcome">{words(outcome)}</Fact>}
       {status !== undefined && <Fact name="Answer to the client">{status}</Fact>}
       {reason !== undefined && <Fact name="Reason">{reason}</Fact>}
+      {verdict && (
+        <Fact name="With enforce: true">{[verdict.outcome, verdict.reason].filter(Boolean).join(": ")}</Fact>
+      )}
       {rollback && <Fact name="Image afterwards">{ROLLBACKS[rollback]}</Fact>}
       {invalidSize !== undefined && (
         <Fact name="Announced size">

@@ -1,6 +1,7 @@
 /** Finds uploads by what an operator may have of them: an id, an address, a program, a word of the page. Pure. */
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { words } from "./format.js";
+import { verdictOf } from "./verdict.js";
 
 /** @param search words, each of which an upload must have in one of its fields. Upper and lower case are the same. */
 export function matches(search: string): (upload: UploadView) => boolean {

@@ -14,6 +14,7 @@ import {
   formatTimeLeft,
   words,
 } from "./format.js";
+import { verdictOf } from "./verdict.js";
 import { keyOf, type MovingUpload } from "./view-model.js";
 
 /** Which rows are open, by {@link keyOf}. */
@@ -149,11 +150,14 @@ function Row({ upload, columns, opened, onToggle, children }: RowProps) {
 }
 
 /** Outcome, and below it the answer that the client got. */
-function Ended({ outcome, status, rollback }: UploadView) {
+function Ended(upload: UploadView) {
+  const { outcome, status, rollback } = upload;
+  const verdict = verdictOf(upload);
+  const more = [status, rollback && `image ${words(rollback)}`, verdict && `would be ${verdict.outcome}`];
   return (
     <Cell of="outcome">
       {outcome && <span class={`verdict is-${outcomeKind(outcome)}`}>{words(outcome)}</span>}
-      <small>{[status, rollback && `image ${words(rollback)}`].filter(Boolean).join(", ")}</small>
+      <small>{more.filter(Boolean).join(", ")}</small>
     </Cell>
   );
 }

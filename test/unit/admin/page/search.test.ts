@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { matches } from "../../../../src/admin/page/search.js";
+import { verdictOf } from "../../../../src/admin/page/verdict.js";
 import { uploadWith } from "../../../support/overviews.js";
 
 const upload = uploadWith({
@@ -37,4 +38,16 @@ it.each(
 
 it.each(["req-other", "10.0.0.7 curl", "completed", "undefined"])("does not find it by %j", (search) => {
   expect(matches(search)(upload)).toBe(false);
+});
+
+it("finds an upload by what would have become of it", () => {
+  const observed = {
+    ...uploadWith({ outcome: "completed" }),
+    verdict: "size_mismatch",
+    verdictReason: "short",
+  };
+  expect(matches("would")(observed)).toBe(false);
+  expect(matches("size mismatch")(observed)).toBe(true);
+  expect(verdictOf(observed)).toEqual({ outcome: "size mismatch", reason: "short" });
+  expect(verdictOf({ ...observed, verdict: "completed" })).toBeUndefined();
 });
