@@ -30,6 +30,7 @@ function searchable(upload: UploadView): string {
       words(outcome),
       status,
     ],
+    verdictOf(upload)?.outcome,
   ]
     .join("\n")
     .toLowerCase();
