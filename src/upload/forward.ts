@@ -73,9 +73,11 @@ class Forwarding {
   }
 
   /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
-  async #spoolFor({ admitted: { declared }, lookUp }: Forwarded): Promise<Spool | undefined> {
+  async #spoolFor({ upload, admitted: { declared }, lookUp }: Forwarded): Promise<Spool | undefined> {
     if (declared.source !== "unknown" || declared.decision.policy !== "spool") return undefined;
+    upload.waits.switchTo("glance");
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    upload.waits.switchTo(undefined);
     return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
   }
 
@@ -89,6 +91,7 @@ class Forwarding {
       spool,
       counter: upload,
       digests,
+      waits: upload.waits,
       maxBytes: this.#maxBytes,
       idleMs,
     });
@@ -128,6 +131,7 @@ class Forwarding {
       source: exchange.body,
       counter: upload,
       digests,
+      waits: upload.waits,
       kept,
       plan: {
         framing,

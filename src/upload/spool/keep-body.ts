@@ -1,6 +1,7 @@
 /** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
 import type { Body, BodyHasher, ByteCounter } from "../../http/body.js";
 import { createTimer, type Timer } from "../../http/timer.js";
+import type { Waits } from "../../http/waits.js";
 import {
   clientAborted,
   clientTimeout,
@@ -16,6 +17,7 @@ export interface KeepOptions {
   readonly counter: ByteCounter;
   /** Gets each counted piece once. Absent if the client sent no digest. */
   readonly digests?: BodyHasher | undefined;
+  readonly waits: Waits;
   /** Maximum bytes accepted. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. Time spent waiting for the disk does not count. */
@@ -62,7 +64,7 @@ class Keeping {
     if (source.malformed) return this.#fail(malformedBody());
     source.on("data", this.#onPiece).once("end", this.#onEnd);
     source.once("close", this.#onClose).once("malformed", this.#onMalformed);
-    this.#idle.start();
+    this.#awaitClient();
     source.resume();
   }
 
@@ -73,7 +75,7 @@ class Keeping {
     digests?.update(piece);
     this.#pending.push(piece);
     if (this.#isWaiting) return;
-    this.#idle.start();
+    this.#awaitClient();
     this.#keep();
   };
 
@@ -106,15 +108,21 @@ class Keeping {
       this.#isWaiting = false;
       if (full) return this.#settleFull(full);
       this.#pending.shift();
-      this.#idle.start();
+      this.#awaitClient();
       this.#keep();
       if (!this.#isWaiting) this.#options.source.resume();
     });
   }
 
+  #awaitClient(): void {
+    this.#idle.start();
+    this.#options.waits.switchTo("client");
+  }
+
   #wait(): void {
     this.#isWaiting = true;
     this.#idle.stop();
+    this.#options.waits.switchTo("spoolWrite");
     this.#options.source.pause();
   }
 
@@ -137,6 +145,7 @@ class Keeping {
   #settle(kept: Kept): void {
     this.#isSettled = true;
     this.#idle.stop();
+    this.#options.waits.switchTo(undefined);
     const { source } = this.#options;
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onClose).off("malformed", this.#onMalformed);
