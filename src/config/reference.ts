@@ -172,11 +172,11 @@ function keyText(key: Key): string {
 function fieldsText({ name, fields, example }: Key): string[] {
   if (fields === undefined) return [];
   return [
-    "| key of an item | required | meaning | must be |",
-    "| --- | --- | --- | --- |",
+    "The keys of an item:",
+    "",
     ...[...fields].map(
       ([field, { required, meaning, takes }]) =>
-        `| \`${field}\` | ${required ? "yes" : "no"} | ${meaning} | ${takes} |`,
+        `- \`${field}\` (${required ? "required" : "optional"}): ${meaning} ${sentence(takes)}`,
     ),
     "",
     "Example:",
