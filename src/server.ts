@@ -45,7 +45,10 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       }
     },
 
-    reload: () => clients.reload(),
+    reload() {
+      clients.reload();
+      admin.reload();
+    },
 
     async drain(timeoutMs) {
       admin.startDraining();

@@ -121,6 +121,27 @@ export const origin = z
   .refine((value) => URL.canParse(value) && new URL(value).origin === value)
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
+/** A path of which faults show nothing: the caller may have set the secret itself instead of its file. */
+export const absolutePath = z
+  .string()
+  .regex(/^\/./)
+  .meta({ takes: "the absolute path of a file", example: "/etc/glance-size-proxy/admin-token" });
+
+/** A host as {@link normalizeHost} returns it, or undefined if the text is no host, with or without a port. */
+export function normalizeHost(text: string): string | undefined {
+  if (!/^[^\s/?#@\\]+$/.test(text)) return undefined;
+  const url = `http://${isIPv6(text) ? `[${text}]` : text}`;
+  return URL.canParse(url) ? new URL(url).hostname.replace(/\.$/, "") : undefined;
+}
+
+/** A host name or an address, without a port. An IPv6 address may have brackets. */
+export const hostName = z
+  .string()
+  .regex(/^(\[[\dA-Fa-f:.]+\]|[\dA-Fa-f:.]+|[^\s/?#@\\:[\]]+)$/, { abort: true })
+  .refine((value) => !value.includes(":") || isIPv6(value.replace(/^\[|\]$/g, "")))
+  .refine((value) => normalizeHost(value) !== undefined)
+  .meta({ takes: "host names or addresses without a port, such as localhost or [::1]" });
+
 /** These are no hints: the proxy reads them for every upload. */
 const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
 

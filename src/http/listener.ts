@@ -20,42 +20,47 @@ export interface Listener {
 }
 
 /**
- * @param key configuration key of the address, for faults.
+ * @param section section of the configuration, for faults.
  * @param tls the listener uses HTTPS if this has a certificate.
+ * @param handshake whether the handshake fails without a client certificate that `tls.clientCaFile` verifies. If it may succeed, the
+ *   caller checks each request.
  * @throws ConfigError if a file cannot be used.
  */
 export function createListener(
-  key: string,
-  address: ListenAddress,
+  section: "listen" | "admin",
+  { address, tls }: Pick<Config["listen"], "address" | "tls">,
   options: ServerOptions = {},
-  tls: Config["listen"]["tls"] = {},
+  handshake: "verifies" | "asks" = "verifies",
 ): Listener {
   const secure = tls.certFile !== undefined;
-  let credentials = secure ? readListenerCredentials(tls) : {};
+  let credentials = secure ? readListenerCredentials(section, tls) : {};
   const server = secure
     ? createHttpsServer({
         ...options,
         ...credentials,
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         requestCert: tls.clientCaFile !== undefined,
-        rejectUnauthorized: tls.clientCaFile !== undefined,
+        rejectUnauthorized: tls.clientCaFile !== undefined && handshake === "verifies",
       })
     : createHttpServer(options);
   return {
     server,
-    listen: () => listen(server, key, address, secure ? "https" : "http"),
+    listen: () => listen(server, `${section}.address`, address, secure ? "https" : "http"),
     credentials: () => credentials,
     reload() {
       if (!(server instanceof HttpsServer)) return;
-      credentials = readListenerCredentials(tls);
+      credentials = readListenerCredentials(section, tls);
       server.setSecureContext(credentials);
     },
   };
 }
 
-function readListenerCredentials({ certFile, keyFile, clientCaFile }: Config["listen"]["tls"]): Credentials {
+function readListenerCredentials(
+  section: string,
+  { certFile, keyFile, clientCaFile }: Config["listen"]["tls"],
+): Credentials {
   const authorities = clientCaFile === undefined ? undefined : { key: "clientCaFile", path: clientCaFile };
-  return readCredentials("listen.tls", { certFile, keyFile, caFile: authorities });
+  return readCredentials(`${section}.tls`, { certFile, keyFile, caFile: authorities });
 }
 
 /** An address that cannot be used. The message names key, address and reason. */

@@ -102,6 +102,7 @@ const RELAYS: Meanings<Parameters<Metrics["relayChosen"]>[0]> = {
 const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
   listen: "The certificate presented to clients.",
   upstream: "The certificate presented to Glance.",
+  admin: "The certificate presented to operators.",
 };
 
 /**

@@ -123,6 +123,7 @@ class Cluster implements ProxyServer {
       // Each worker reads the same files and logs the fault.
     }
     for (const worker of this.#workers) worker.reload();
+    this.#admin.reload();
   }
 
   async drain(timeoutMs: number): Promise<void> {
