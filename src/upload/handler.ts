@@ -3,6 +3,7 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
 import type { Observers } from "../observe/observers.js";
+import { traceUpload } from "../observe/tracing.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
@@ -11,6 +12,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
+import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
@@ -60,6 +62,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       },
       observers,
     );
+    upload.trace = traceUpload(exchange, target.operation);
     let current = exchange;
     try {
       const declared = admission.declare(exchange, upload);
@@ -67,6 +70,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       await carry(current, target, upload, declared);
     } catch (cause) {
       await settle.refuse(current, upload, toProxyError(cause));
+    } finally {
+      upload.trace?.end(upload.view());
     }
   };
 
@@ -77,15 +82,28 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     declared: DeclaredSize,
   ): Promise<void> {
     const admitted = await admission.enter(upload, declared);
+    upload.trace?.leave();
     try {
       const headers = exchange.upstreamHeaders();
-      const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
+      const lookUp: LookUp = (timeoutMs) =>
+        lookUpImage(upstream, target.imageId, upload.trace?.inject(headers) ?? headers, timeoutMs);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
       const end = await forward({ exchange, upload, admitted, path, headers, lookUp, rollback });
+      upload.trace?.leave(resultOf(end));
       await settle.end({ exchange, upload, lookUp, rollback }, end);
     } finally {
       admission.leave();
     }
   }
+}
+
+/** Attributes of the request to Glance, named by the conventions of OpenTelemetry. */
+function resultOf(end: RelayEnd): Record<string, string | number | undefined> {
+  if (end.kind === "failed") return { "error.type": end.error.code };
+  const status = end.answer.statusCode ?? 0;
+  return {
+    "http.response.status_code": status,
+    "error.type": status < 400 ? undefined : String(status),
+  };
 }

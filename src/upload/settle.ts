@@ -115,6 +115,7 @@ class Settlement implements Settle {
     const { rollback } = this.#config;
     if (!rollback.verify || rollback.timeoutMs === 0) return undefined;
     const { imageId, operation } = upload.origin;
+    upload.trace?.enter("recovery");
     const recovery = await recoverAnswer(
       {
         imageId,
@@ -126,6 +127,7 @@ class Settlement implements Settle {
       lookUp,
       rollback,
     );
+    upload.trace?.leave({ "glance_size_proxy.recovery": recovery.result });
     this.#observers.metrics.answerRecovered(recovery.result);
     return recovery;
   }
@@ -138,7 +140,9 @@ class Settlement implements Settle {
 
   async #rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
     const startedAt = performance.now();
+    upload.trace?.enter("rollback");
     const rolledBack = await rollback.untilBack(begun);
+    upload.trace?.leave({ "glance_size_proxy.rollback": rolledBack?.result });
     if (rolledBack === undefined) return "";
     const { result, remark } = rolledBack;
     upload.rollback = result;

@@ -2,6 +2,7 @@
 import type { Body, Framing } from "../http/body.js";
 import { type ClientKind, clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
+import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, ProxyError } from "../vocabulary/errors.js";
 import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
@@ -36,6 +37,8 @@ export class Upload {
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
   rollback: RollbackResult | undefined;
+  /** Absent without an SDK of OpenTelemetry. */
+  trace: UploadTrace | undefined;
   /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 

@@ -16,7 +16,7 @@ export interface LivePage {
 }
 
 export interface PageScene {
-  open(adminPort: number, options?: BrowserContextOptions): Promise<LivePage>;
+  open(adminPort: number, options?: BrowserContextOptions, scheme?: "http" | "https"): Promise<LivePage>;
 }
 
 interface Watched {
@@ -59,11 +59,11 @@ export function useBrowser(): PageScene {
     }
   });
   return {
-    async open(adminPort, options = {}) {
+    async open(adminPort, options = {}, scheme = "http") {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       await context.addInitScript({ path: AXE });
       const page = await context.newPage();
-      const origin = `http://127.0.0.1:${adminPort}`;
+      const origin = `${scheme}://127.0.0.1:${adminPort}`;
       const watched: Watched = { page, origin, asked: new Set(), complaints: [] };
       opened.push(watched);
       let lossExpected = false;

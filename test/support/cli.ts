@@ -22,11 +22,13 @@ export async function startCommand(
   upstreamUrl: string,
   env: Record<string, string> = {},
   launcher: readonly string[] = [],
+  nodeFlags: readonly string[] = [],
 ): Promise<RunningCommand> {
   const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const [file = "", ...args] = [
     ...launcher,
     process.execPath,
+    ...nodeFlags,
     ...["dist/cli.js", "--upstream", upstreamUrl, ...addresses],
   ];
   const child = spawn(file, args, {
