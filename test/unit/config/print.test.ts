@@ -21,7 +21,12 @@ const everything: ConfigInput = {
     pathPrefix: "/image",
     tls: { certFile: "cert", keyFile: "key", clientCaFile: "ca" },
   },
-  admin: { address: "127.0.0.1:0" },
+  admin: {
+    address: "127.0.0.1:0",
+    tls: { certFile: "cert", keyFile: "key", clientCaFile: "ca" },
+    tokenFile: "/token",
+    hosts: ["admin.example", "::1"],
+  },
   readiness: { silence: "5s" },
   size: { hints: ["X-Size"], unknown: "reject", reframe: false },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
