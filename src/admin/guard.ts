@@ -12,20 +12,19 @@ export interface Guard {
   readonly authenticates: boolean;
   /** Whether every user of the machine can read the token. */
   readonly isTokenWorldReadable: boolean;
-  /** Reads the token again. @returns whether it is another one. @throws ConfigError if the file cannot be used; then the old token stays. */
-  reload(): boolean;
+  /** Equal for guards that let in the same requests, as far as the certificates of the CA are the same. */
+  readonly rules: string;
 }
 
 /** Every key that is set must be satisfied. @throws ConfigError if `admin.tokenFile` cannot be used. */
 export function createGuard({ hosts, tokenFile, tls }: Config["admin"]): Guard {
   const names = new Set(hosts.map(normalizeHost));
-  let token = tokenFile === undefined ? undefined : readToken(tokenFile);
+  const token = tokenFile === undefined ? undefined : readToken(tokenFile);
   const wantsCertificate = tls.clientCaFile !== undefined;
   return {
     authenticates: wantsCertificate || token !== undefined,
-    get isTokenWorldReadable() {
-      return token?.isWorldReadable === true;
-    },
+    isTokenWorldReadable: token?.isWorldReadable === true,
+    rules: JSON.stringify([[...names], token?.hash.toString("hex"), wantsCertificate]),
 
     handle(request, response, next) {
       const { host = "", authorization } = request.headers;
@@ -46,13 +45,6 @@ export function createGuard({ hosts, tokenFile, tls }: Config["admin"]): Guard {
           .type("text")
           .send("The secret of admin.tokenFile is required, as a Bearer token or as a password.\n");
       } else next();
-    },
-
-    reload() {
-      if (tokenFile === undefined) return false;
-      const old = token;
-      token = readToken(tokenFile);
-      return old?.hash.equals(token.hash) !== true;
     },
   };
 }

@@ -1,8 +1,8 @@
 /** The admin address, for a proxy of one process and of several. */
 import type { Config } from "../config/config.js";
-import { ConfigError } from "../config/config-error.js";
+import { collectFaults } from "../config/config-error.js";
 import { expiryOf } from "../http/credentials.js";
-import { createListener, type Listener } from "../http/listener.js";
+import { createListener, differsInKind } from "../http/listener.js";
 import type { Log } from "../observe/log.js";
 import type { Metrics } from "../observe/metrics.js";
 import { type Totals, uploadTotals } from "../observe/totals.js";
@@ -12,6 +12,9 @@ import { createAdminApp } from "./app.js";
 import { createGlanceWatch } from "./glance-watch.js";
 import { createGuard, type Guard } from "./guard.js";
 import { createReadiness } from "./readiness.js";
+
+/** Time that requests in progress have after `retire`, milliseconds. */
+const LAST_ANSWERS_MS = 5_000;
 
 /**
  * A connection on which nothing moves for so long is closed, for example if it takes no event of the live page. Node may check twice
@@ -41,52 +44,81 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer {
-  /** @returns the URL. @throws ListenError if the address cannot be used. */
-  listen(): Promise<string>;
+  /** @returns the URL. @param descriptor as in `Listener.listen`. @throws ListenError if the address cannot be used. */
+  listen(descriptor?: number): Promise<string>;
+  /** @returns takes the options over for new requests. @throws ConfigError if a file cannot be used; then nothing has changed. */
+  prepareReload(config: Config, upstream: Upstream): () => void;
+  /** As in `Listener`. */
+  descriptor(): number | undefined;
+  /** Accepts no more connections, and ends the open ones when they have had time for their answers. */
+  retire(): void;
   /** From now on, `/readyz` answers 503 with the status `draining`. */
   startDraining(): void;
-  /** Reads the TLS files and the token again. A file that cannot be used is logged, and the old one stays. */
-  reload(): void;
   close(): void;
 }
 
 /** @throws ConfigError if a file cannot be used. */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { config, upstream, metrics, lastActivity, isListening, totals, ...sources } = options;
-  const { log } = sources;
-  const guard = createGuard(config.admin);
+  const glance = createGlanceWatch({ upstream, silenceMs: config.readiness.silenceMs, lastActivity });
+  const readiness = createReadiness(glance, isListening);
+  metrics.watchUpstream(() => glance.look());
+  let guard = createGuard(config.admin);
   const listener = createListener("admin", config.admin, {}, "asks");
   const { server } = listener;
   server.timeout = STALL_TIMEOUT_MS;
   metrics.watchCertificates({ admin: () => expiryOf(listener.credentials()) });
-  const glance = createGlanceWatch({ upstream, silenceMs: config.readiness.silenceMs, lastActivity });
-  const readiness = createReadiness(glance, isListening);
-  metrics.watchUpstream(() => glance.look());
   const app = createAdminApp({
     ...sources,
     readiness,
-    guard: guard.handle,
+    guard: (request, response, next) => guard.handle(request, response, next),
     totals: () => uploadTotals(totals()),
   });
   server.on("request", app);
+  let current = config;
   return {
-    async listen() {
-      const url = await listener.listen();
-      warn(url, guard, log);
+    descriptor: () => listener.descriptor(),
+    async listen(descriptor) {
+      const url = await listener.listen(descriptor);
+      warn(url, guard, sources.log);
       return url;
     },
-    startDraining: () => readiness.startDraining(),
-    reload() {
-      const changes = [reloadTls(config.admin.tls, listener, log), reloadToken(config.admin, guard, log)];
-      // Those who are connected have been let in by the old files.
-      if (changes.includes(true)) server.closeAllConnections();
+    prepareReload(next, nextUpstream) {
+      let nextGuard = guard;
+      const takeOver = collectFaults([
+        () => void (nextGuard = createGuard(next.admin)),
+        () => listener.prepareReload(next.admin.tls),
+      ]);
+      return () => {
+        const isSameGlance = next.upstream.url.href === current.upstream.url.href;
+        const { silenceMs } = next.readiness;
+        glance.reload({ upstream: nextUpstream, silenceMs }, isSameGlance);
+        current = next;
+        const authorities = String(listener.credentials().ca);
+        for (const take of takeOver) take?.();
+        const isSame = guard.rules === nextGuard.rules && authorities === String(listener.credentials().ca);
+        guard = nextGuard;
+        // The old rules have let in those who are connected.
+        if (!isSame) server.closeAllConnections();
+      };
     },
+    retire() {
+      server.close();
+      // The live page's streams never end by themselves. Their browsers connect to the new process.
+      setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS).unref();
+    },
+    startDraining: () => readiness.startDraining(),
     close() {
       server.close();
       server.closeAllConnections();
       glance.close();
     },
   };
+}
+
+/** @returns whether the key has a new value that only a start can take over. */
+export function adminNeedsStart(key: string, { admin: before }: Config, { admin: after }: Config): boolean {
+  return key === "admin.address" || (key.startsWith("admin.tls.") && differsInKind(before.tls, after.tls));
 }
 
 function warn(url: string, guard: Guard, log: Log): void {
@@ -96,33 +128,5 @@ function warn(url: string, guard: Guard, log: Log): void {
   }
   if (guard.isTokenWorldReadable) {
     log.warn({ key: "admin.tokenFile" }, "every user of this machine can read the token: chmod o-r");
-  }
-}
-
-/** @returns whether other client certificates are accepted now. */
-function reloadTls({ certFile }: Config["admin"]["tls"], listener: Listener, log: Log): boolean {
-  if (certFile === undefined) return false;
-  const before = listener.credentials().ca;
-  const isReloaded = attempt(() => listener.reload(), "TLS files", log);
-  return isReloaded && before?.equals(listener.credentials().ca ?? Buffer.alloc(0)) === false;
-}
-
-/** @returns whether the token is another one now. */
-function reloadToken({ tokenFile }: Config["admin"], guard: Guard, log: Log): boolean {
-  let isChanged = false;
-  if (tokenFile !== undefined) attempt(() => (isChanged = guard.reload()), "token file", log);
-  return isChanged;
-}
-
-/** @returns whether the files could be used. */
-function attempt(reload: () => unknown, what: string, log: Log): boolean {
-  try {
-    reload();
-    log.info({ side: "admin" }, `${what} reloaded`);
-    return true;
-  } catch (error) {
-    const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
-    log.error({ side: "admin", faults }, `cannot use the new ${what}, keeping the old`);
-    return false;
   }
 }

@@ -114,6 +114,8 @@ class SpannedUpload implements UploadTrace {
     const status = response.headersSent ? response.statusCode : undefined;
     this.#span.setAttributes({
       "http.response.status_code": status,
+      "glance_size_proxy.image_id": upload.imageId,
+      "glance_size_proxy.glance_request_id": upload.glanceRequestId,
       "glance_size_proxy.outcome": upload.outcome,
       "glance_size_proxy.size_source": upload.sizeSource,
       "glance_size_proxy.declared_bytes": upload.declaredBytes,

@@ -148,7 +148,7 @@ class Forwarding {
         this.#upstream.request(
           "PUT",
           path,
-          uploadHeaders(upload.trace?.inject(headers) ?? headers, declaredBytes, framing, expectContinue),
+          uploadHeaders(upload.traced(headers), declaredBytes, framing, expectContinue),
         ),
       onContinue: () => exchange.sendContinue(),
       untilBegun: (over, said100) =>

@@ -89,12 +89,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     try {
       const headers = exchange.upstreamHeaders();
       const lookUp: LookUp = async (timeoutMs) => {
-        const seen = await lookUpImage(
-          upstream,
-          target.imageId,
-          upload.trace?.inject(headers) ?? headers,
-          timeoutMs,
-        );
+        const seen = await lookUpImage(upstream, target.imageId, upload.traced(headers), timeoutMs);
         if (seen.kind === "found") upload.owner = seen.owner;
         return seen;
       };

@@ -1,5 +1,6 @@
 /** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
 import type { Body, Framing } from "../http/body.js";
+import type { HeaderLine } from "../http/request-head.js";
 import { type Wait, Waits } from "../http/waits.js";
 import { type ClientKind, clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
@@ -93,6 +94,11 @@ export class Upload {
 
   get elapsedSeconds(): number {
     return (performance.now() - this.#begun) / 1000;
+  }
+
+  /** @returns the headers for Glance, with the trace context of the current phase. */
+  traced(headers: readonly HeaderLine[]): readonly HeaderLine[] {
+    return this.trace?.inject(headers) ?? headers;
   }
 
   declare(size: DeclaredSize): void {

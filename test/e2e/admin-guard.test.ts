@@ -124,20 +124,19 @@ describe("admin.tokenFile", () => {
     void stream.ended.then(() => (ended = true));
 
     await writeFile(tokenFile, "");
-    proxy.reload();
+    await proxy.reload();
     expect(proxy.logged.at(-1)).toMatchObject({
       level: "error",
-      side: "admin",
       faults: [expect.stringContaining("contains no secret")],
     });
     await writeFile(tokenFile, `${SECRET}\n`);
-    proxy.reload();
-    expect(proxy.logged.at(-1)).toMatchObject({ level: "info", side: "admin", msg: "token file reloaded" });
+    await proxy.reload();
+    expect(proxy.logged.at(-1)).toMatchObject({ level: "info", msg: "configuration reloaded" });
     expect(await statusOf(proxy.adminPort, "/uploads", bearer(SECRET))).toBe(200);
     expect(ended).toBe(false);
 
     await writeFile(tokenFile, "another");
-    proxy.reload();
+    await proxy.reload();
     await stream.ended;
     expect(await statusOf(proxy.adminPort, "/uploads", bearer(SECRET))).toBe(401);
     expect(await statusOf(proxy.adminPort, "/uploads", bearer("another"))).toBe(200);
@@ -171,6 +170,20 @@ describe("admin.hosts", () => {
     if (status === 421) expect(answer.text).toContain("admin.hosts");
     for (const path of ["/livez", "/readyz"])
       expect(await statusOf(adminPort, path, { Host: host })).toBe(200);
+  });
+
+  it("and another token file can change while the proxy runs", async () => {
+    const proxy = await scene.startAnother({ admin: { hosts: ["localhost"] } });
+    const status = (headers: object) =>
+      statusOf(proxy.adminPort, "/uploads", { Host: "admin.example", ...headers });
+    expect(await status({})).toBe(421);
+    const tokenFile = await secretFile(SECRET);
+    expect(await proxy.reload({ admin: { hosts: ["admin.example"], tokenFile } })).toMatchObject({
+      faults: [],
+      changed: ["admin.tokenFile", "admin.hosts"],
+    });
+    expect(await status({})).toBe(401);
+    expect(await status(bearer(SECRET))).toBe(200);
   });
 
   it("allows every name if it is empty", async () => {
@@ -301,6 +314,14 @@ describeWith(["openssl"], "admin.tls", () => {
     },
   );
 
+  it("cannot be turned on or off while the proxy runs", async () => {
+    const proxy = await scene.startAnother({});
+    expect(await proxy.reload({ admin: { tls: tls() } })).toMatchObject({
+      pending: ["admin.tls.certFile", "admin.tls.keyFile"],
+    });
+    expect(await statusOf(proxy.adminPort, "/uploads")).toBe(200);
+  });
+
   it("reads certificate, key and CA again on reload; a bad file keeps the old ones", async () => {
     const at = (name: string) => join(folder, name);
     const paths = { certFile: at("live.crt"), keyFile: at("live.key"), clientCaFile: at("live-ca.crt") };
@@ -323,23 +344,22 @@ describeWith(["openssl"], "admin.tls", () => {
     const closed = once(kept, "close");
 
     await writeFile(paths.clientCaFile, "rubbish");
-    proxy.reload();
+    await proxy.reload();
     expect(proxy.logged.at(-1)).toMatchObject({
       level: "error",
-      side: "admin",
       faults: [
         expect.stringContaining(`admin.tls.clientCaFile: "${paths.clientCaFile}": contains no certificate`),
       ],
     });
     expect(await statuses()).toEqual([200, 403]);
     await install(await authority.issue("127.0.0.1", 2), authority);
-    proxy.reload();
-    expect(proxy.logged.at(-1)).toMatchObject({ level: "info", side: "admin", msg: "TLS files reloaded" });
+    await proxy.reload();
+    expect(proxy.logged.at(-1)).toMatchObject({ level: "info", msg: "configuration reloaded" });
     expect(await statuses()).toEqual([200, 403]);
     expect(kept.destroyed).toBe(false); // a new certificate changes nothing about who is allowed
 
     await install(server, stranger);
-    proxy.reload();
+    await proxy.reload();
     await closed;
     expect(await statuses()).toEqual([403, 200]);
   });

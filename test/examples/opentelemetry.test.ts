@@ -65,6 +65,7 @@ it.each([
       ...(how === "NODE_OPTIONS" ? { NODE_OPTIONS: preload.join(" ") } : {}),
     },
     [],
+    [],
     how === "--import" ? preload : [],
   );
   cleanUp.push(() => command.stop());
