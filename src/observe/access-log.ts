@@ -1,7 +1,7 @@
 /** The lines of the log about requests that are not uploads. */
 import type { Exchange } from "../client/exchange.js";
-import { REQUEST_ID_HEADER, traceparentOf } from "../http/request-id.js";
 import { createRequestHead } from "../http/request-head.js";
+import { REQUEST_ID_HEADER, traceparentOf } from "../http/request-id.js";
 import type { Log } from "./log.js";
 
 /** Which requests get a line. `errors`: those with a status of 400 or more, and those whose answer was broken off. */
