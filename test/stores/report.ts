@@ -1,0 +1,84 @@
+/** `docs/stores.md`: what a run of the tests saw, and what follows from it. */
+import { IMAGE_BYTES, MIB } from "./tested-store.js";
+import { writePage } from "../../bench/markdown.js";
+import { markdownTable } from "../../bench/table.js";
+import { run } from "../support/run.js";
+
+interface Row {
+  readonly store: string;
+  readonly server: "eventlet" | "uwsgi";
+  readonly way: string;
+}
+
+export interface UploadRow extends Row {
+  /** What Glance asked of the store. */
+  readonly operations: string;
+}
+
+export interface CutRow extends Row {
+  readonly cut: string;
+  /** To the client; empty if it is gone. */
+  readonly answer: string;
+  /** In the store. */
+  readonly left: string;
+}
+
+const PAGE = "docs/stores.md";
+const SERVER_NAMES = { eventlet: "eventlet", uwsgi: "uWSGI" };
+const PACKAGES = [
+  ...["glance-api", "python3-glance-store", "ceph-osd", "python3-swift", "python3-boto3"],
+  ...["python3-swiftclient", "uwsgi-core"],
+];
+
+export async function writeReport(uploads: readonly UploadRow[], cuts: readonly CutRow[]): Promise<void> {
+  const uploaded = bothServers(uploads, ({ store, way, operations }) => [store, way, operations]);
+  const cut = bothServers(cuts, (row) => [row.store, row.way, row.cut, row.answer, row.left]);
+  const today = new Date().toISOString().slice(0, 10);
+  await writePage(
+    PAGE,
+    `# Stores
+
+<!-- Written by \`npm run stores\`. Do not edit it: edit test/stores/report.ts. -->
+
+${CONCLUSIONS}
+
+## Whole uploads
+
+Each image was \`active\` with its size afterwards, its download had the same SHA-256, and nothing stayed in the store after it was deleted.
+
+${markdownTable([["store", "way", "Glance asks of the store", "under"], ...uploaded])}
+
+## Uploads that end early or have a wrong size
+
+Each image was \`queued\` without a size afterwards.
+
+${markdownTable([["store", "way", "what is wrong", "answer", "stays in the store", "under"], ...cut])}
+
+## How this was measured
+
+\`npm run stores\` on ${today}, Node ${process.version}, Debian 12: ${await versions()}. An image of ${IMAGE_BYTES} bytes (20 MiB and 7 bytes) in
+pieces of ${64} KiB. S3 is Swift's own (\`s3api\`); S3 and Swift store in parts of 8 MiB from 8 MiB on, which is Glance's smallest useful setting, so that
+${Math.ceil(IMAGE_BYTES / (8 * MIB))} parts are enough. Clients that go away do so after 18 MiB. Operations are counted between Glance and the store (S3, Swift), or in Glance's log (RBD).
+`,
+  );
+}
+
+const CONCLUSIONS = "TODO";
+
+/** One row for both servers if they do not differ. */
+function bothServers<One extends Row>(rows: readonly One[], cells: (row: One) => string[]): string[][] {
+  const servers = new Map<string, { cells: string[]; names: string[] }>();
+  for (const row of rows) {
+    const key = cells(row).join("|");
+    const known = servers.get(key) ?? { cells: cells(row), names: [] };
+    known.names.push(SERVER_NAMES[row.server]);
+    servers.set(key, known);
+  }
+  return [...servers.values()].map(({ cells: row, names }) => [...row, names.join(", ")]);
+}
+
+async function versions(): Promise<string> {
+  const format = "${Package} ${Version}, ";
+  const { stdout } = await run("/usr/bin/dpkg-query", ["--show", `--showformat=${format}`, ...PACKAGES]);
+  return stdout.slice(0, -2);
+}
