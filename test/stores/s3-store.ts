@@ -4,13 +4,17 @@ import { count, NOTHING, type TestedStore, type Upload } from "./tested-store.js
 
 const BUCKET = "glance";
 
+/** How many parts Glance had sent when its upload broke off depends on its speed. */
+const unfinishedUpload = (hasParts: boolean): string =>
+  `an unfinished multipart upload with${hasParts ? "" : "out"} parts`;
+
 /** An S3 of Swift's. Images of 8 MiB and more are stored in parts, if their size is known. */
 export async function startS3Store(): Promise<TestedStore> {
   const swift = await startSwift();
   const counter = await startRequestCounter(swift.port);
   // Glance's parts are sent by green threads. uWSGI has none: there they are sent after the whole body was read.
   const unfinished = ({ isDeclared, server }: Upload): string =>
-    isDeclared ? `an unfinished multipart upload, ${count(server === "eventlet" ? 2 : 0, "part")}` : NOTHING;
+    isDeclared ? unfinishedUpload(server === "eventlet") : NOTHING;
   return {
     glance: {
       type: "s3",
@@ -37,9 +41,9 @@ export async function startS3Store(): Promise<TestedStore> {
     async left() {
       const objects = await swift.list(BUCKET);
       const segments = await swift.list(`${BUCKET}+segments`);
-      const parts = segments.filter((name) => /\/\d+$/.test(name)).length;
+      const hasParts = segments.some((name) => /\/\d+$/.test(name));
       if (objects.length > 0) return count(objects.length, "object");
-      return segments.length === 0 ? NOTHING : `an unfinished multipart upload, ${count(parts, "part")}`;
+      return segments.length === 0 ? NOTHING : unfinishedUpload(hasParts);
     },
     atCut: unfinished,
     afterCut: unfinished,

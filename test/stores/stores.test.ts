@@ -2,7 +2,7 @@
  * Uploads to each kind of store, in each way, whole and cut: what Glance asks of the store, and what stays there. At its end the run
  * writes `docs/stores.md`.
  */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { CEPH_REQUIREMENTS } from "../support/ceph.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, showImage, until, untilStatus } from "../support/glance-client.js";
@@ -42,7 +42,7 @@ const KINDS: readonly Kind[] = [
   { name: "Swift", requirements: SWIFT_REQUIREMENTS, start: startSwiftStore },
 ];
 const SERVERS = ["eventlet", "uwsgi"] as const;
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 20_000;
 
 const uploads: UploadRow[] = [];
 const cuts: CutRow[] = [];
@@ -77,6 +77,8 @@ for (const { name, requirements, start } of KINDS) {
         await (glance as RealGlance | undefined)?.stop();
       });
 
+      afterEach(() => store.clear());
+
       const untilLeft = (expected: string): Promise<string> =>
         until(
           () => store.left(),
@@ -106,7 +108,6 @@ for (const { name, requirements, start } of KINDS) {
         const left = await store.left();
         cuts.push({ store: name, server, way: describeWay(way), cut, answer, left });
         expect(left).toBe(store.afterCut({ isDeclared: isDeclared(way), server }));
-        await store.clear();
       };
 
       it.each([

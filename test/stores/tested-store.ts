@@ -26,9 +26,9 @@ export interface TestedStore {
 
 export const MIB = 2 ** 20;
 export const NOTHING = "nothing";
-/** The stores have parts of 8 MiB: two whole ones, and some of the third. */
+/** The stores have parts of 8 MiB. Glance has sent two, and has begun the third. Its S3 store reads 5 MiB at once. */
 export const IMAGE_BYTES = 20 * MIB + 7;
-export const CUT_AT = 18 * MIB;
+export const CUT_AT = 20 * MIB + 3;
 
 /** Such as `2 parts`, `1 part`. */
 export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;

@@ -53,6 +53,10 @@ const PROVIDED = {
     paths: ["/usr/lib/python3/dist-packages/swift/proxy/server.py", "/usr/bin/memcached"],
     debianPackages: "python3-swift memcached",
   },
+  cinder: {
+    paths: ["/usr/lib/python3/dist-packages/cinder/cmd/volume.py", "/usr/bin/sudo"],
+    debianPackages: "python3-cinder sudo",
+  },
   mariadb: {
     paths: [
       ...["/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/bin/mariadb-install-db"],
