@@ -2,8 +2,9 @@
  * Uploads to each kind of store, in each way, whole and cut: what Glance asks of the store, and what stays there. At its end the run
  * writes `docs/stores.md`.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { CEPH_REQUIREMENTS } from "../support/ceph.js";
+import { CINDER_REQUIREMENTS } from "../support/cinder.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, showImage, until, untilStatus } from "../support/glance-client.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
@@ -11,9 +12,10 @@ import { request } from "../support/raw-http.js";
 import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
 import { SWIFT_REQUIREMENTS } from "../support/swift.js";
+import { CINDER_IMAGE_BYTES, startCinderStore } from "./cinder-store.js";
 import { startFileStore } from "./file-store.js";
 import { startRbdStore } from "./rbd-store.js";
-import { type CutRow, type UploadRow, writeReport } from "./report.js";
+import { type CutRow, type TestedServer, type UploadRow, writeReport } from "./report.js";
 import { startS3Store } from "./s3-store.js";
 import { startSwiftStore } from "./swift-store.js";
 import { CUT_AT, IMAGE_BYTES, NOTHING, type TestedStore } from "./tested-store.js";
@@ -33,21 +35,32 @@ interface Kind {
   readonly name: string;
   readonly requirements: readonly Requirement[];
   readonly start: () => Promise<TestedStore>;
+  /** Default {@link IMAGE_BYTES}. */
+  readonly imageBytes?: number;
+  /** Default {@link SERVERS}. */
+  readonly servers?: readonly TestedServer[];
 }
 
+const SERVERS: readonly TestedServer[] = ["eventlet", "uwsgi"];
 const KINDS: readonly Kind[] = [
   { name: "file", requirements: [], start: startFileStore },
   { name: "RBD", requirements: CEPH_REQUIREMENTS, start: startRbdStore },
   { name: "S3", requirements: [...SWIFT_REQUIREMENTS, "boto3"], start: startS3Store },
   { name: "Swift", requirements: SWIFT_REQUIREMENTS, start: startSwiftStore },
+  {
+    ...{ name: "Cinder", requirements: CINDER_REQUIREMENTS, start: startCinderStore },
+    // Large images: one server is enough.
+    ...{ imageBytes: CINDER_IMAGE_BYTES, servers: ["eventlet"] },
+  },
 ];
-const SERVERS = ["eventlet", "uwsgi"] as const;
 const DEADLINE_MS = 20_000;
 
 const uploads: UploadRow[] = [];
 const cuts: CutRow[] = [];
 
-for (const { name, requirements, start } of KINDS) {
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 180_000 });
+
+for (const { name, requirements, start, imageBytes = IMAGE_BYTES, servers = SERVERS } of KINDS) {
   const all = [...requirements, ...SERVER_REQUIREMENTS.eventlet, ...SERVER_REQUIREMENTS.uwsgi];
   describeWith(all, `Uploads to ${name}`, () => {
     let store: TestedStore;
@@ -58,7 +71,7 @@ for (const { name, requirements, start } of KINDS) {
       await (store as TestedStore | undefined)?.stop();
     });
 
-    describe.each(SERVERS)("under %s", (server) => {
+    describe.each(servers)("under %s", (server) => {
       let glance: RealGlance;
       const proxies: RunningCommand[] = [];
       const ports: Record<Through, number> = { direct: 0, forward: 0, spool: 0 };
@@ -92,13 +105,13 @@ for (const { name, requirements, start } of KINDS) {
           const port = ports[way.through];
           const id = await createImage(glance.port);
           const before = { requests: store.requests.length, log: (await glance.log()).length };
-          const answer = await upload(port, id, way.framing, IMAGE_BYTES, IMAGE_BYTES);
+          const answer = await upload(port, id, way.framing, imageBytes, imageBytes);
           expect(answer.status, answer.text).toBe(204);
-          expect(await showImage(port, id)).toMatchObject({ status: "active", size: IMAGE_BYTES });
+          expect(await showImage(port, id)).toMatchObject({ status: "active", size: imageBytes });
           const log = (await glance.log()).slice(before.log);
           const operations = store.operations(store.requests.slice(before.requests), log);
           uploads.push({ store: name, server, way: describeWay(way), operations });
-          expect(await download(port, id)).toBe(digest(IMAGE_BYTES));
+          expect(await download(port, id)).toBe(digest(imageBytes));
           await request(glance.port, "DELETE", `/v2/images/${id}`);
           await untilLeft(NOTHING);
         },
@@ -111,12 +124,12 @@ for (const { name, requirements, start } of KINDS) {
       };
 
       it.each([
-        ["longer", IMAGE_BYTES - 1, "Size exceeds"],
-        ["shorter", IMAGE_BYTES + 1, "Size mismatch"],
+        ["longer", imageBytes - 1, "Size exceeds"],
+        ["shorter", imageBytes + 1, "Size mismatch"],
       ])("put the image back if the body is %s than declared", async (cut, declared, explanation) => {
         const way: Way = { through: "forward", framing: "chunked, size declared" };
         const id = await createImage(glance.port);
-        const answer = await upload(ports.forward, id, way.framing, declared, IMAGE_BYTES);
+        const answer = await upload(ports.forward, id, way.framing, declared, imageBytes);
         expect(answer.status).toBe(400);
         expect(answer.text).toContain(explanation);
         expect(await showImage(glance.port, id)).toMatchObject({ status: "queued", size: null });
@@ -130,7 +143,7 @@ for (const { name, requirements, start } of KINDS) {
         "put the image back if the client goes away: %s",
         async (_, way) => {
           const id = await createImage(glance.port);
-          const peer = await begin(ports[way.through], id, way.framing, IMAGE_BYTES, CUT_AT);
+          const peer = await begin(ports[way.through], id, way.framing, imageBytes, CUT_AT);
           await untilStatus(glance.port, id, "saving");
           await untilLeft(store.atCut({ isDeclared: isDeclared(way), server }));
           peer.destroy();

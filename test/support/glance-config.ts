@@ -124,6 +124,7 @@ def identity(global_conf, **local_conf):
             environ.setdefault("HTTP_X_USER_ID", "user")
             environ.setdefault("HTTP_X_PROJECT_ID", "project")
             environ.setdefault("HTTP_X_ROLES", "admin,member")
+            environ.setdefault("HTTP_X_SERVICE_CATALOG", "[]")
             return app(environ, start_response)
         return identified
     return filter
