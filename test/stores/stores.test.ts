@@ -110,17 +110,17 @@ for (const { name, requirements, start, imageBytes = IMAGE_BYTES, servers = SERV
           expect(await showImage(port, id)).toMatchObject({ status: "active", size: imageBytes });
           const log = (await glance.log()).slice(before.log);
           const operations = store.operations(store.requests.slice(before.requests), log);
-          uploads.push({ store: name, server, way: describeWay(way), operations });
           expect(await download(port, id)).toBe(digest(imageBytes));
           await request(glance.port, "DELETE", `/v2/images/${id}`);
           await untilLeft(NOTHING);
+          uploads.push({ store: name, server, way: describeWay(way), operations });
         },
       );
 
       const recordCut = async (way: Way, cut: string, answer: string): Promise<void> => {
         const left = await store.left();
-        cuts.push({ store: name, server, way: describeWay(way), cut, answer, left });
         expect(left).toBe(store.afterCut({ isDeclared: isDeclared(way), server }));
+        cuts.push({ store: name, server, way: describeWay(way), cut, answer, left });
       };
 
       it.each([

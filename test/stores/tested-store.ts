@@ -1,6 +1,6 @@
 /** What the tests ask of a store, whatever it is. */
-import type { CountedRequest } from "../support/request-counter.js";
 import type { GlanceServer, GlanceStore } from "../support/real-glance.js";
+import type { CountedRequest } from "../support/request-counter.js";
 
 export interface Upload {
   readonly isDeclared: boolean;
