@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
-import type { ProxyServer } from "../client/server.js";
+import type { ProxyServer } from "../admin/proxy-server.js";
 import type { ConfigInput } from "../config/schema.js";
 import { createLog, type Log } from "../observe/log.js";
 import { type RunningStandInGlance, startStandInGlance } from "./stand-in-glance.js";
