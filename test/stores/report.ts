@@ -60,7 +60,7 @@ ${markdownTable([["store", "way", "what is wrong", "answer", "stays in the store
 ## How this was measured
 
 \`npm run stores\` on ${today}, Node ${process.version}, Debian 12: ${await versions()}. An image of ${IMAGE_BYTES} bytes (20 MiB and 7 bytes; Cinder: ${CINDER_IMAGE_BYTES} bytes, 1 GiB and 7 bytes) in
-pieces of 64 KiB. S3 is Swift's own (\`s3api\`); S3 and Swift store in parts of 8 MiB from 8 MiB on, which is Glance's smallest useful setting, so that
+pieces of 64 KiB. S3 is Swift's own (\`s3api\`); S3 and Swift are told to store in parts of 8 MiB from 8 MiB on, so that
 ${Math.ceil(IMAGE_BYTES / (8 * MIB))} parts are enough. Clients that go away do so after ${CUT_AT} bytes. Operations are counted between Glance and the store (S3, Swift, Cinder), or in Glance's log (RBD). RBD and
 Cinder use a Ceph of one monitor and one OSD, which keeps its objects in memory. Cinder on NFS is not part of this run.
 `,
