@@ -7,6 +7,7 @@ import { ConfigError } from "./config/config-error.js";
 import { type ConfigFlags, loadUpstream } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import { startDemo } from "./demo/demo.js";
+import { openBrowser } from "./demo/open-browser.js";
 import { runDoctor } from "./doctor/doctor.js";
 import { ListenError } from "./http/listener.js";
 import { createServer } from "./index.js";
@@ -63,10 +64,13 @@ program
     "start a simulated Glance with the proxy in front of it, and compare uploads with and without the proxy",
   )
   .option("--once", "exit after the table; the exit code is 1 if a result is not the expected one")
-  .action(async ({ once = false }: { once?: boolean }) => {
+  .option("--open", "open the live page in a browser")
+  .action(async ({ once = false, open = false }: { once?: boolean; open?: boolean }) => {
     const demo = await startDemo(createServer, (text) => process.stdout.write(text));
     if (!once) {
-      process.stdout.write("Press Ctrl-C to stop.\n");
+      demo.keepUploading();
+      if (open) openBrowser(demo.page);
+      process.stdout.write("Some clients go on uploading.\nPress Ctrl-C to stop.\n");
       await Promise.race(["SIGINT", "SIGTERM"].map((signal) => events.once(process, signal)));
     }
     await demo.stop();
