@@ -41,7 +41,7 @@ interface Carriers {
   readonly forwarder: HeaderForwarder;
   readonly answerer: Answerer;
   readonly upload: UploadHandler;
-  readonly importImage: ImportHandler;
+  readonly imports: ImportHandler;
   readonly download: Download;
   readonly passThrough: PassThrough;
 }
@@ -71,8 +71,8 @@ function createCarriers(options: AppOptions): Carriers {
   });
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const download = createDownload({ upstream, answerer, metrics, patience });
-  const importImage = createImportHandler({ config, upstream, passThrough, metrics });
-  return { forwarder, answerer, upload, importImage, download, passThrough };
+  const imports = createImportHandler({ config, upstream, passThrough, observers });
+  return { forwarder, answerer, upload, imports, download, passThrough };
 }
 
 class RequestWay {
@@ -121,7 +121,10 @@ class RequestWay {
         return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);
-        return this.#carriers.importImage(exchange, target);
+        return this.#carriers.imports.importImage(exchange, target);
+      case "task":
+        guardContentLength(announced);
+        return this.#carriers.imports.createTask(exchange, target.path);
       case "download":
         guardContentLength(announced);
         return this.#carriers[isEmpty(announced) ? "download" : "passThrough"](exchange, target.path);

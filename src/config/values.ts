@@ -133,3 +133,21 @@ export const hintName = z
     error: ({ input }) => `must not have ${String(input)}, which the proxy always reads: remove it`,
   })
   .meta({ takes: "header names" });
+
+const LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?";
+const HOST_NAME = new RegExp(`^(\\*\\.)?(${LABEL}\\.)*${LABEL}$`);
+
+/** A host name, `*.example.org`, an address or a network. A name that ends in a number would be another spelling of an address. */
+export const hostEntry = z
+  .union([
+    network,
+    z
+      .string()
+      .toLowerCase()
+      .regex(HOST_NAME)
+      .refine((name) => !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(name)),
+  ])
+  .meta({
+    takes:
+      "host names, such as images.example.org or *.example.org, or addresses or networks, such as 10.0.0.0/8",
+  });

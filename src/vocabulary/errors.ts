@@ -26,6 +26,7 @@ interface ErrorRow {
 const ERRORS = {
   // the client's request as a whole
   bad_request: { status: 400, outcome: "upstream_error" },
+  forbidden: { status: 403, outcome: "upstream_error" },
   head_too_large: { status: 431, outcome: "upstream_error" },
   not_found: { status: 404, outcome: "upstream_error" },
   conflict: { status: 409, outcome: "upstream_error" },

@@ -34,6 +34,28 @@ export const RECOVERY_RESULTS = ["success", "queued", "unknown"] as const;
 export type RecoveryResult = (typeof RECOVERY_RESULTS)[number];
 
 /**
+ * Why an import was refused.
+ *
+ * - `method`: not in `import.methods`, or a task of an unknown type.
+ * - `scheme`: not in `import.webDownload.schemes`.
+ * - `host`: not in `import.webDownload.hosts`.
+ * - `denied`: in `import.webDownload.deny`.
+ * - `address`: a host that is not public.
+ * - `uri`: a URI that could be read in more than one way.
+ * - `body`: a request body that is not JSON, or too large.
+ */
+export const IMPORT_REFUSAL_REASONS = [
+  "method",
+  "scheme",
+  "host",
+  "denied",
+  "address",
+  "uri",
+  "body",
+] as const;
+export type ImportRefusalReason = (typeof IMPORT_REFUSAL_REASONS)[number];
+
+/**
  * State of Glance, as this proxy sees it.
  *
  * - `slow`: its last answer took more than a second.

@@ -1,7 +1,7 @@
 /** The keys about uploads and imports: sizes, limits, and what happens if one fails. Part of the schema. */
 import { z } from "zod";
 import { requireRoomPerUpload } from "../rules.js";
-import { durationMs, hintName, sizeBytes } from "../values.js";
+import { durationMs, hintName, hostEntry, sizeBytes } from "../values.js";
 
 export const size = z.strictObject({
   hints: z
@@ -136,7 +136,43 @@ export const spool = z
   })
   .superRefine(requireRoomPerUpload);
 
+const webDownload = z.strictObject({
+  schemes: z
+    .array(z.enum(["http", "https"]))
+    .prefault([])
+    .describe("Schemes that the URI of a `web-download` may have. Empty means http and https."),
+  hosts: z
+    .array(hostEntry)
+    .prefault([])
+    .describe(
+      "Hosts from which Glance may download: names, `*.example.org` (every name below example.org), addresses and " +
+        "networks. Empty means every public host. An entry that names a private host or network allows it.",
+    ),
+  deny: z
+    .array(hostEntry)
+    .prefault([])
+    .describe("Hosts from which Glance may not download, in the same form. They win over `hosts`."),
+});
+
 export const imports = z.strictObject({
+  methods: z
+    .array(
+      z
+        .string()
+        .regex(/^[a-z0-9_-]+$/)
+        .meta({ takes: "import methods, such as glance-direct" }),
+    )
+    .prefault([])
+    .describe(
+      "Import methods that clients may use, such as glance-direct, web-download, glance-download or copy-image. Any " +
+        "other method gets 403. Empty means all methods that Glance allows.",
+    ),
+  webDownload: webDownload
+    .prefault({})
+    .describe(
+      "URIs from which Glance may download image data (`web-download`, and tasks of type `import`). If a key of this " +
+        "section is set, every other URI gets 403, and so do private, loopback and link-local hosts. See docs/imports.md.",
+    ),
   verifyStaged: z
     .boolean()
     .prefault(true)
