@@ -13,6 +13,7 @@ import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from 
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
+import { amendPreflight } from "./pass-through/preflight.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
 import type { ServeOptions } from "./upload/serve-options.js";
@@ -78,11 +79,13 @@ function createCarriers(options: AppOptions): Carriers {
 class RequestWay {
   readonly #observers: Observers;
   readonly #pathPrefix: string;
+  readonly #allowedOrigins: readonly string[];
   readonly #carriers: Carriers;
 
   constructor(options: AppOptions) {
     this.#observers = options.observers;
     this.#pathPrefix = options.config.listen.pathPrefix;
+    this.#allowedOrigins = options.config.cors.allowedOrigins;
     this.#carriers = createCarriers(options);
   }
 
@@ -128,6 +131,9 @@ class RequestWay {
       case "download":
         guardContentLength(announced);
         return this.#carriers[isEmpty(announced) ? "download" : "passThrough"](exchange, target.path);
+      case "preflight":
+        guardContentLength(announced);
+        return this.#carriers.passThrough(exchange, target.path, amendPreflight(head, this.#allowedOrigins));
       case "other":
         guardContentLength(announced);
         return this.#carriers.passThrough(exchange, target.path);

@@ -3,11 +3,12 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
-import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
+import { createRequestHead, linesByName } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import { collectAnswer, type GlanceAnswer, type RelayedAnswer, streamAnswer } from "./answer-stream.js";
+import { crossOriginHeaders } from "./cross-origin.js";
 import type { Exchange } from "./exchange.js";
 import type { Linger } from "./linger.js";
 
@@ -52,7 +53,7 @@ class HttpAnswerer implements Answerer {
     const accept = head.values("accept").join(", ");
     const { contentType, body } = glanceError(error.status, error.message + remark, accept);
     response.writeHead(error.status, reasonPhrase(error.status), {
-      ...this.#crossOrigin(head),
+      ...crossOriginHeaders(head, this.#options.allowedOrigins),
       ...error.headers,
       ...(isSending(exchange) ? { connection: "close" } : {}),
       "content-type": contentType,
@@ -65,7 +66,10 @@ class HttpAnswerer implements Answerer {
 
   succeed(exchange: Exchange): void {
     const { response, requestId, head } = exchange;
-    response.writeHead(204, { ...this.#crossOrigin(head), "x-openstack-request-id": requestId });
+    response.writeHead(204, {
+      ...crossOriginHeaders(head, this.#options.allowedOrigins),
+      "x-openstack-request-id": requestId,
+    });
     this.#finish(exchange);
   }
 
@@ -94,16 +98,6 @@ class HttpAnswerer implements Answerer {
     response.write(body);
     this.#finish(exchange);
     return "whole";
-  }
-
-  #crossOrigin(head: RequestHead): Record<string, string> {
-    const [origin] = head.values("origin");
-    if (origin === undefined || !this.#options.allowedOrigins.includes(origin)) return {};
-    return {
-      "access-control-allow-origin": origin,
-      "access-control-expose-headers": "X-Openstack-Request-Id",
-      vary: "Origin",
-    };
   }
 
   #writeHead(response: ServerResponse, answer: AnswerHead, more: readonly string[] = []): void {

@@ -115,10 +115,10 @@ export const network = z
   .union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()])
   .meta({ takes: "addresses or networks, such as 192.0.2.7 or 10.0.0.0/8" });
 
-/** An origin in the form of the `Origin` header. With a trailing slash or a path, it would never match. */
+/** `*`, or an origin in the form of the `Origin` header. With a trailing slash or a path, it would never match. */
 export const origin = z
   .string()
-  .refine((value) => URL.canParse(value) && new URL(value).origin === value)
+  .refine((value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value))
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
 /** These are no hints: the proxy reads them for every upload. */

@@ -16,6 +16,8 @@ export type RequestTarget =
   | { readonly kind: "import"; readonly imageId: string; readonly path: string }
   /** A task; Glance lets its administrators import with it. */
   | { readonly kind: "task"; readonly path: string }
+  /** A browser asks whether it may upload. */
+  | { readonly kind: "preflight"; readonly path: string }
   /** Image data. */
   | { readonly kind: "download"; readonly path: string }
   | { readonly kind: "other"; readonly path: string }
@@ -64,6 +66,7 @@ export function readTarget(method: string, target: string, prefix: string): Requ
       return { kind: "upload", operation: name, imageId, path: canonical };
     }
     if (method === "POST" && name === "import") return { kind: "import", imageId, path: canonical };
+    if (method === "OPTIONS" && name !== "import") return { kind: "preflight", path: original };
     if (method === "GET" && name === "file") return { kind: "download", path: original };
   }
   return { kind: "other", path: original };

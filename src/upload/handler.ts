@@ -11,6 +11,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
+import { createQuotaCheck } from "./quota-check.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
@@ -44,6 +45,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const replays = config.replay.guard ? options.replays : undefined;
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
+  const checkQuota = config.quota.precheck === "auto" ? createQuotaCheck(upstream) : undefined;
   const settle = createSettle({ ...options, replays });
 
   return async (exchange, target) => {
@@ -79,6 +81,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     const admitted = await admission.enter(upload, declared);
     try {
       const headers = exchange.upstreamHeaders();
+      if (checkQuota && declared.bytes !== undefined) await checkQuota(target, declared.bytes, headers);
       const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;

@@ -136,6 +136,18 @@ export const spool = z
   })
   .superRefine(requireRoomPerUpload);
 
+export const quota = z.strictObject({
+  precheck: z
+    .enum(["auto", "off"])
+    .prefault("off")
+    .describe(
+      "`auto`: before an upload of declared size, ask Glance for the project's usage (`GET /v2/info/usage`, with the client's " +
+        "token), and answer 413 if the image does not fit into the quota, as Glance itself does from 2026.2 on. Earlier " +
+        "releases accept such an upload. If Glance has no such quotas or does not answer within 2 seconds, the upload " +
+        "goes on. `off`: do not ask, which saves a request and Glance's requests to Keystone for each upload.",
+    ),
+});
+
 const webDownload = z.strictObject({
   schemes: z
     .array(z.enum(["http", "https"]))
