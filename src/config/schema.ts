@@ -27,7 +27,7 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe("Protection against clients that repeat an upload without rewinding the file."),
   spool: spool.prefault({}).describe("Storing bodies of unknown size, if `size.unknown` is `spool`."),
-  import: imports.prefault({}).describe("Imports: staged data, methods, and where Glance may download from."),
+  import: imports.prefault({}).describe("What clients may import, and from where."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),
   cors: cors.prefault({}).describe("Browsers that upload to Glance directly (Horizon's direct upload)."),

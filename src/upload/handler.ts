@@ -45,7 +45,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const replays = config.replay.guard ? options.replays : undefined;
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
-  const checkQuota = config.quota.precheck === "auto" ? createQuotaCheck(upstream) : undefined;
+  const checkQuota =
+    config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
 
   return async (exchange, target) => {

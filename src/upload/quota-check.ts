@@ -8,8 +8,6 @@ import type { Upstream } from "../upstream/upstream.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 
-/** Maximum time of each look-up, milliseconds. Afterwards the upload goes on, and Glance decides. */
-const LOOK_UP_MS = 2_000;
 /** How long a Glance without such quotas is remembered, milliseconds. */
 const REMEMBERED_MS = 5 * 60_000;
 /** Glance's unit. */
@@ -33,12 +31,13 @@ export type QuotaCheck = (
   headers: readonly HeaderLine[],
 ) => Promise<void>;
 
-export function createQuotaCheck(upstream: Upstream): QuotaCheck {
+/** @param timeoutMs of each look-up. Afterwards the upload goes on, and Glance decides. */
+export function createQuotaCheck(upstream: Upstream, timeoutMs: number): QuotaCheck {
   let hasNoneUntil = 0;
 
   return async ({ operation, imageId }, sizeBytes, headers) => {
     if (performance.now() < hasNoneUntil) return;
-    const usages = await lookUpUsage(upstream, headers, LOOK_UP_MS);
+    const usages = await lookUpUsage(upstream, headers, timeoutMs);
     if (usages === "none") hasNoneUntil = performance.now() + REMEMBERED_MS;
     if (usages === "none" || usages === "failed") return;
     const resource = RESOURCES[operation];
@@ -46,7 +45,7 @@ export function createQuotaCheck(upstream: Upstream): QuotaCheck {
     const delta = Math.floor(sizeBytes / MIB);
     if (quota === undefined || quota.limit === UNLIMITED || quota.usage + delta <= quota.limit) return;
     // Only now, because most uploads fit. If the client cannot see the image, Glance tells it so.
-    const image = await lookUpImage(upstream, imageId, headers, LOOK_UP_MS);
+    const image = await lookUpImage(upstream, imageId, headers, timeoutMs);
     if (image.kind === "found") throw overLimit(image.owner ?? "", resource, quota, delta);
   };
 }

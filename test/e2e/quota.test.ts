@@ -5,7 +5,7 @@ import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 
 const MIB = 2 ** 20;
-const scene = useScene({ quota: { precheck: "auto" } });
+const scene = useScene({ quota: { precheck: "auto", timeout: "500ms" } });
 
 /** As Glance tells it: all numbers in MiB. */
 function tellUsage(usage: Record<string, { usage: number; limit: number } | undefined>): void {

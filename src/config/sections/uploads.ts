@@ -143,8 +143,15 @@ export const quota = z.strictObject({
     .describe(
       "`auto`: before an upload of declared size, ask Glance for the project's usage (`GET /v2/info/usage`, with the client's " +
         "token), and answer 413 if the image does not fit into the quota, as Glance itself does from 2026.2 on. Earlier " +
-        "releases accept such an upload. If Glance has no such quotas or does not answer within 2 seconds, the upload " +
+        "releases accept such an upload. If Glance has no such quotas or does not answer within `quota.timeout`, the upload " +
         "goes on. `off`: do not ask, which saves a request and Glance's requests to Keystone for each upload.",
+    ),
+  timeout: durationMs
+    .refine((ms) => ms > 0)
+    .meta({ takes: "a time above 0 with a unit, such as 2s", expert: true })
+    .prefault("2s")
+    .describe(
+      "Maximum time for each question of `quota.precheck`. Glance asks Keystone several times to answer it.",
     ),
 });
 
