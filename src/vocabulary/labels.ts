@@ -33,17 +33,7 @@ export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
 export const RECOVERY_RESULTS = ["success", "queued", "unknown"] as const;
 export type RecoveryResult = (typeof RECOVERY_RESULTS)[number];
 
-/**
- * Why an import was refused.
- *
- * - `method`: not in `import.methods`, or a task of an unknown type.
- * - `scheme`: not in `import.webDownload.schemes`.
- * - `host`: not in `import.webDownload.hosts`.
- * - `denied`: in `import.webDownload.deny`.
- * - `address`: a host that is not public.
- * - `uri`: a URI that could be read in more than one way.
- * - `body`: a request body that is not JSON, or too large.
- */
+/** Why an import was refused. `observe/metrics-reference.ts` says what each means. */
 export const IMPORT_REFUSAL_REASONS = [
   "method",
   "scheme",

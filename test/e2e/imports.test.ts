@@ -160,7 +160,7 @@ describe("with a guard", () => {
     const proxy = await scene.startAnother(config);
     const answer = await request(proxy.port, "POST", target, {
       headers: isChunked ? CHUNKED : {},
-      body: isChunked ? `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n` : body,
+      body: Buffer.from(isChunked ? `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n` : body),
     });
     return { proxy, answer };
   }

@@ -41,7 +41,7 @@ it("refuses an upload that does not fit, in Glance's words, and Glance sees none
   const answer = await peer.response();
   expect(answer.status).toBe(413);
   expect(answer.text).toContain(
-    "The response body:\nProject project-of-the-image is over a limit for [Resource image_size_total is over limit of 9 " +
+    "The response body: Project project-of-the-image is over a limit for [Resource image_size_total is over limit of 9 " +
       "due to current usage 7 and delta 3]",
   );
   expect(peer.interims).toEqual([]);

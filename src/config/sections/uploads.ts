@@ -141,7 +141,7 @@ export const quota = z.strictObject({
     .enum(["auto", "off"])
     .prefault("off")
     .describe(
-      "`auto`: before an upload of declared size, ask Glance for the project's usage (`GET /v2/info/usage`, with the client's " +
+      "When to check a project's quota. `auto`: before an upload of declared size, ask Glance for the project's usage (`GET /v2/info/usage`, with the client's " +
         "token), and answer 413 if the image does not fit into the quota, as Glance itself does from 2026.2 on. Earlier " +
         "releases accept such an upload. If Glance has no such quotas or does not answer within `quota.timeout`, the upload " +
         "goes on. `off`: do not ask, which saves a request and Glance's requests to Keystone for each upload.",
