@@ -1,7 +1,7 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
 import { type Answerer, createAnswerer } from "./client/answer.js";
-import { createExchange, type Exchange } from "./client/exchange.js";
+import { createExchange, type Exchange, statusSent } from "./client/exchange.js";
 import { type App, messagesOf } from "./client/express-app.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
@@ -11,13 +11,14 @@ import { isEmpty } from "./http/announced-body.js";
 import { createHeaderForwarder, type HeaderForwarder } from "./http/forwarded-headers.js";
 import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
+import { type AccessLog, createAccessLog, describeRequest } from "./observe/access-log.js";
 import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import { amendPreflight } from "./pass-through/preflight.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
-import type { ServeOptions } from "./upload/serve-options.js";
-import { createSpoolBudget } from "./upload/spool/budget.js";
+import type { ReloadOptions, ServeOptions } from "./upload/serve-options.js";
+import { createSpoolBudget, type SpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
 import { describeError, ProxyError, toProxyError } from "./vocabulary/errors.js";
 
@@ -26,15 +27,32 @@ export interface AppOptions extends ServeOptions {
   readonly claimBody?: ClaimBody;
 }
 
+/** An app whose configuration can change for new requests. Those in progress go on as they began. */
+export interface ReloadableApp extends App {
+  /** @returns takes the new options over. @throws ConfigError if `spool.dir` cannot be used. */
+  prepareReload(next: ReloadOptions): () => void;
+}
+
 /** @throws ConfigError if `spool.dir` cannot be used. */
-export function createApp(options: AppOptions): App {
-  const way = new RequestWay(options);
+export function createApp(options: AppOptions): ReloadableApp {
+  const budget = createSpoolBudget(options.quotas.spool);
+  options.observers.metrics.watchSpool(budget);
+  let way = new RequestWay(options, budget);
   const handle = express()
     .disable("x-powered-by")
     .disable("etag")
     .use(createOneAtATime())
     .use((request, response) => way.serve(request, response));
-  return { handle, messages: messagesOf(handle) };
+  return {
+    handle,
+    messages: messagesOf(handle),
+    prepareReload(next) {
+      const nextWay = new RequestWay({ ...options, ...next }, budget);
+      return () => {
+        way = nextWay;
+      };
+    },
+  };
 }
 
 /** One handler for each kind of request. */
@@ -47,7 +65,7 @@ interface Carriers {
   readonly passThrough: PassThrough;
 }
 
-function createCarriers(options: AppOptions): Carriers {
+function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   const { config, upstream, observers, quotas, replays, instance, claimBody } = options;
   const { metrics, log } = observers;
   const warnOnce = createOnce((header) =>
@@ -58,8 +76,6 @@ function createCarriers(options: AppOptions): Carriers {
   const { allowedOrigins } = config.cors;
   const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
   if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
-  const budget = createSpoolBudget(quotas.spool);
-  metrics.watchSpool(budget);
   const upload = createUploadHandler({
     config,
     upstream,
@@ -78,25 +94,29 @@ function createCarriers(options: AppOptions): Carriers {
 
 class RequestWay {
   readonly #observers: Observers;
+  readonly #access: AccessLog | undefined;
   readonly #pathPrefix: string;
   readonly #allowedOrigins: readonly string[];
   readonly #carriers: Carriers;
 
-  constructor(options: AppOptions) {
+  constructor(options: AppOptions, budget: SpoolBudget) {
     this.#observers = options.observers;
+    this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#allowedOrigins = options.config.cors.allowedOrigins;
-    this.#carriers = createCarriers(options);
+    this.#carriers = createCarriers(options, budget);
   }
 
   async serve(request: Request, response: Response): Promise<void> {
     const startedAt = performance.now();
-    response.once("close", () => {
-      // 499, as in nginx: the client disconnected before the answer.
-      const status = response.headersSent ? response.statusCode : 499;
-      this.#observers.metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
-    });
     const exchange = createExchange(request, response, this.#carriers.forwarder);
+    const writtenBefore = this.#access ? request.socket.bytesWritten : 0;
+    response.once("close", () => {
+      const seconds = (performance.now() - startedAt) / 1000;
+      const status = statusSent(response);
+      this.#observers.metrics.request(request.method, status, seconds);
+      this.#access?.closed(exchange, status, seconds, writtenBefore);
+    });
     try {
       await this.#carry(exchange);
     } catch (cause) {
@@ -121,6 +141,7 @@ class RequestWay {
         throw new ProxyError("not_found", `This proxy serves only paths below ${this.#pathPrefix}.`);
       case "upload":
         guardUpload(head);
+        exchange.notes.hasLine = true;
         return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);
@@ -141,19 +162,13 @@ class RequestWay {
   }
 
   #refuse(exchange: Exchange, cause: unknown): void {
-    const { request, response, requestId, peer } = exchange;
+    const { response } = exchange;
     if (response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    this.#observers.log[error.code === "internal" || error.code === "upstream_framing" ? "error" : "info"](
-      {
-        requestId,
-        method: request.method,
-        status: error.status,
-        peer: peer.address,
-        ...describeError(error),
-      },
-      "request refused",
-    );
+    exchange.notes.hasLine = true;
+    const line = Object.assign(describeRequest(exchange), { status: error.status, ...describeError(error) });
+    const isFault = error.code === "internal" || error.code === "upstream_framing";
+    this.#observers.log[isFault ? "error" : "info"](line, "request refused");
     this.#carriers.answerer.refuse(exchange, { error });
   }
 }

@@ -23,6 +23,6 @@ export function crossOriginHeaders(head: RequestHead, allowed: readonly string[]
     ...vary,
     "access-control-allow-origin": origin,
     ...(origin === "*" ? {} : { "access-control-allow-credentials": "true" }),
-    "access-control-expose-headers": "X-Openstack-Request-Id, Retry-After",
+    "access-control-expose-headers": "Proxy-Status, Retry-After, X-Openstack-Request-Id",
   };
 }

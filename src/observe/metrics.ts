@@ -15,6 +15,7 @@ import {
   isDown,
 } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
+import { type ConfigMetrics, createConfigMetrics } from "./config-metrics.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
 import { createTotals, type Totals } from "./totals.js";
 import {
@@ -38,6 +39,8 @@ export interface Metrics
   readonly totals: Totals;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
   watchUpstream(look: () => Promise<GlanceState>): void;
+  /** Adds the metrics of the configuration. Call it once. */
+  watchConfig(): ConfigMetrics;
 }
 
 /** @param registry Default: a new registry, so that two proxies can run in one process. */
@@ -53,6 +56,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
     watchUpstream: (look) => watchUpstream(make, look),
+    watchConfig: () => createConfigMetrics(make),
   };
 }
 

@@ -1,4 +1,5 @@
 /** The metrics of uploads. */
+import type { Histogram } from "prom-client";
 import {
   type Operation,
   OPERATIONS,
@@ -15,8 +16,13 @@ import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
+import type { UploadView } from "./uploads-registry.js";
 
-export interface UploadFigures {
+/** What an upload can wait for, under the names of the log and of `/uploads`. */
+type Wait = "waitClient" | "waitGlance" | "lastByteToAnswer" | "spoolWrite" | "spoolRead";
+
+/** Seconds. Zero or absent: the upload did not wait. */
+export interface UploadFigures extends Partial<Pick<UploadView, Wait>> {
   readonly operation: Operation;
   readonly outcome: Outcome;
   readonly source: SizeSource;
@@ -60,16 +66,56 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "client",
     CLIENT_KINDS,
   );
+  const observeWaits = createWaitMetrics(make);
   return {
     uploadStarted: (operation) => inFlight.inc({ operation }),
     uploadUndeclared: (client) => undeclared.inc({ client }),
-    uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: wasReframed }) {
+    uploadSettled(figures) {
+      const { operation, outcome, source, receivedBytes, durationSeconds } = figures;
       inFlight.dec({ operation });
       totals.uploads[operation][outcome][source] += 1;
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
-      if (wasReframed) reframed.inc({ operation });
+      if (figures.reframed) reframed.inc({ operation });
+      observeWaits(figures);
     },
+  };
+}
+
+/** An upload that never waited is not observed: a refusal without a body would make a slow Glance look fast. */
+function createWaitMetrics(make: MetricMakers): (figures: UploadFigures) => void {
+  const histogram = (name: string, help: string): Histogram<"operation"> =>
+    make.histogram(name, help, ["operation"], [0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]);
+  const histograms: readonly (readonly [Wait, Histogram<"operation">])[] = [
+    [
+      "waitClient",
+      histogram("upload_wait_client_seconds", "Time that an upload waited for the client to send"),
+    ],
+    [
+      "waitGlance",
+      histogram(
+        "upload_wait_glance_seconds",
+        "Time that an upload waited for Glance to connect, read or answer",
+      ),
+    ],
+    [
+      "lastByteToAnswer",
+      histogram(
+        "upload_last_byte_to_answer_seconds",
+        "Time from the last byte of an upload to Glance's answer",
+      ),
+    ],
+    [
+      "spoolWrite",
+      histogram("upload_spool_write_seconds", "Time that an upload waited for the spool to write"),
+    ],
+    ["spoolRead", histogram("upload_spool_read_seconds", "Time that an upload waited for the spool to read")],
+  ];
+  return (figures) => {
+    for (const [wait, made] of histograms) {
+      const seconds = figures[wait] ?? 0;
+      if (seconds > 0) made.observe({ operation: figures.operation }, seconds);
+    }
   };
 }
 
@@ -160,10 +206,11 @@ export function createSpoolMetrics(make: MetricMakers): SpoolMetrics {
       make.gauge("spool_bytes", "Bytes of image data in the spool", "sum", () => spool.usedBytes);
       make.gauge("spool_uploads", "Uploads with data in the spool", "sum", () => spool.uploads);
       // The alert divides the bytes by the limit. Without a limit the metric is absent, so the alert has no value.
-      if (spool.maxBytes > 0) {
-        const help = "Maximum bytes in the spool (spool.maxTotal)";
-        make.gauge("spool_limit_bytes", help, "first", () => spool.maxBytes);
-      }
+      const help = "Maximum bytes in the spool (spool.maxTotal)";
+      make.gaugeBy("spool_limit_bytes", help, [], "first", (gauge) => {
+        if (spool.maxBytes > 0) gauge.set(spool.maxBytes);
+        else gauge.remove();
+      });
     },
   };
 }

@@ -70,9 +70,11 @@ class Forwarding {
   }
 
   /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
-  async #spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
+  async #spoolFor({ upload, admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
     if (!this.#isToBeKept(admitted.declared)) return undefined;
+    upload.waits.switchTo("glance");
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    upload.waits.switchTo(undefined);
     return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
   }
 
@@ -88,6 +90,7 @@ class Forwarding {
       source: exchange.body,
       spool,
       counter: upload,
+      waits: upload.waits,
       maxBytes: this.#maxBytes,
       idleMs,
     });
@@ -128,6 +131,7 @@ class Forwarding {
     return relayBody({
       source: exchange.body,
       counter: upload,
+      waits: upload.waits,
       kept,
       plan: {
         framing,

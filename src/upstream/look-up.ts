@@ -15,8 +15,8 @@ export interface FoundImage {
   readonly kind: "found";
   readonly status: string;
   readonly size: number | null;
-  /** The project that the image belongs to. */
-  readonly owner?: string;
+  /** The project that owns the image. */
+  readonly owner?: string | undefined;
   /** Time since the last change of the image, by Glance's clock, which counts seconds; undefined if unknown. */
   readonly changedMsAgo?: number | undefined;
 }
@@ -67,7 +67,7 @@ function readLookUp(httpStatus: number, date: string | undefined, body: string):
       kind: "found",
       status: image.status,
       size: typeof image.size === "number" ? image.size : null,
-      ...(typeof image.owner === "string" ? { owner: image.owner } : {}),
+      owner: typeof image.owner === "string" ? image.owner : undefined,
       ...(Number.isNaN(changedMsAgo) ? {} : { changedMsAgo }),
     };
   } catch {

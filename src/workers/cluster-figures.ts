@@ -39,7 +39,9 @@ export class ClusterFigures {
   /** @returns all metrics in the text format of Prometheus. */
   async scrape(): Promise<string> {
     const [own] = await Promise.all([this.#metrics.registry.getMetricsAsJSON(), this.refresh()]);
-    return sum([own, this.#endedMetrics, ...[...this.#workers].map(({ metrics }) => metrics)]).metrics();
+    // The newest worker first: it has the configuration in force, and some gauges are those of the first process.
+    const workers = [...this.#workers].reverse().map(({ metrics }) => metrics);
+    return sum([own, ...workers, this.#endedMetrics]).metrics();
   }
 
   async uploads(): Promise<UploadsSnapshot> {
@@ -79,20 +81,13 @@ export class ClusterFigures {
 
   /** Counts and logs an upload whose worker died: no other process does. */
   #settle(upload: UploadView, durationSeconds: number): void {
-    const { operation, sizeSource: source, receivedBytes } = upload;
+    const reason = "The worker process of this upload died.";
     const outcome = "upstream_error";
-    this.#metrics.uploadStarted(operation);
-    this.#metrics.uploadSettled({
-      operation,
-      outcome,
-      source,
-      receivedBytes,
-      durationSeconds,
-      reframed: false,
-    });
-    const view = { ...upload, durationSeconds, outcome } as const;
+    const view = { ...upload, durationSeconds, waitsFor: undefined, outcome, reason } as const;
+    this.#metrics.uploadStarted(upload.operation);
+    this.#metrics.uploadSettled({ ...view, source: upload.sizeSource, reframed: false });
     this.remember(view);
-    this.#log.info({ ...view, reason: "The worker process of this upload died." }, "upload");
+    this.#log.info(view, "upload");
   }
 
   #snapshot(): UploadsSnapshot {

@@ -25,7 +25,7 @@ describeWith(requirements, "Clients that log in", () => {
   beforeAll(async () => {
     keystone = await startKeystone();
     glance = await startRealGlance({ server: "eventlet", authtoken: keystone.authtoken });
-    proxy = await startProxy(glance.url);
+    proxy = await startProxy(glance.url, { log: { owner: true } });
     directory = await mkdtemp(join(tmpdir(), "keystone-clients-"));
     await keystone.addGlance("direct", glance.url);
     await keystone.addGlance("proxied", proxy.url);
@@ -220,5 +220,19 @@ describeWith(requirements, "Clients that log in", () => {
       expect(over.text).toContain("image_stage_total is over limit of 1 due to current usage 0 and delta 2");
       expect((await put(checking.port, `/v2/images/${id}/stage`, MIB)).status).toBe(204);
     });
+  });
+
+  it("are named alike in the log of the proxy and in Glance's, with the project of their image", async () => {
+    const token = await keystone.login();
+    const id = await createImage(token);
+    const headers = { ...OCTET_STREAM, "X-Auth-Token": token };
+    const answer = await request(proxy.port, "PUT", `/v2/images/${id}/file`, { headers, body: "hello" });
+    expect(answer.status).toBe(204);
+    const line = () => proxy.logged.find(({ imageId, msg }) => imageId === id && msg === "upload");
+    await expect.poll(line).toMatchObject({ outcome: "completed", owner: (await show(id, token))["owner"] });
+    const { requestId, glanceRequestId } = line() ?? {};
+    expect(glanceRequestId).toBe(requestId);
+    expect(answer.headers["x-openstack-request-id"]).toBe(requestId);
+    expect(await glance.log()).toContain(requestId);
   });
 });

@@ -27,7 +27,7 @@ afterAll(() => authority.remove());
 interface Glance {
   readonly upstream: Upstream;
   /** Called with the connection of each request. */
-  onRequest: (connection: Socket) => void;
+  onRequest: (connection: Socket) => unknown;
   close(): void;
 }
 
@@ -257,6 +257,18 @@ describe("the same answer as through Node", () => {
       );
       expect(raw).toEqual(viaNode);
     }
+  });
+
+  it.each([1, 2, 3])("is not left to Node if %i bytes of the end of its head arrive later", async (late) => {
+    const head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    glance.onRequest = async (connection) => {
+      connection.write(head.slice(0, -late));
+      for (let turn = 0; turn < 20; turn += 1) await nextTurn(); // until the other side has read it
+      connection.end(`${head.slice(-late)}hello`);
+    };
+    const opened = await open(glance.upstream, "raw");
+    expect(opened.answer).toBeInstanceOf(RawAnswer);
+    expect((await read(opened, [0])).bytes.toString()).toBe("hello");
   });
 
   it("is left to Node if its head ends in an unusual way", async () => {

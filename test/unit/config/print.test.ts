@@ -39,7 +39,7 @@ const everything: ConfigInput = {
   forwarded: { trust: ["10.0.0.0/8", "::1"] },
   cors: { allowedOrigins: ["https://horizon.example"] },
   workers: 3,
-  log: { level: "silent" },
+  log: { level: "silent", access: "all", owner: true },
 };
 
 function loadInput(input: ConfigInput) {
