@@ -7,7 +7,13 @@ import {
   Registry,
 } from "prom-client";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
-import { GLANCE_STATES, type GlanceState, isDown } from "../vocabulary/labels.js";
+import {
+  GLANCE_STATES,
+  type GlanceState,
+  IMPORT_REFUSAL_REASONS,
+  type ImportRefusalReason,
+  isDown,
+} from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
 import { type ConfigMetrics, createConfigMetrics } from "./config-metrics.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
@@ -56,6 +62,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
 interface RequestMetrics {
   importRequested(method: string): void;
+  importRefused(reason: ImportRefusalReason): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
 }
@@ -65,6 +72,12 @@ function createRequestMetrics(make: MetricMakers): RequestMetrics {
     ...IMPORT_METHODS,
     "other",
   ]);
+  const refused = make.counterBy(
+    "imports_refused_total",
+    "Import requests and tasks refused by import.methods or import.webDownload, by reason",
+    "reason",
+    IMPORT_REFUSAL_REASONS,
+  );
   const requests = make.counter("requests_total", "Requests answered, including uploads", [
     "method",
     "status",
@@ -83,6 +96,7 @@ function createRequestMetrics(make: MetricMakers): RequestMetrics {
   );
   return {
     importRequested: (method) => imports.inc({ method: IMPORT_METHODS.includes(method) ? method : "other" }),
+    importRefused: (reason) => refused.inc({ reason }),
     request(method, status, seconds) {
       const known = METHODS.has(method) ? method : "other";
       requests.inc({ method: known, status });

@@ -13,6 +13,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
+import { createQuotaCheck } from "./quota-check.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
@@ -47,6 +48,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const replays = config.replay.guard ? options.replays : undefined;
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
+  const checkQuota =
+    config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
 
   return async (exchange, target) => {
@@ -88,6 +91,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload.trace?.leave();
     try {
       const headers = exchange.upstreamHeaders();
+      if (checkQuota && declared.bytes !== undefined) await checkQuota(target, declared.bytes, headers);
       const lookUp: LookUp = async (timeoutMs) => {
         const seen = await lookUpImage(upstream, target.imageId, upload.traced(headers), timeoutMs);
         if (seen.kind === "found") upload.owner = seen.owner;

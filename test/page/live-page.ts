@@ -26,6 +26,21 @@ interface Watched {
   readonly complaints: string[];
 }
 
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
 /**
  * Call it at the top of a suite, after `useScene`, so that pages go before their proxy. A page that asked for more than its
  * own address, or of which the browser complained, fails its test.
@@ -34,18 +49,7 @@ export function useBrowser(): PageScene {
   let browser: Browser;
   let opened: Watched[] = [];
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: "/usr/bin/chromium",
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launchBrowser();
   });
   afterAll(() => browser.close());
   afterEach(async () => {

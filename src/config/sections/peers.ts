@@ -59,7 +59,8 @@ export const cors = z.strictObject({
     .array(origin)
     .prefault([])
     .describe(
-      "Origins (such as https://horizon.example) whose scripts may read the proxy's own answers. Use the same " +
-        "list as Glance's `[cors] allowed_origin`.",
+      "Origins (such as https://horizon.example) whose scripts may read the proxy's own answers and may send " +
+        "`x-openstack-image-size`. `*` means every origin, without credentials. Use the same list as Glance's " +
+        "`[cors] allowed_origin`: Glance itself decides which origins may upload.",
     ),
 });
