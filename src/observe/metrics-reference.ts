@@ -3,6 +3,7 @@ import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
   ClientKind,
   GlanceState,
+  ImportRefusalReason,
   Operation,
   RecoveryResult,
   RollbackResult,
@@ -80,6 +81,16 @@ const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   disk: "The file system of `spool.dir` is full or not writable.",
 };
 
+const IMPORT_REFUSALS: Meanings<ImportRefusalReason> = {
+  method: "The method is not in `import.methods`, or the type of a task is unknown.",
+  scheme: "The scheme of the URI is not in `import.webDownload.schemes`.",
+  host: "The host of the URI is not in `import.webDownload.hosts`.",
+  denied: "The host of the URI is in `import.webDownload.deny`.",
+  address: "The host of the URI is not public.",
+  uri: "Programs could read the URI in different ways.",
+  body: "The body of the request is not JSON, or too large.",
+};
+
 const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
   connect: "The connection to Glance could not be opened, or TLS failed.",
   connect_timeout: "The connection was not open within `upstream.connectTimeout`.",
@@ -107,6 +118,7 @@ const RELAYS: Meanings<Parameters<Metrics["relayChosen"]>[0]> = {
 const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
   listen: "The certificate presented to clients.",
   upstream: "The certificate presented to Glance.",
+  admin: "The certificate presented to operators.",
 };
 
 /** Values by label, or by metric and label if several metrics have the label. A text describes values that cannot be listed. */
@@ -117,6 +129,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
+  "imports_refused_total.reason": IMPORT_REFUSALS,
   "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
   rule: "The index of a rule in `size.rules`, from `0`; `default` if no rule matched and `size.unknown` decided.",
@@ -145,6 +158,7 @@ const COUNTED: Readonly<Record<string, string>> = {
   spool_full_total: "events",
   spool_uploads: "uploads",
   imports_total: "requests",
+  imports_refused_total: "requests",
   requests_total: "requests",
   upstream_errors_total: "failures",
   log_lines_dropped_total: "lines",
