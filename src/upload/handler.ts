@@ -2,8 +2,8 @@
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
-import { traceparentOf } from "../http/request-id.js";
 import type { HeaderLine } from "../http/request-head.js";
+import { traceparentOf } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import { traceUpload } from "../observe/tracing.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
