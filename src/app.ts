@@ -78,11 +78,13 @@ function createCarriers(options: AppOptions): Carriers {
 class RequestWay {
   readonly #observers: Observers;
   readonly #pathPrefix: string;
+  readonly #enforce: boolean;
   readonly #carriers: Carriers;
 
   constructor(options: AppOptions) {
     this.#observers = options.observers;
     this.#pathPrefix = options.config.listen.pathPrefix;
+    this.#enforce = options.config.enforce;
     this.#carriers = createCarriers(options);
   }
 
@@ -117,7 +119,7 @@ class RequestWay {
       case "outside":
         throw new ProxyError("not_found", `This proxy serves only paths below ${this.#pathPrefix}.`);
       case "upload":
-        guardUpload(head);
+        if (this.#enforce) guardUpload(head);
         return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);

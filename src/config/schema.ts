@@ -11,13 +11,14 @@ import { refuseOwnAddress } from "./rules.js";
 import { readiness, upstream } from "./sections/glance.js";
 import { admin, cors, forwarded, listen } from "./sections/peers.js";
 import { log, shutdown, workers } from "./sections/process.js";
-import { imports, limits, replay, rollback, size, spool, upload } from "./sections/uploads.js";
+import { enforce, imports, limits, replay, rollback, size, spool, upload } from "./sections/uploads.js";
 
 export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
   listen: listen.prefault({}).describe("The address for clients."),
   admin: admin.prefault({}).describe("The address for operators."),
   readiness: readiness.prefault({}).describe("When `/readyz` reports that Glance is down."),
+  enforce,
   size: size.prefault({}).describe("How the proxy learns the size of an upload and passes it to Glance."),
   limits: limits.prefault({}).describe("Limits for clients."),
   upload: upload.prefault({}).describe("How upload bodies are read."),

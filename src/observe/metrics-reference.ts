@@ -11,7 +11,7 @@ import type {
   SizeSource,
   SpoolBound,
 } from "../vocabulary/labels.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { ClientKind } from "./client-kind.js";
 import { PREFIX } from "./metric-makers.js";
 import { createMetrics, type Metrics } from "./metrics.js";
@@ -37,6 +37,11 @@ const OUTCOMES: Meanings<Outcome> = {
   client_timeout: "The client sent nothing for `limits.idleTimeout`. Answered 408.",
   upstream_rejected: "Glance refused the upload. Its answer was passed on.",
   upstream_error: "Glance could not be reached or failed, or the proxy itself failed.",
+};
+
+const VERDICTS: Meanings<Verdict> = {
+  ...OUTCOMES,
+  content_range: "The request has a `Content-Range`. It would have been answered 400.",
 };
 
 const SIZE_SOURCES: Meanings<SizeSource> = {
@@ -111,6 +116,7 @@ const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
 export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   operation: OPERATIONS,
   outcome: OUTCOMES,
+  verdict: VERDICTS,
   size_source: SIZE_SOURCES,
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
@@ -131,6 +137,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
 const COUNTED: Readonly<Record<string, string>> = {
   uploads_total: "uploads",
   uploads_in_flight: "uploads",
+  uploads_observed_total: "uploads",
   reframed_uploads_total: "uploads",
   undeclared_uploads_total: "uploads",
   rollbacks_total: "uploads",

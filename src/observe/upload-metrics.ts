@@ -11,7 +11,7 @@ import {
   SPOOL_BOUNDS,
   type SpoolBound,
 } from "../vocabulary/labels.js";
-import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES, type Verdict, VERDICTS } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
@@ -30,6 +30,8 @@ export interface UploadMetrics {
   /** The client declared no size. */
   uploadUndeclared(client: ClientKind): void;
   uploadSettled(figures: UploadFigures): void;
+  /** An upload has ended with `enforce: false`. */
+  uploadObserved(verdict: Verdict): void;
 }
 
 export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadMetrics {
@@ -60,6 +62,12 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "client",
     CLIENT_KINDS,
   );
+  const observed = make.counterBy(
+    "uploads_observed_total",
+    "Finished uploads with enforce: false, by the outcome that they would have had with enforce: true",
+    "verdict",
+    VERDICTS,
+  );
   return {
     uploadStarted: (operation) => inFlight.inc({ operation }),
     uploadUndeclared: (client) => undeclared.inc({ client }),
@@ -70,6 +78,7 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
       if (wasReframed) reframed.inc({ operation });
     },
+    uploadObserved: (verdict) => observed.inc({ verdict }),
   };
 }
 

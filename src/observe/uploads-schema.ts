@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { OPERATIONS, SIZE_SOURCES } from "../vocabulary/labels.js";
-import { OUTCOMES } from "../vocabulary/outcomes.js";
+import { OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS } from "./client-kind.js";
 
 export const byteCount = z.int().nonnegative();
@@ -23,6 +23,14 @@ export const uploadSchema = z
     startedAt: timestamp,
     durationSeconds: z.number().nonnegative().describe("Up to now, or up to its end."),
     outcome: z.enum(OUTCOMES).optional().describe("How it ended. Absent while it is in flight."),
+    verdict: z
+      .enum(VERDICTS)
+      .optional()
+      .describe(
+        "Present with `enforce: false`: what `outcome` would have been with `enforce: true`. In flight: `completed`, unless the upload " +
+          "breaks a rule already.",
+      ),
+    verdictReason: z.string().optional().describe("Which rule the upload breaks. Absent if it breaks none."),
   })
   .readonly()
   .meta({ id: "upload" });

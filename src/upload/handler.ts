@@ -11,6 +11,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
+import { Observation } from "./observation.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
@@ -45,6 +46,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
   const settle = createSettle({ ...options, replays });
+  if (!config.enforce)
+    observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
 
   return async (exchange, target) => {
     // Middleware before the proxy may have started the body. No byte may pass before it is counted.
@@ -59,6 +62,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         userAgent: exchange.head.values("user-agent")[0],
       },
       observers,
+      config.enforce ? undefined : new Observation(config),
     );
     let current = exchange;
     try {

@@ -5,8 +5,9 @@ import type { Observers } from "../observe/observers.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, ProxyError } from "../vocabulary/errors.js";
 import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
+import type { Observation } from "./observation.js";
 import { replayKey } from "./replay-memory.js";
 
 export interface UploadOrigin {
@@ -52,6 +53,8 @@ export class Upload {
   constructor(
     readonly origin: UploadOrigin,
     private readonly observers: Observers,
+    /** Absent with `enforce: true`. */
+    readonly observation?: Observation,
   ) {
     this.#client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
@@ -120,7 +123,15 @@ export class Upload {
       startedAt: this.#startedAt.toISOString(),
       durationSeconds: this.#durationSeconds ?? this.elapsedSeconds,
       outcome: this.#outcome,
+      verdict: this.#verdict(),
+      verdictReason: this.observation?.reason,
     };
+  }
+
+  /** @returns what the outcome would have been so far. Undefined with `enforce: true`. */
+  #verdict(): Verdict | undefined {
+    this.observation?.measure(this, false);
+    return this.observation?.verdict(this.#outcome ?? "completed");
   }
 
   /** @param reason for the log: the status from Glance, or the error. */
@@ -138,6 +149,8 @@ export class Upload {
       durationSeconds: this.#durationSeconds,
       reframed: framingIn === "chunked" && this.framingOut === "content-length",
     });
+    const verdict = this.#verdict();
+    if (verdict !== undefined) metrics.uploadObserved(verdict);
     uploads.finish(this);
     const error = reason instanceof ProxyError ? describeError(reason) : undefined;
     log.info(
@@ -154,6 +167,8 @@ export class Upload {
         forwardedBytes: this.forwardedBytes,
         framingOut: this.framingOut,
         outcome,
+        verdict,
+        verdictReason: this.observation?.reason,
         durationSeconds: this.#durationSeconds,
         rollback: this.rollback,
         remark: this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES ? S3_REMARK : undefined,

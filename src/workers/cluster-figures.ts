@@ -90,7 +90,9 @@ export class ClusterFigures {
       durationSeconds,
       reframed: false,
     });
-    const view = { ...upload, durationSeconds, outcome } as const;
+    const verdict = upload.verdict === "completed" ? outcome : upload.verdict;
+    if (verdict !== undefined) this.#metrics.uploadObserved(verdict);
+    const view = { ...upload, durationSeconds, outcome, verdict } as const;
     this.remember(view);
     this.#log.info({ ...view, reason: "The worker process of this upload died." }, "upload");
   }
