@@ -16,6 +16,7 @@ import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import { adviseOnNode } from "./observe/node-version.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
+import { openLog, runReport } from "./report/report.js";
 import { createServer } from "./server.js";
 import { version } from "./vocabulary/version.js";
 import { createCluster } from "./workers/primary.js";
@@ -111,6 +112,29 @@ program
       process.stdout.write(text),
     );
     process.exitCode = healthy ? 0 : 1;
+  });
+
+program
+  .command("report")
+  .description(
+    "read the proxy's log and report which clients would be refused and why, which declare no size, and how much space " +
+      "their uploads would need in the spool",
+  )
+  .requiredOption("--from <file...>", "log files in any order; - is standard input")
+  .option("--json", "print JSON instead of a table")
+  .addHelpText(
+    "after",
+    "\nThe log may be of enforce: false or true. Text before the JSON of a line is skipped.\n" +
+      "\nExit codes:\n" +
+      "  0  no upload would be or was refused\n" +
+      "  1  at least one upload would be or was refused\n" +
+      "  2  the log cannot be read, or has no upload in it\n" +
+      "\nExample:\n  journalctl -u glance-size-proxy -o cat --since -7d | glance-size-proxy report --from -\n",
+  )
+  .action(async ({ from, json = false }: { from: string[]; json?: boolean }) => {
+    const logs = from.map((path) => (path === "-" ? process.stdin : openLog(path)));
+    const refused = await runReport({ logs, json }, (text) => process.stdout.write(text));
+    process.exitCode = refused === 0 ? 0 : 1;
   });
 
 async function serve({ config, written }: LoadedConfig): Promise<void> {

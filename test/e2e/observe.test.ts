@@ -1,5 +1,7 @@
 /** With `enforce: false`, nothing is refused for its size: Glance gets what the client sent, and what would have been refused is told. */
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
@@ -262,6 +264,19 @@ it("an upload whose worker dies is counted with the rule that it had broken", as
   }
 });
 
+/** The command on a log, as it is piped from `journalctl`. */
+async function reportOn(lines: readonly string[]): Promise<{ exitCode: unknown; report: unknown }> {
+  const child = spawn(process.execPath, ["dist/cli.js", "report", "--from", "-", "--json"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  child.stdin.end(lines.map((line) => `Nov 26 10:00:00 host glance-size-proxy[1]: ${line}\n`).join(""));
+  const exited = once(child, "exit");
+  let text = "";
+  for await (const piece of child.stdout.setEncoding("utf8")) text += String(piece);
+  const [exitCode] = (await exited) as [number];
+  return { exitCode, report: JSON.parse(text) };
+}
+
 describeWith(["glance-api"], "in front of a real Glance", () => {
   let glance: RealGlance;
   beforeAll(async () => {
@@ -297,6 +312,15 @@ describeWith(["glance-api"], "in front of a real Glance", () => {
         const count = CASES.filter(([, , , other]) => other === verdict).length;
         expect(await command.metric(`uploads_observed_total{verdict="${verdict}"}`)).toBe(count);
       }
+      expect(await reportOn(command.lines)).toMatchObject({
+        exitCode: 1,
+        report: {
+          ...{ uploads: CASES.length, observed: CASES.length },
+          refused: CASES.filter(([, , , verdict]) => verdict !== "completed").length,
+          undeclared: { uploads: 3, largestBytes: 12 },
+          clients: [{ client: "other", program: "(no User-Agent)", peers: [{ address: "127.0.0.1" }] }],
+        },
+      });
     } finally {
       await command.stop();
     }

@@ -23,6 +23,7 @@ const everything: ConfigInput = {
   },
   admin: { address: "127.0.0.1:0" },
   readiness: { silence: "5s" },
+  enforce: false,
   size: { hints: ["X-Size"], unknown: "reject", reframe: false },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
   upload: { relay: "raw" },

@@ -2,12 +2,8 @@ import { format } from "prettier";
 import { describe, expect, it } from "vitest";
 import { PREFIX } from "../../../src/observe/metric-makers.js";
 import { createMetrics } from "../../../src/observe/metrics.js";
-import {
-  describeMetrics,
-  labelKey,
-  LABELS,
-  renderMetricsReference,
-} from "../../../src/observe/metrics-reference.js";
+import { describeMetrics, labelKey, LABELS } from "../../../src/observe/metrics-reference.js";
+import { renderMetricsReference } from "../../../src/observe/render-metrics.js";
 
 const described = describeMetrics();
 const labelled = described

@@ -20,6 +20,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_limit_bytes: [],
   spool_full_total: ["reason"],
   undeclared_uploads_total: ["client"],
+  uploads_observed_total: ["verdict"],
   rollbacks_total: ["result"],
   recovered_answers_total: ["result"],
   replays_refused_total: [],
@@ -60,6 +61,7 @@ function exercise(metrics: Metrics): void {
     reframed: true,
   });
   metrics.uploadUndeclared("curl");
+  metrics.uploadObserved("content_range");
   metrics.rollback("queued", 0.1);
   metrics.spoolFull("total");
   metrics.importRequested("glance-direct");
@@ -162,6 +164,7 @@ describe("the metrics", () => {
     ],
     ["imports_total", "method", ["glance-direct", "web-download", "glance-download", "copy-image", "other"]],
     ["reframed_uploads_total", "operation", ["file", "stage"]],
+    ["uploads_observed_total", "verdict", [...OUTCOMES, "content_range"]],
   ])("have %s at 0 from the start, for each %s", async (name, label, values) => {
     const metric = await createMetrics()
       .registry.getSingleMetric(PREFIX + name)
