@@ -2,6 +2,7 @@
 import { createAdminServer } from "./admin/server.js";
 import type { ProxyServer } from "./client/server.js";
 import type { Config } from "./config/config.js";
+import { createHooks } from "./hooks/hooks.js";
 import { nameInstance } from "./http/forwarded-headers.js";
 import type { Observers } from "./observe/observers.js";
 import { serveClients } from "./serve-clients.js";
@@ -21,6 +22,7 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
     replays: createReplayMemory(config.replay.windowMs),
     instance: nameInstance(),
   });
+  const hooks = createHooks(config.hooks, observers);
   const admin = createAdminServer({
     config,
     upstream,
@@ -45,16 +47,21 @@ export function createServer(config: Config, observers: Observers): ProxyServer 
       }
     },
 
-    reload: () => clients.reload(),
+    reload() {
+      clients.reload();
+      hooks?.reload();
+    },
 
     async drain(timeoutMs) {
       admin.startDraining();
       await clients.drain(timeoutMs);
+      await hooks?.drain();
       admin.close();
     },
 
     close() {
       clients.close();
+      hooks?.close();
       admin.close();
     },
   };

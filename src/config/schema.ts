@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { refuseOwnAddress } from "./rules.js";
 import { readiness, upstream } from "./sections/glance.js";
+import { hooks } from "./sections/hooks.js";
 import { admin, cors, forwarded, listen } from "./sections/peers.js";
 import { log, shutdown, workers } from "./sections/process.js";
 import { enforce, imports, limits, replay, rollback, size, spool, upload } from "./sections/uploads.js";
@@ -31,6 +32,7 @@ export const configSchema = z.strictObject({
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),
   cors: cors.prefault({}).describe("Browsers that upload to Glance directly (Horizon's direct upload)."),
+  hooks: hooks.prefault({}).describe("A webhook that is told of each upload that has ended."),
   workers,
   log: log.prefault({}).describe("Logging to standard output."),
 });

@@ -2,6 +2,7 @@
 import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
   GlanceState,
+  HookResult,
   Operation,
   RecoveryResult,
   RollbackResult,
@@ -71,6 +72,13 @@ const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
   unknown: "The proxy could not find out. The client got 504.",
 };
 
+const HOOK_RESULTS: Meanings<HookResult> = {
+  delivered: "The receiver answered 2xx.",
+  retried: "The request failed. The proxy tries again.",
+  failed: "The request failed. The proxy does not try again. The log has the reason.",
+  dropped: "The hook was given up because `hooks.queue` was full or the proxy ended.",
+};
+
 const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
@@ -118,6 +126,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
+  "hooks_total.result": HOOK_RESULTS,
   reason: SPOOL_BOUNDS,
   "imports_total.method":
     "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
@@ -142,6 +151,8 @@ const COUNTED: Readonly<Record<string, string>> = {
   replays_refused_total: "uploads",
   spool_full_total: "events",
   spool_uploads: "uploads",
+  hooks_total: "requests",
+  hooks_queued: "hooks",
   imports_total: "requests",
   requests_total: "requests",
   upstream_errors_total: "failures",
@@ -186,6 +197,7 @@ export interface DescribedMetric {
 export function describeMetrics(): DescribedMetric[] {
   const metrics = createMetrics();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
+  metrics.watchHooks({ queued: 0 });
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
   return metrics.registry.getMetricsAsArray().map((metric) => {

@@ -9,6 +9,7 @@ import {
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
 import { GLANCE_STATES, type GlanceState, isDown } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
+import { createHookMetrics, type HookMetrics } from "./hook-metrics.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
 import { createTotals, type Totals } from "./totals.js";
 import {
@@ -27,7 +28,7 @@ const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "cop
 export type MetricSamples = MetricObjectWithValues<MetricValue<string>>;
 
 export interface Metrics
-  extends UploadMetrics, SettlingMetrics, SpoolMetrics, RequestMetrics, ProcessMetrics {
+  extends UploadMetrics, SettlingMetrics, SpoolMetrics, HookMetrics, RequestMetrics, ProcessMetrics {
   readonly registry: Registry;
   readonly totals: Totals;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
@@ -44,6 +45,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createUploadMetrics(make, totals),
     ...createSettlingMetrics(make),
     ...createSpoolMetrics(make),
+    ...createHookMetrics(make),
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
     watchUpstream: (look) => watchUpstream(make, look),

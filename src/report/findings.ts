@@ -57,6 +57,8 @@ export class Findings {
       client.peers.set(peer, (client.peers.get(peer) ?? 0) + 1);
     }
     if (isRefusal(verdict ?? outcome)) this.#addRefusal(client, verdict ?? outcome, upload);
+    // A client that sends an invalid size knows the size.
+    if ((verdict ?? outcome) === "invalid_size") return;
     if (sizeSource !== "unknown" && sizeSource !== "spooled") return;
     client.undeclared += 1;
     this.#addUndeclared(startMs, upload);

@@ -60,6 +60,11 @@ export class ClusterFigures {
     return findRival(this.#snapshot(), imageId, ageSeconds);
   }
 
+  /** @param listener called with each upload that ends, also with those of a worker that died. */
+  onFinish(listener: (upload: UploadView) => void): void {
+    this.#finished.onFinish(listener);
+  }
+
   /** Adds an upload to the finished uploads. */
   remember(upload: UploadView): void {
     this.#finished.finish({ view: () => upload });

@@ -10,6 +10,7 @@ import type { Listening, ProxyServer } from "../client/server.js";
 import type { Config } from "../config/config.js";
 import type { LoadedConfig } from "../config/load.js";
 import { MAX_TIMER_MS } from "../config/values.js";
+import { createHooks, type Hooks } from "../hooks/hooks.js";
 import { nameInstance } from "../http/forwarded-headers.js";
 import { ListenError } from "../http/listener.js";
 import type { Log } from "../observe/log.js";
@@ -71,6 +72,7 @@ class Cluster implements ProxyServer {
   readonly #services: WorkerServices;
   readonly #workers = new Set<WorkerHandle>();
   readonly #figures: ClusterFigures;
+  readonly #hooks: Hooks | undefined;
   readonly #admin: AdminServer;
   readonly #refreshing: NodeJS.Timeout;
   #ending = false;
@@ -83,6 +85,7 @@ class Cluster implements ProxyServer {
     this.#upstream = createUpstream(config.upstream);
     const figures = new ClusterFigures(this.#workers, metrics, log);
     this.#figures = figures;
+    this.#hooks = createHooks(config.hooks, { log, metrics, uploads: figures });
     this.#services = {
       options: { config: written, instance: nameInstance() },
       quotas: createQuotas(config),
@@ -123,6 +126,7 @@ class Cluster implements ProxyServer {
       // Each worker reads the same files and logs the fault.
     }
     for (const worker of this.#workers) worker.reload();
+    this.#hooks?.reload();
   }
 
   async drain(timeoutMs: number): Promise<void> {
@@ -135,6 +139,7 @@ class Cluster implements ProxyServer {
       : Promise.race([allGone, delay(this.#killDelayMs(timeoutMs), undefined, { ref: false })]));
     for (const worker of this.#workers) worker.kill();
     await allGone;
+    await this.#hooks?.drain();
     this.close();
   }
 
@@ -142,6 +147,7 @@ class Cluster implements ProxyServer {
     this.#ending = true;
     clearInterval(this.#refreshing);
     for (const worker of this.#workers) worker.kill();
+    this.#hooks?.close();
     this.#admin.close();
   }
 

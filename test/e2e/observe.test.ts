@@ -317,7 +317,7 @@ describeWith(["glance-api"], "in front of a real Glance", () => {
         report: {
           ...{ uploads: CASES.length, observed: CASES.length },
           refused: CASES.filter(([, , , verdict]) => verdict !== "completed").length,
-          undeclared: { uploads: 3, largestBytes: 12 },
+          undeclared: { uploads: 2, largestBytes: 12 },
           clients: [{ client: "other", program: "(no User-Agent)", peers: [{ address: "127.0.0.1" }] }],
         },
       });

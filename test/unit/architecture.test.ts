@@ -25,6 +25,7 @@ const LAYERS = [
     "download",
     "import",
     "pass-through",
+    "hooks",
   ],
   ...["observe", "client", "upstream", "raw-io", "http", "glance", "config", "vocabulary"],
 ];

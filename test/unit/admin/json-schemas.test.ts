@@ -3,6 +3,7 @@ import { format } from "prettier";
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { eventSchema } from "../../../src/admin/overview-schema.js";
+import { hookSchema } from "../../../src/hooks/hook-schema.js";
 import { uploadsSchema } from "../../../src/observe/uploads-schema.js";
 import { reportSchema } from "../../../src/report/report-schema.js";
 
@@ -22,6 +23,7 @@ it.each([
   ["uploads", uploadsSchema],
   ["events", eventSchema],
   ["report", reportSchema],
+  ["hook", hookSchema],
 ])(
   "docs/schemas/%s.json is what the code says (write it anew with `npm run reference`)",
   async (name, schema) => {

@@ -19,6 +19,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_uploads: [],
   spool_limit_bytes: [],
   spool_full_total: ["reason"],
+  hooks_total: ["result"],
   undeclared_uploads_total: ["client"],
   uploads_observed_total: ["verdict"],
   rollbacks_total: ["result"],
