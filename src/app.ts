@@ -1,7 +1,7 @@
 /** The way of a request: checked, classified, then handled. Command, container and middleware share it. */
 import express, { type Request, type Response } from "express";
 import { type Answerer, createAnswerer } from "./client/answer.js";
-import { createExchange, type Exchange } from "./client/exchange.js";
+import { createExchange, type Exchange, statusSent } from "./client/exchange.js";
 import { type App, messagesOf } from "./client/express-app.js";
 import { createLinger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
@@ -11,6 +11,7 @@ import { isEmpty } from "./http/announced-body.js";
 import { createHeaderForwarder, type HeaderForwarder } from "./http/forwarded-headers.js";
 import { guardContentLength, guardRequest, guardUpload, requireWholeHead } from "./http/request-guard.js";
 import { createImportHandler, type ImportHandler } from "./import/handler.js";
+import { type AccessLog, createAccessLog, describeRequest } from "./observe/access-log.js";
 import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
@@ -77,12 +78,14 @@ function createCarriers(options: AppOptions): Carriers {
 
 class RequestWay {
   readonly #observers: Observers;
+  readonly #access: AccessLog | undefined;
   readonly #pathPrefix: string;
   readonly #enforce: boolean;
   readonly #carriers: Carriers;
 
   constructor(options: AppOptions) {
     this.#observers = options.observers;
+    this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#enforce = options.config.enforce;
     this.#carriers = createCarriers(options);
@@ -90,12 +93,14 @@ class RequestWay {
 
   async serve(request: Request, response: Response): Promise<void> {
     const startedAt = performance.now();
-    response.once("close", () => {
-      // 499, as in nginx: the client disconnected before the answer.
-      const status = response.headersSent ? response.statusCode : 499;
-      this.#observers.metrics.request(request.method, status, (performance.now() - startedAt) / 1000);
-    });
     const exchange = createExchange(request, response, this.#carriers.forwarder);
+    const writtenBefore = this.#access ? request.socket.bytesWritten : 0;
+    response.once("close", () => {
+      const seconds = (performance.now() - startedAt) / 1000;
+      const status = statusSent(response);
+      this.#observers.metrics.request(request.method, status, seconds);
+      this.#access?.closed(exchange, status, seconds, writtenBefore);
+    });
     try {
       await this.#carry(exchange);
     } catch (cause) {
@@ -120,6 +125,7 @@ class RequestWay {
         throw new ProxyError("not_found", `This proxy serves only paths below ${this.#pathPrefix}.`);
       case "upload":
         if (this.#enforce) guardUpload(head);
+        exchange.notes.hasLine = true;
         return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);
@@ -134,19 +140,13 @@ class RequestWay {
   }
 
   #refuse(exchange: Exchange, cause: unknown): void {
-    const { request, response, requestId, peer } = exchange;
+    const { response } = exchange;
     if (response.headersSent) return void response.destroy();
     const error = toProxyError(cause);
-    this.#observers.log[error.code === "internal" || error.code === "upstream_framing" ? "error" : "info"](
-      {
-        requestId,
-        method: request.method,
-        status: error.status,
-        peer: peer.address,
-        ...describeError(error),
-      },
-      "request refused",
-    );
+    exchange.notes.hasLine = true;
+    const line = Object.assign(describeRequest(exchange), { status: error.status, ...describeError(error) });
+    const isFault = error.code === "internal" || error.code === "upstream_framing";
+    this.#observers.log[isFault ? "error" : "info"](line, "request refused");
     this.#carriers.answerer.refuse(exchange, { error });
   }
 }

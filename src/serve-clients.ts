@@ -15,6 +15,7 @@ export const serveClients: ServeClients = (options) => {
     config,
     openApp: (claimBody) => createApp({ ...options, claimBody }),
     whenSettled: () => uploads.whenEmpty(),
+    onUnreadable: (request) => log.info(request, "request refused"),
   });
   metrics.watchCertificates({
     listen: () => expiryOf(clients.credentials()),

@@ -1,6 +1,7 @@
 /** The routes for operators: live page, metrics, health checks and uploads. Served on the admin address only. */
 import express, { type Express } from "express";
 import { Registry } from "prom-client";
+import { findUploads } from "../observe/find-uploads.js";
 import type { Log } from "../observe/log.js";
 import { createEvents } from "./events.js";
 import { createOverview, type OverviewSources } from "./overview.js";
@@ -25,8 +26,9 @@ export function createAdminApp(options: AdminOptions): Express {
     const state = await readiness.check();
     response.status(state.status === "ready" ? 200 : 503).json(state);
   });
-  app.get("/uploads", async (_request, response) => {
-    response.json(await uploads());
+  app.get("/uploads", async (request, response) => {
+    const { q } = request.query;
+    response.json(typeof q === "string" ? findUploads(await uploads(), q) : await uploads());
   });
   app.get("/events", createEvents({ overview: createOverview(options), log }));
   return app.use(servePage());

@@ -3,6 +3,7 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 import { createTimer } from "../http/timer.js";
 import { type Patience, Turns } from "../http/turns.js";
+import type { Waits } from "../http/waits.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
 import { collectBody } from "../upstream/small-answer.js";
 import { type ProxyError, toProxyError } from "../vocabulary/errors.js";
@@ -32,6 +33,7 @@ export interface StreamOptions {
   /** Called once: with the first bytes of the body, or at the end of the tick. */
   readonly writeHead: () => void;
   readonly patience: Patience;
+  readonly waits?: Waits | undefined;
 }
 
 /** Rejects with a ProxyError if the head cannot be written. */
@@ -59,7 +61,7 @@ class AnswerStream {
   #unwritten = 0;
 
   constructor(
-    { answer, response, writeHead, patience }: StreamOptions,
+    { answer, response, writeHead, patience, waits }: StreamOptions,
     resolve: (relayed: RelayedAnswer) => void,
     reject: (error: ProxyError) => void,
   ) {
@@ -68,10 +70,11 @@ class AnswerStream {
     this.#writeHead = writeHead;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#turns = new Turns(patience, {
+    const listener = {
       onClientIdle: () => this.#onClientIdle(patience.idleMs),
       onGlanceSilent: () => answer.destroy(),
-    });
+    };
+    this.#turns = new Turns(patience, listener, waits);
     this.#headAlone = setImmediate(() => {
       if (this.#begin()) response.flushHeaders();
     });

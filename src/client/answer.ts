@@ -3,8 +3,10 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
+import { proxyStatus } from "../http/proxy-status.js";
 import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
+import type { Waits } from "../http/waits.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import { collectAnswer, type GlanceAnswer, type RelayedAnswer, streamAnswer } from "./answer-stream.js";
@@ -16,8 +18,8 @@ export interface Answerer {
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** Answers 204, as Glance does after an upload. */
   succeed(exchange: Exchange): void;
-  /** Streams Glance's answer to the client. */
-  relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer>;
+  /** Streams Glance's answer to the client. @param waits adds up how long each side takes. */
+  relay(exchange: Exchange, answer: GlanceAnswer, waits?: Waits): Promise<RelayedAnswer>;
   /** Passes on a short answer that came while the client is still sending: completely read first, with its length. */
   relayEarly(exchange: Exchange, answer: IncomingMessage): Promise<RelayedAnswer>;
 }
@@ -57,6 +59,7 @@ class HttpAnswerer implements Answerer {
       ...(isSending(exchange) ? { connection: "close" } : {}),
       "content-type": contentType,
       "content-length": Buffer.byteLength(body),
+      "proxy-status": proxyStatus(error.message + remark, error.proxyStatus),
       "x-openstack-request-id": requestId,
     });
     if (request.method !== "HEAD") response.write(body);
@@ -65,17 +68,22 @@ class HttpAnswerer implements Answerer {
 
   succeed(exchange: Exchange): void {
     const { response, requestId, head } = exchange;
-    response.writeHead(204, { ...this.#crossOrigin(head), "x-openstack-request-id": requestId });
+    response.writeHead(204, {
+      ...this.#crossOrigin(head),
+      "proxy-status": proxyStatus("Glance's answer was lost. The image has all bytes that were sent."),
+      "x-openstack-request-id": requestId,
+    });
     this.#finish(exchange);
   }
 
-  async relay(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer> {
+  async relay(exchange: Exchange, answer: GlanceAnswer, waits?: Waits): Promise<RelayedAnswer> {
     const { response } = exchange;
     const relayed = await streamAnswer({
       answer,
       response,
       writeHead: () => this.#writeHead(response, answer),
       patience: this.#options.patience,
+      waits,
     });
     if (relayed === "whole") this.#finish(exchange);
     return relayed;
@@ -101,7 +109,7 @@ class HttpAnswerer implements Answerer {
     if (origin === undefined || !this.#options.allowedOrigins.includes(origin)) return {};
     return {
       "access-control-allow-origin": origin,
-      "access-control-expose-headers": "X-Openstack-Request-Id",
+      "access-control-expose-headers": "Proxy-Status, X-Openstack-Request-Id",
       vary: "Origin",
     };
   }

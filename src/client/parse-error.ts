@@ -3,12 +3,25 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
+import { proxyStatus } from "../http/proxy-status.js";
 import type { Connections } from "./connections.js";
+
+/** A request that was answered without being read. */
+export interface UnreadableRequest {
+  readonly requestId: string;
+  readonly status: number;
+  readonly reason: string;
+  readonly peer: string | undefined;
+}
 
 /** Sets `Body.malformed` of a request that Node parses. */
 type MalformedRequest = IncomingMessage & { malformed?: boolean };
 
-export function answerParseErrors(server: Server, connections: Connections): void {
+export function answerParseErrors(
+  server: Server,
+  connections: Connections,
+  onAnswered: (request: UnreadableRequest) => void,
+): void {
   /** Connections that close after the answer in progress. Node emits an error for each further read. */
   const closing = new WeakSet<Socket>();
   server.on("clientError", (error: NodeJS.ErrnoException, stream) => {
@@ -17,7 +30,7 @@ export function answerParseErrors(server: Server, connections: Connections): voi
     if (error.code === "ECONNRESET" || !socket.writable || !connections.isOpen(socket)) {
       socket.destroy(); // disconnected, or still in the TLS handshake, where no answer can be sent
     } else if (served === undefined) {
-      answer(socket, error.code);
+      onAnswered(answer(socket, error.code));
     } else if (served.request.complete) {
       // Invalid bytes after a complete request: that request still gets its answer, and nothing more is read.
       if (closing.has(socket)) return;
@@ -38,14 +51,17 @@ export function answerParseErrors(server: Server, connections: Connections): voi
   });
 }
 
-function answer(socket: Socket, code: string | undefined): void {
+function answer(socket: Socket, code: string | undefined): UnreadableRequest {
   const [status, explanation] = describe(code);
+  const requestId = `req-${randomUUID()}`;
+  const peer = socket.remoteAddress;
   const { contentType, body } = glanceError(status, explanation, undefined);
   socket.write(
     `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\nConnection: close\r\nContent-Type: ${contentType}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nX-Openstack-Request-Id: req-${randomUUID()}\r\n\r\n${body}`,
+      `Content-Length: ${Buffer.byteLength(body)}\r\nProxy-Status: ${proxyStatus(explanation, "http_request_error")}\r\nX-Openstack-Request-Id: ${requestId}\r\n\r\n${body}`,
   );
   socket.destroySoon();
+  return { requestId, status, reason: explanation, peer };
 }
 
 function describe(code: string | undefined): [status: number, explanation: string] {

@@ -8,7 +8,7 @@ import { type ClaimBody, createRawBodies, leastRawBytes } from "../raw-io/claim-
 import { checkRawBodies } from "../raw-io/self-check.js";
 import { type Connections, trackConnections } from "./connections.js";
 import type { App } from "./express-app.js";
-import { answerParseErrors } from "./parse-error.js";
+import { answerParseErrors, type UnreadableRequest } from "./parse-error.js";
 
 /** Maximum time for a request's head. */
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -66,10 +66,12 @@ export interface ClientServerOptions {
   readonly openApp: (claimBody: ClaimBody) => App;
   /** Resolves when no upload is in progress. */
   readonly whenSettled: () => Promise<void>;
+  readonly onUnreadable: (request: UnreadableRequest) => void;
 }
 
 /** @throws ConfigError if a TLS file cannot be used. */
-export function createClientServer({ config, openApp, whenSettled }: ClientServerOptions): ClientServer {
+export function createClientServer(options: ClientServerOptions): ClientServer {
+  const { config, openApp, whenSettled, onUnreadable } = options;
   let claimBody: ClaimBody | undefined;
   const app = openApp((exchange, purpose) => claimBody?.(exchange, purpose));
   const { listen } = config;
@@ -82,7 +84,7 @@ export function createClientServer({ config, openApp, whenSettled }: ClientServe
   // With listeners for the last two, Node does not send `100 Continue` and `417 Expectation Failed` itself.
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);
-  answerParseErrors(server, connections);
+  answerParseErrors(server, connections, onUnreadable);
 
   return {
     async listen() {

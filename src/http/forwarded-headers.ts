@@ -15,7 +15,7 @@ export interface HeaderForwarder {
    * @returns the headers for Glance: with `Host`, without hop-by-hop and ambiguous headers, with `Via` and forwarding headers.
    * @throws ProxyError `loop` if the request has passed through this proxy before.
    */
-  forRequest(head: RequestHead, httpVersion: string, peer: Peer): readonly HeaderLine[];
+  forRequest(head: RequestHead, httpVersion: string, peer: Peer): HeaderLine[];
   /** @returns the flat list of header lines for the client. */
   forResponse(rawHeaders: readonly HeaderLine[], httpVersion: string): string[];
 }

@@ -1,4 +1,5 @@
 /** The metrics of uploads. */
+import type { Histogram } from "prom-client";
 import {
   type Operation,
   OPERATIONS,
@@ -11,12 +12,17 @@ import {
   SPOOL_BOUNDS,
   type SpoolBound,
 } from "../vocabulary/labels.js";
-import { type Outcome, OUTCOMES, type Verdict, VERDICTS } from "../vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
+import type { UploadView } from "./uploads-registry.js";
 
-export interface UploadFigures {
+/** What an upload can wait for, under the names of the log and of `/uploads`. */
+type Wait = "waitClient" | "waitGlance" | "lastByteToAnswer" | "spoolWrite" | "spoolRead";
+
+/** Seconds. Zero or absent: the upload did not wait. */
+export interface UploadFigures extends Partial<Pick<UploadView, Wait | "verdict">> {
   readonly operation: Operation;
   readonly outcome: Outcome;
   readonly source: SizeSource;
@@ -30,8 +36,6 @@ export interface UploadMetrics {
   /** The client declared no size. */
   uploadUndeclared(client: ClientKind): void;
   uploadSettled(figures: UploadFigures): void;
-  /** An upload has ended with `enforce: false`. */
-  uploadObserved(verdict: Verdict): void;
 }
 
 export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadMetrics {
@@ -68,17 +72,57 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "verdict",
     VERDICTS,
   );
+  const observeWaits = createWaitMetrics(make);
   return {
     uploadStarted: (operation) => inFlight.inc({ operation }),
     uploadUndeclared: (client) => undeclared.inc({ client }),
-    uploadSettled({ operation, outcome, source, receivedBytes, durationSeconds, reframed: wasReframed }) {
+    uploadSettled(figures) {
+      const { operation, outcome, source, receivedBytes, durationSeconds } = figures;
       inFlight.dec({ operation });
       totals.uploads[operation][outcome][source] += 1;
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
-      if (wasReframed) reframed.inc({ operation });
+      if (figures.reframed) reframed.inc({ operation });
+      if (figures.verdict !== undefined) observed.inc({ verdict: figures.verdict });
+      observeWaits(figures);
     },
-    uploadObserved: (verdict) => observed.inc({ verdict }),
+  };
+}
+
+/** An upload that never waited is not observed: a refusal without a body would make a slow Glance look fast. */
+function createWaitMetrics(make: MetricMakers): (figures: UploadFigures) => void {
+  const histogram = (name: string, help: string): Histogram<"operation"> =>
+    make.histogram(name, help, ["operation"], [0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]);
+  const histograms: readonly (readonly [Wait, Histogram<"operation">])[] = [
+    [
+      "waitClient",
+      histogram("upload_wait_client_seconds", "Time that an upload waited for the client to send"),
+    ],
+    [
+      "waitGlance",
+      histogram(
+        "upload_wait_glance_seconds",
+        "Time that an upload waited for Glance to connect, read or answer",
+      ),
+    ],
+    [
+      "lastByteToAnswer",
+      histogram(
+        "upload_last_byte_to_answer_seconds",
+        "Time from the last byte of an upload to Glance's answer",
+      ),
+    ],
+    [
+      "spoolWrite",
+      histogram("upload_spool_write_seconds", "Time that an upload waited for the spool to write"),
+    ],
+    ["spoolRead", histogram("upload_spool_read_seconds", "Time that an upload waited for the spool to read")],
+  ];
+  return (figures) => {
+    for (const [wait, made] of histograms) {
+      const seconds = figures[wait] ?? 0;
+      if (seconds > 0) made.observe({ operation: figures.operation }, seconds);
+    }
   };
 }
 

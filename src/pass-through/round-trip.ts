@@ -65,6 +65,7 @@ export class RoundTrip {
   /** @param claim takes the body over from Node. */
   answered(answer: IncomingMessage, claim?: () => GlanceAnswer | undefined): void {
     this.#isAnswered = true;
+    this.#options.exchange.notes.answer = answer;
     this.#turns.stop();
     const invalid = unrelayableHead(answer);
     if (invalid) {
@@ -83,6 +84,7 @@ export class RoundTrip {
     const { exchange, answerer, metrics, onFailure } = this.#options;
     try {
       if ((await answerer.relay(exchange, answer)) !== "truncated") return;
+      exchange.notes.isTruncated = true;
       if (!this.#failure) metrics.upstreamError("truncated");
       if (!exchange.response.headersSent) onFailure(this.#failure ?? truncatedAnswer());
     } catch (error) {

@@ -28,12 +28,18 @@ export function findReadInto(): ReadInto {
     };
     if (hidden._handle === null) return; // closed
     // Reads only after `resume`. Otherwise the stream would also read ahead after a push.
-    socket._read = () => undefined;
-    socket.read = (size) => Readable.prototype.read.call(socket, size) as unknown;
+    socket._read = readNothing;
+    socket.read = readKept;
     const buffer = room();
     hidden[bufferKey] = buffer;
     hidden[callbackKey] = onRead;
     hidden[nextKey] = room;
     hidden._handle.useUserBuffer(buffer);
   };
+}
+
+function readNothing(): void {}
+
+function readKept(this: Socket, size?: number): unknown {
+  return Readable.prototype.read.call(this, size);
 }

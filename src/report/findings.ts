@@ -45,8 +45,8 @@ export class Findings {
   }
 
   add(upload: LoggedUpload): void {
-    const { time: endMs, durationSeconds, peer, verdict, outcome, sizeSource } = upload;
-    const startMs = endMs - durationSeconds * 1_000;
+    const { startedAt: startMs, durationSeconds, peer, verdict, outcome, sizeSource } = upload;
+    const endMs = startMs + durationSeconds * 1_000;
     this.#uploads += 1;
     if (verdict !== undefined) this.#observed += 1;
     this.#fromMs = Math.min(this.#fromMs, startMs);
@@ -61,7 +61,7 @@ export class Findings {
     if ((verdict ?? outcome) === "invalid_size") return;
     if (sizeSource !== "unknown" && sizeSource !== "spooled") return;
     client.undeclared += 1;
-    this.#addUndeclared(startMs, upload);
+    this.#addUndeclared(startMs, endMs, upload.receivedBytes);
   }
 
   #addRefusal(client: Client, verdict: string, upload: LoggedUpload): void {
@@ -77,7 +77,7 @@ export class Findings {
     client.refusals.set(verdict, { uploads: 1, example: { requestId, imageId, reason } });
   }
 
-  #addUndeclared(startMs: number, { time: endMs, receivedBytes }: LoggedUpload): void {
+  #addUndeclared(startMs: number, endMs: number, receivedBytes: number): void {
     const undeclared = this.#undeclared;
     undeclared.uploads += 1;
     undeclared.totalBytes += receivedBytes;

@@ -6,7 +6,7 @@ import { SIZE_SOURCES } from "../vocabulary/labels.js";
 const MAX_LINE_LENGTH = 64 * 1024;
 
 const loggedUpload = z.object({
-  time: z.string().transform((time, context) => {
+  startedAt: z.string().transform((time, context) => {
     const ms = Date.parse(time);
     if (!Number.isNaN(ms)) return ms;
     context.addIssue({ code: "custom", message: "not a time" });
@@ -26,7 +26,7 @@ const loggedUpload = z.object({
   peer: z.string().optional(),
 });
 
-/** What the log line of an upload says. `time` is its end, milliseconds since 1970. */
+/** What the log line of an upload says. `startedAt` is in milliseconds since 1970. */
 export type LoggedUpload = z.output<typeof loggedUpload>;
 
 /** `other`: not about an upload. `broken`: cut, or not a line of this program. */

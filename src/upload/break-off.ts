@@ -34,12 +34,11 @@ export interface BreakOffOptions {
  */
 export async function breakOff(options: BreakOffOptions): Promise<IncomingMessage | Begun> {
   const { upstream, error, isSent, said100, untilBegun } = options;
-  if (!upstream || error.code === "upstream_unreachable" || error.code === "upstream_connect_timeout") {
-    return "no";
-  }
+  const { upstreamKind } = error;
+  if (!upstream || upstreamKind === "connect" || upstreamKind === "connect_timeout") return "no";
   if (isSent || upstream.destroyed) return "yes";
   // A silent Glance may not have begun. The image shows it, and a late refusal still wins.
-  if (error.upstreamKind !== undefined && error.code !== "upstream_timeout") return "yes";
+  if (upstreamKind !== undefined && error.code !== "upstream_timeout") return "yes";
   let refusal: IncomingMessage | undefined;
   const over = new Promise<void>((resolve) => {
     upstream.once("close", resolve);

@@ -71,9 +71,11 @@ class Forwarding {
   }
 
   /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
-  async #spoolFor({ admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
+  async #spoolFor({ upload, admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
     if (!this.#isToBeKept(admitted.declared)) return undefined;
+    upload.waits.switchTo("glance");
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
+    upload.waits.switchTo(undefined);
     return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
   }
 
@@ -90,6 +92,7 @@ class Forwarding {
       source: exchange.body,
       spool,
       counter: upload,
+      waits: upload.waits,
       maxBytes: this.#maxBytes,
       idleMs,
     });
@@ -130,6 +133,7 @@ class Forwarding {
     return relayBody({
       source: exchange.body,
       counter: upload,
+      waits: upload.waits,
       kept,
       plan: {
         framing,

@@ -2,6 +2,7 @@
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
+import { traceparentOf } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
@@ -60,6 +61,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
         peer: exchange.peer.address,
         userAgent: exchange.head.values("user-agent")[0],
+        clientRequestId: exchange.clientRequestId,
+        traceparent: traceparentOf(exchange.head),
       },
       observers,
       config.enforce ? undefined : new Observation(config),
@@ -83,7 +86,11 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     const admitted = await admission.enter(upload, declared);
     try {
       const headers = exchange.upstreamHeaders();
-      const lookUp: LookUp = (timeoutMs) => lookUpImage(upstream, target.imageId, headers, timeoutMs);
+      const lookUp: LookUp = async (timeoutMs) => {
+        const seen = await lookUpImage(upstream, target.imageId, headers, timeoutMs);
+        if (seen.kind === "found") upload.owner = seen.owner;
+        return seen;
+      };
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
       const end = await forward({ exchange, upload, admitted, path, headers, lookUp, rollback });

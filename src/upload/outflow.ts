@@ -36,8 +36,8 @@ export class Outflow {
   #isFlushDue = false;
   /** Writes that the kernel has not accepted yet. */
   #unsent = 0;
-  /** Set after the last write. */
-  #onLastSent: (() => void) | undefined;
+  /** Set after the last write, if the kernel has not accepted it yet. */
+  #onSent: (() => void) | undefined;
   readonly #stale: Timer;
 
   constructor(options: OutflowOptions) {
@@ -69,7 +69,9 @@ export class Outflow {
   end(onSent: () => void): void {
     this.#flush();
     if (this.#options.framing === "chunked" || this.#unsent === 0) return this.#end(onSent);
-    this.#onLastSent = () => this.#end(onSent);
+    // Not a new function: V8 puts a function that is assigned to a property into the old generation of the heap. There it would keep
+    // everything it refers to, the whole upload, until the next full garbage collection.
+    this.#onSent = onSent;
     this.#options.request.uncork();
   }
 
@@ -142,7 +144,7 @@ export class Outflow {
       this.#unsent -= 1;
       if (this.#unsent > 0) return;
       onSent();
-      if (!error) this.#onLastSent?.();
+      if (!error && this.#onSent) this.#end(this.#onSent);
     });
     if (atOnce) socket?.uncork();
   }

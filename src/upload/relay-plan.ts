@@ -2,6 +2,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Body, ByteCounter, Framing } from "../http/body.js";
 import type { Patience } from "../http/turns.js";
+import type { Waits } from "../http/waits.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import type { Begun, UntilBegun } from "./break-off.js";
 
@@ -23,6 +24,7 @@ export interface RelayOptions {
   readonly source: Body;
   readonly plan: RelayPlan;
   readonly counter: ByteCounter;
+  readonly waits: Waits;
   /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
   readonly kept?: AsyncIterable<Buffer> | undefined;
   /**
@@ -37,6 +39,12 @@ export interface RelayOptions {
 
 export type RelayEnd =
   /** Glance answered after the whole body, or refused it before its end (`early`). */
-  | { readonly kind: "answered"; readonly answer: IncomingMessage; readonly early: boolean }
+  | {
+      readonly kind: "answered";
+      readonly answer: IncomingMessage;
+      readonly early: boolean;
+      /** Seconds between the last byte of the body and the answer. Undefined if the answer was early. */
+      readonly lastByteToAnswer: number | undefined;
+    }
   /** The proxy or Glance ended the request. `whole`: the kernel had accepted the whole body. */
   | { readonly kind: "failed"; readonly error: ProxyError; readonly begun: Begun; readonly whole: boolean };

@@ -58,8 +58,9 @@ class Relay {
   #isHere = false;
   /** The client or the spool waits until Glance has read. */
   #waiting = false;
-  /** The client's body has ended and has the right size. */
+  /** The client's body has ended and has the right size: since then, on the clock of `performance.now()`. */
   #bodyEnded = false;
+  #endedAt = 0;
   /** The kernel has accepted the whole body, so Glance may have it. */
   #isSent = false;
   /** There is an answer, and the end of the body may be reported as accepted in the next turns. */
@@ -73,10 +74,11 @@ class Relay {
     if (framing === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
       this.#holdBack = new HoldBack(declaredBytes);
     }
-    this.#turns = new Turns(options.plan, {
+    const listener = {
       onClientIdle: () => this.#fail(clientTimeout()),
       onGlanceSilent: () => this.#fail(upstreamTimeout()),
-    });
+    };
+    this.#turns = new Turns(options.plan, listener, options.waits);
     this.#continueWait = createTimer(CONTINUE_WAIT_MS, () => this.#readBody());
   }
 
@@ -109,6 +111,7 @@ class Relay {
     if (this.#isHere) upstream.cork();
     else upstream.flushHeaders();
     if (!plan.clientWaits) return this.#readBody();
+    this.#options.waits.switchTo("glance");
     upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
   }
 
@@ -137,9 +140,9 @@ class Relay {
   readonly #onDrain = (): void => {
     if (!this.#waiting || this.#done || this.#bodyEnded) return; // nothing waits, or Glance must answer
     this.#waiting = false;
+    if (!this.#onWritable) return this.#awaitClient();
     this.#turns.stop();
-    if (this.#onWritable) this.#onWritable();
-    else this.#awaitClient();
+    this.#onWritable();
   };
 
   /** Has an effect only once. */
@@ -153,7 +156,9 @@ class Relay {
   }
 
   async #sendKept(kept: AsyncIterable<Buffer>): Promise<void> {
+    const { waits } = this.#options;
     try {
+      waits.switchTo("spoolRead");
       for await (const piece of kept) {
         if (this.#done) return;
         if (this.#write(piece, true)) continue;
@@ -164,6 +169,7 @@ class Relay {
         });
         this.#onWritable = undefined;
         if (this.#done) return; // the next piece would overwrite one that is not sent yet
+        waits.switchTo("spoolRead");
       }
       this.#readSource();
     } catch (cause) {
@@ -220,6 +226,7 @@ class Relay {
       this.#isSent = true;
       source.release?.();
     });
+    this.#endedAt = performance.now();
     this.#turns.awaitGlance();
   };
 
@@ -254,7 +261,8 @@ class Relay {
   #settleAnswered(answer: IncomingMessage): void {
     // Node would wait until Glance has read the rest, but a Glance that has answered may never read it.
     if (!this.#isSent) answer.once("close", () => this.#upstream?.destroy());
-    this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded });
+    const lastByteToAnswer = this.#bodyEnded ? (performance.now() - this.#endedAt) / 1_000 : undefined;
+    this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded, lastByteToAnswer });
   }
 
   #fail(error: ProxyError): void {
@@ -266,9 +274,11 @@ class Relay {
   /** If Glance refuses the upload meanwhile, its refusal replaces the proxy's error. */
   async #abort(error: ProxyError): Promise<void> {
     const upstream = this.#upstream;
-    const { untilBegun } = this.#options;
-    const isSent = this.#isSent;
-    const end = await breakOff({ upstream, error, isSent, said100: this.#said100, untilBegun });
+    const { untilBegun, waits } = this.#options;
+    waits.switchTo("glance");
+    const said100 = this.#said100;
+    const end = await breakOff({ upstream, error, isSent: this.#isSent, said100, untilBegun });
+    waits.switchTo(undefined);
     if (typeof end !== "string") return this.#settleAnswered(end);
     upstream?.destroy();
     this.#resolve({ kind: "failed", error, begun: end, whole: this.#isSent });

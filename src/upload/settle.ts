@@ -1,10 +1,12 @@
 /** Ends an upload: waits for the rollback or finds out the result, answers the client, and settles the record. */
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Answerer } from "../client/answer.js";
-import type { Exchange } from "../client/exchange.js";
+import { type Exchange, statusSent } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
+import { REQUEST_ID_HEADER } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import { truncatedAnswer } from "../upstream/failures.js";
+import { LOOK_UP_TIMEOUT_MS } from "../upstream/look-up.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { Begun } from "./break-off.js";
 import { recoverAnswer, type Recovery } from "./recovery.js";
@@ -62,19 +64,23 @@ class Settlement implements Settle {
     return end.kind === "answered" ? this.#answered(sent, end) : this.#failed(sent, end);
   }
 
-  async #answered(sent: Sent, { answer, early }: Extract<RelayEnd, { kind: "answered" }>): Promise<void> {
+  async #answered(sent: Sent, end: Extract<RelayEnd, { kind: "answered" }>): Promise<void> {
     const { exchange, upload } = sent;
+    const { answer, early } = end;
     const status = answer.statusCode ?? 0;
+    upload.glanceRequestId = glanceRequestIdOf(answer);
+    upload.lastByteToAnswer = end.lastByteToAnswer;
     if (!early && GATEWAY_STATUSES.has(status) && (await this.#recover(sent))?.result === "success") {
       answer.destroy();
-      return this.#succeed(exchange, upload);
+      return this.#succeed(sent);
     }
     // Done before the client gets the answer, because its next upload may follow at once.
     const forgotten = status < 300 ? await this.#replays?.forget(upload.replayKey) : undefined;
     if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
+    upload.waits.switchTo("glance");
     const relayed = early
       ? await this.#answerer.relayEarly(exchange, answer)
-      : await this.#answerer.relay(exchange, answer);
+      : await this.#answerer.relay(exchange, answer, upload.waits);
     if (relayed === "truncated") {
       this.#observers.metrics.upstreamError("truncated");
       // The client has received nothing yet.
@@ -85,7 +91,15 @@ class Settlement implements Settle {
           : this.#recoverOrRefuse(sent, truncatedAnswer());
       }
     }
-    upload.settle(status < 300 ? "completed" : "upstream_rejected", { status });
+    if (status < 300) this.#complete(sent);
+    else upload.settle("upstream_rejected", statusSent(exchange.response));
+  }
+
+  /** The client has its answer. */
+  #complete({ exchange, upload, lookUp }: Sent): void {
+    const asksOwner = this.#config.log.owner && upload.owner === undefined;
+    const isKnown = asksOwner ? lookUp(LOOK_UP_TIMEOUT_MS) : undefined;
+    upload.settle("completed", statusSent(exchange.response), undefined, isKnown);
   }
 
   async #failed(sent: Sent, { error, begun, whole }: Extract<RelayEnd, { kind: "failed" }>): Promise<void> {
@@ -101,7 +115,7 @@ class Settlement implements Settle {
     const recovery = await this.#recover(sent);
     switch (recovery?.result) {
       case "success":
-        return this.#succeed(exchange, upload);
+        return this.#succeed(sent);
       case "queued":
       case undefined:
         return this.refuse(exchange, upload, error);
@@ -115,6 +129,7 @@ class Settlement implements Settle {
     const { rollback } = this.#config;
     if (!rollback.verify || rollback.timeoutMs === 0) return undefined;
     const { imageId, operation } = upload.origin;
+    upload.waits.switchTo("glance");
     const recovery = await recoverAnswer(
       {
         imageId,
@@ -126,19 +141,23 @@ class Settlement implements Settle {
       lookUp,
       rollback,
     );
+    upload.waits.switchTo(undefined);
     this.#observers.metrics.answerRecovered(recovery.result);
     return recovery;
   }
 
-  async #succeed(exchange: Exchange, upload: Upload): Promise<void> {
+  async #succeed(sent: Sent): Promise<void> {
+    const { exchange, upload } = sent;
     await this.#replays?.forget(upload.replayKey);
     if (canAnswer(exchange.response)) this.#answerer.succeed(exchange);
-    upload.settle("completed", { status: 204 });
+    this.#complete(sent);
   }
 
   async #rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
     const startedAt = performance.now();
+    upload.waits.switchTo("rollback");
     const rolledBack = await rollback.untilBack(begun);
+    upload.waits.switchTo(undefined);
     if (rolledBack === undefined) return "";
     const { result, remark } = rolledBack;
     upload.rollback = result;
@@ -159,7 +178,7 @@ class Settlement implements Settle {
     if (error.status === 502 || error.code === "client_aborted") await this.#remember(exchange, upload);
     if (canAnswer(exchange.response)) this.#answerer.refuse(exchange, { error, remark });
     else exchange.response.destroy();
-    upload.settle(error.outcome, error);
+    upload.settle(error.outcome, statusSent(exchange.response), error);
   }
 
   /** Only an upload of which bytes were read can be retried without rewinding. A refused client may still read its file for a while. */
@@ -184,6 +203,11 @@ class Settlement implements Settle {
 
 function canAnswer(response: ServerResponse): boolean {
   return !response.headersSent && !response.destroyed && response.socket?.destroyed === false;
+}
+
+function glanceRequestIdOf({ headers }: IncomingMessage): string | undefined {
+  const id = headers[REQUEST_ID_HEADER];
+  return typeof id === "string" ? id : undefined; // Node joins repeated lines of this header
 }
 
 function unknownEnd(cause: ProxyError, seen: string): ProxyError {

@@ -1,9 +1,10 @@
 /** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
 import type { Body, Framing } from "../http/body.js";
+import { type Wait, Waits } from "../http/waits.js";
 import { type ClientKind, clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import { describeError, ProxyError } from "../vocabulary/errors.js";
+import { describeError, type ProxyError } from "../vocabulary/errors.js";
 import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
@@ -17,7 +18,12 @@ export interface UploadOrigin {
   readonly framingIn: Framing;
   readonly peer: string | undefined;
   readonly userAgent: string | undefined;
+  readonly clientRequestId: string | undefined;
+  readonly traceparent: string | undefined;
 }
+
+/** Maximum length of a string in lists and in the log, characters. Clients choose many of these strings. */
+const MAX_TEXT_LENGTH = 256;
 
 /** Maximum length of an image id in lists. Real ids have 36 characters, but the client chooses what it sends. */
 const MOST_ID_LENGTH = 64;
@@ -26,6 +32,16 @@ const MOST_ID_LENGTH = 64;
 const S3_PARTS_BYTES = 100 * 1024 * 1024;
 const S3_REMARK =
   "If the store is S3, parts of this upload may remain in the bucket. Add a lifecycle rule AbortIncompleteMultipartUpload.";
+
+/** Whose turn it is, as the lists show it. */
+const WAITS_FOR = {
+  client: "client",
+  glance: "glance",
+  rollback: "glance",
+  spoolWrite: "spool",
+  spoolRead: "spool",
+  nothing: undefined,
+} as const satisfies Record<Wait | "nothing", UploadView["waitsFor"]>;
 
 export class Upload {
   source: SizeSource = "unknown";
@@ -37,6 +53,13 @@ export class Upload {
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
   rollback: RollbackResult | undefined;
+  /** The id by which Glance names the upload. */
+  glanceRequestId: string | undefined;
+  /** The project that owns the image. Absent if the image was not looked up. */
+  owner: string | undefined;
+  /** Seconds between the last byte of the body and Glance's answer. */
+  lastByteToAnswer: number | undefined;
+  readonly waits = new Waits();
   /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 
@@ -49,6 +72,8 @@ export class Upload {
   #discards = false;
   #discardedBytes = 0;
   #outcome: Outcome | undefined;
+  #status: number | undefined;
+  #error: ProxyError | undefined;
 
   constructor(
     readonly origin: UploadOrigin,
@@ -110,21 +135,38 @@ export class Upload {
   }
 
   view(): UploadView {
-    const { requestId, imageId, operation } = this.origin;
+    const { requestId, clientRequestId, traceparent, imageId, operation, peer, userAgent } = this.origin;
     return {
       requestId,
+      clientRequestId: clientRequestId?.slice(0, MAX_TEXT_LENGTH),
+      glanceRequestId: this.glanceRequestId?.slice(0, MAX_TEXT_LENGTH),
+      traceparent: traceparent?.slice(0, MAX_TEXT_LENGTH),
       imageId: imageId.slice(0, MOST_ID_LENGTH),
       operation,
+      owner: this.owner,
       client: this.#client,
+      peer,
+      userAgent: userAgent?.slice(0, MAX_TEXT_LENGTH),
       sizeSource: this.source,
       declaredBytes: this.declaredBytes,
+      invalidSize: invalidSizeOf(this.#error)?.slice(0, MAX_TEXT_LENGTH),
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
       startedAt: this.#startedAt.toISOString(),
       durationSeconds: this.#durationSeconds ?? this.elapsedSeconds,
+      waitsFor: WAITS_FOR[this.waits.current ?? "nothing"],
+      waitClient: this.#waited("client") ?? 0,
+      waitGlance: this.#waited("glance") ?? 0,
+      lastByteToAnswer: rounded(this.lastByteToAnswer),
+      spoolWrite: this.#waited("spoolWrite"),
+      spoolRead: this.#waited("spoolRead"),
+      waitRollback: this.#waited("rollback"),
       outcome: this.#outcome,
       verdict: this.#verdict(),
-      verdictReason: this.observation?.reason,
+      verdictReason: this.observation?.reason?.slice(0, MAX_TEXT_LENGTH),
+      status: this.#status,
+      reason: this.#error?.message.slice(0, MAX_TEXT_LENGTH),
+      rollback: this.rollback,
     };
   }
 
@@ -134,49 +176,53 @@ export class Upload {
     return this.observation?.verdict(this.#outcome ?? "completed");
   }
 
-  /** @param reason for the log: the status from Glance, or the error. */
-  settle(outcome: Outcome, reason?: { readonly status: number } | ProxyError): void {
-    if (this.#outcome !== undefined) return;
-    this.#outcome = outcome;
-    this.#durationSeconds = this.elapsedSeconds;
-    const { metrics, log, uploads } = this.observers;
-    const { requestId, imageId, operation, framingIn, peer, userAgent } = this.origin;
-    metrics.uploadSettled({
-      operation,
-      outcome,
-      source: this.source,
-      receivedBytes: this.receivedBytes,
-      durationSeconds: this.#durationSeconds,
-      reframed: framingIn === "chunked" && this.framingOut === "content-length",
-    });
-    const verdict = this.#verdict();
-    if (verdict !== undefined) metrics.uploadObserved(verdict);
-    uploads.finish(this);
-    const error = reason instanceof ProxyError ? describeError(reason) : undefined;
-    log.info(
-      {
-        requestId,
-        imageId,
-        operation,
-        framingIn,
-        peer,
-        userAgent,
-        sizeSource: this.source,
-        declaredBytes: this.declaredBytes,
-        receivedBytes: this.receivedBytes,
-        forwardedBytes: this.forwardedBytes,
-        framingOut: this.framingOut,
-        outcome,
-        verdict,
-        verdictReason: this.observation?.reason,
-        durationSeconds: this.#durationSeconds,
-        rollback: this.rollback,
-        remark: this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES ? S3_REMARK : undefined,
-        status: reason?.status,
-        reason: error?.reason,
-        cause: error?.cause,
-      },
-      "upload",
-    );
+  /** @returns seconds; undefined if the upload never waited for it. */
+  #waited(what: Wait): number | undefined {
+    const seconds = this.waits.seconds(what);
+    return seconds === 0 ? undefined : rounded(seconds);
   }
+
+  /**
+   * @param status the status that the client got.
+   * @param error why the upload was refused or failed; absent if Glance decided.
+   * @param owner the upload stays in flight, and has no line in the log, until this look-up has settled.
+   */
+  settle(outcome: Outcome, status: number, error?: ProxyError, owner?: Promise<unknown>): void {
+    if (this.#outcome !== undefined) return;
+    this.waits.switchTo(undefined);
+    this.#outcome = outcome;
+    this.#status = status;
+    this.#error = error;
+    this.#durationSeconds = this.elapsedSeconds;
+    const { framingIn } = this.origin;
+    const reframed = framingIn === "chunked" && this.framingOut === "content-length";
+    const figures = { outcome, source: this.source, reframed };
+    this.observers.metrics.uploadSettled(Object.assign(figures, this.view()));
+    if (owner) void owner.finally(() => this.#finish());
+    else this.#finish();
+  }
+
+  #finish(): void {
+    const { imageId, framingIn } = this.origin;
+    this.observers.uploads.finish(this);
+    const isLeftInS3 = this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES;
+    const line = Object.assign(this.view(), {
+      imageId,
+      framingIn,
+      framingOut: this.framingOut,
+      remark: isLeftInS3 ? S3_REMARK : undefined,
+      cause: this.#error && describeError(this.#error).cause,
+    });
+    this.observers.log.info(line, "upload");
+  }
+}
+
+/** @returns name and value of the size header; undefined for other errors. */
+function invalidSizeOf(error: ProxyError | undefined): string | undefined {
+  return error?.code === "invalid_size" ? describeError(error).cause : undefined;
+}
+
+/** To microseconds. */
+function rounded(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : Math.round(seconds * 1e6) / 1e6;
 }

@@ -1,5 +1,5 @@
 /** Turns failures between the proxy and Glance into errors for the client. Pure. */
-import { ProxyError } from "../vocabulary/errors.js";
+import { ProxyError, type ProxyErrorCode } from "../vocabulary/errors.js";
 import { UnannouncedBytes } from "./wire-guard.js";
 
 /** `upstream.connectTimeout` has passed. */
@@ -25,13 +25,10 @@ export function toUpstreamError(cause: unknown): ProxyError {
       },
     );
   }
-  if (isTlsError(cause)) {
-    return new ProxyError("upstream_unreachable", "Glance cannot be reached: the TLS connection failed.", {
-      cause,
-    });
-  }
+  const tls = tlsError(cause);
+  if (tls) return new ProxyError(tls, "Glance cannot be reached: the TLS connection failed.", { cause });
   if (isConnectError(cause)) {
-    return new ProxyError("upstream_unreachable", "Glance cannot be reached.", { cause });
+    return new ProxyError(connectError(cause), "Glance cannot be reached.", { cause });
   }
   if (isProtocolError(cause)) {
     return new ProxyError("upstream_protocol", "Glance's answer is not valid HTTP.", { cause });
@@ -46,14 +43,19 @@ function isConnectError(cause: unknown): boolean {
   return syscall === "connect" || syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN";
 }
 
-/** TLS handshake or certificate errors. Nothing of the request was sent. */
-function isTlsError(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
-  return (
-    code !== undefined &&
-    (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/.test(code) ||
-      code === "EPROTO")
-  );
+function connectError(cause: unknown): ProxyErrorCode {
+  const [first] = cause instanceof AggregateError ? (cause.errors as unknown[]) : [cause];
+  const { code, syscall } = first as NodeJS.ErrnoException;
+  if (syscall === "getaddrinfo" || code === "ENOTFOUND" || code === "EAI_AGAIN") return "upstream_unresolved";
+  return code === "EHOSTUNREACH" || code === "ENETUNREACH" ? "upstream_unroutable" : "upstream_unreachable";
+}
+
+/** TLS handshake or certificate errors. Nothing of the request was sent. @returns undefined for other errors. */
+function tlsError(cause: unknown): ProxyErrorCode | undefined {
+  const { code = "" } = cause as NodeJS.ErrnoException;
+  if (/^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/.test(code))
+    return "upstream_certificate";
+  return /^(ERR_TLS|ERR_SSL|EPROTO$)/.test(code) ? "upstream_tls" : undefined;
 }
 
 function isProtocolError(cause: unknown): boolean {

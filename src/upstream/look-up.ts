@@ -15,6 +15,8 @@ export interface FoundImage {
   readonly kind: "found";
   readonly status: string;
   readonly size: number | null;
+  /** The project that owns the image. */
+  readonly owner?: string | undefined;
   /** Time since the last change of the image, by Glance's clock, which counts seconds; undefined if unknown. */
   readonly changedMsAgo?: number | undefined;
 }
@@ -51,13 +53,19 @@ function readLookUp(httpStatus: number, date: string | undefined, body: string):
   if (httpStatus === 401 || httpStatus === 403) return { kind: "denied" };
   if (httpStatus !== 200) return { kind: "failed" };
   try {
-    const image = JSON.parse(body) as { status?: unknown; size?: unknown; updated_at?: unknown };
+    const image = JSON.parse(body) as {
+      status?: unknown;
+      size?: unknown;
+      updated_at?: unknown;
+      owner?: unknown;
+    };
     if (typeof image.status !== "string") return { kind: "failed" };
     const changedMsAgo = Date.parse(date ?? "") - Date.parse(String(image.updated_at));
     return {
       kind: "found",
       status: image.status,
       size: typeof image.size === "number" ? image.size : null,
+      owner: typeof image.owner === "string" ? image.owner : undefined,
       ...(Number.isNaN(changedMsAgo) ? {} : { changedMsAgo }),
     };
   } catch {

@@ -14,47 +14,75 @@ export const UPSTREAM_ERROR_KINDS = [
 ] as const;
 export type UpstreamErrorKind = (typeof UPSTREAM_ERROR_KINDS)[number];
 
+/** The error types of RFC 9209, section 2.3, that this proxy reports in `Proxy-Status`. */
+export type ProxyErrorType =
+  | "connection_refused"
+  | "connection_terminated"
+  | "connection_timeout"
+  | "destination_ip_unroutable"
+  | "destination_not_found"
+  | "dns_error"
+  | "http_protocol_error"
+  | "http_request_denied"
+  | "http_request_error"
+  | "http_response_incomplete"
+  | "http_response_timeout"
+  | "proxy_internal_error"
+  | "proxy_loop_detected"
+  | "tls_certificate_error"
+  | "tls_protocol_error";
+
 interface ErrorRow {
   /** The HTTP status of the answer. */
   readonly status: number;
   /** How an upload that fails with this error is counted. */
   readonly outcome: Outcome;
+  /** What `Proxy-Status` of the answer says. */
+  readonly proxyStatus: ProxyErrorType;
   /** Set if the failure lies between the proxy and Glance. */
   readonly upstreamKind?: UpstreamErrorKind;
 }
 
+function ofGlance(status: number, upstreamKind: UpstreamErrorKind, proxyStatus: ProxyErrorType): ErrorRow {
+  return { status, outcome: "upstream_error", upstreamKind, proxyStatus };
+}
+
 const ERRORS = {
   // the client's request as a whole
-  bad_request: { status: 400, outcome: "upstream_error" },
-  head_too_large: { status: 431, outcome: "upstream_error" },
-  not_found: { status: 404, outcome: "upstream_error" },
-  conflict: { status: 409, outcome: "upstream_error" },
-  expectation_failed: { status: 417, outcome: "upstream_error" },
-  not_implemented: { status: 501, outcome: "upstream_error" },
-  loop: { status: 508, outcome: "upstream_error" },
+  bad_request: { status: 400, outcome: "upstream_error", proxyStatus: "http_request_error" },
+  head_too_large: { status: 431, outcome: "upstream_error", proxyStatus: "http_request_error" },
+  not_found: { status: 404, outcome: "upstream_error", proxyStatus: "destination_not_found" },
+  conflict: { status: 409, outcome: "upstream_error", proxyStatus: "http_request_denied" },
+  expectation_failed: { status: 417, outcome: "upstream_error", proxyStatus: "http_request_error" },
+  not_implemented: { status: 501, outcome: "upstream_error", proxyStatus: "http_request_error" },
+  loop: { status: 508, outcome: "upstream_error", proxyStatus: "proxy_loop_detected" },
   // the client's body
-  malformed_body: { status: 400, outcome: "client_aborted" },
+  malformed_body: { status: 400, outcome: "client_aborted", proxyStatus: "http_request_error" },
   // the client's upload
-  invalid_size: { status: 400, outcome: "invalid_size" },
-  size_exceeded: { status: 400, outcome: "size_exceeded" },
-  size_mismatch: { status: 400, outcome: "size_mismatch" },
-  too_large: { status: 413, outcome: "too_large" },
-  length_required: { status: 411, outcome: "length_required" },
-  busy: { status: 429, outcome: "busy" },
-  spool_full: { status: 507, outcome: "busy" },
-  client_timeout: { status: 408, outcome: "client_timeout" },
-  client_aborted: { status: 400, outcome: "client_aborted" }, // the client has disconnected and reads no answer
+  invalid_size: { status: 400, outcome: "invalid_size", proxyStatus: "http_request_error" },
+  size_exceeded: { status: 400, outcome: "size_exceeded", proxyStatus: "http_request_error" },
+  size_mismatch: { status: 400, outcome: "size_mismatch", proxyStatus: "http_request_error" },
+  too_large: { status: 413, outcome: "too_large", proxyStatus: "http_request_error" },
+  length_required: { status: 411, outcome: "length_required", proxyStatus: "http_request_error" },
+  busy: { status: 429, outcome: "busy", proxyStatus: "http_request_denied" },
+  spool_full: { status: 507, outcome: "busy", proxyStatus: "proxy_internal_error" },
+  client_timeout: { status: 408, outcome: "client_timeout", proxyStatus: "http_request_error" },
+  client_aborted: { status: 400, outcome: "client_aborted", proxyStatus: "http_request_error" }, // the client has disconnected and reads no answer
   // Glance
-  upstream_unreachable: { status: 502, outcome: "upstream_error", upstreamKind: "connect" },
-  upstream_connect_timeout: { status: 504, outcome: "upstream_error", upstreamKind: "connect_timeout" },
-  upstream_timeout: { status: 504, outcome: "upstream_error", upstreamKind: "timeout" },
-  upstream_reset: { status: 502, outcome: "upstream_error", upstreamKind: "reset" },
-  upstream_protocol: { status: 502, outcome: "upstream_error", upstreamKind: "protocol" },
-  upstream_truncated: { status: 502, outcome: "upstream_error", upstreamKind: "truncated" },
-  upstream_early_success: { status: 502, outcome: "upstream_error", upstreamKind: "early_success" },
-  upstream_framing: { status: 502, outcome: "upstream_error", upstreamKind: "framing" },
+  upstream_unreachable: ofGlance(502, "connect", "connection_refused"),
+  upstream_unresolved: ofGlance(502, "connect", "dns_error"),
+  upstream_unroutable: ofGlance(502, "connect", "destination_ip_unroutable"),
+  upstream_tls: ofGlance(502, "connect", "tls_protocol_error"),
+  upstream_certificate: ofGlance(502, "connect", "tls_certificate_error"),
+  upstream_connect_timeout: ofGlance(504, "connect_timeout", "connection_timeout"),
+  upstream_timeout: ofGlance(504, "timeout", "http_response_timeout"),
+  upstream_reset: ofGlance(502, "reset", "connection_terminated"),
+  upstream_protocol: ofGlance(502, "protocol", "http_protocol_error"),
+  upstream_truncated: ofGlance(502, "truncated", "http_response_incomplete"),
+  upstream_early_success: ofGlance(502, "early_success", "http_protocol_error"),
+  upstream_framing: ofGlance(502, "framing", "http_protocol_error"),
   // the proxy
-  internal: { status: 500, outcome: "upstream_error" },
+  internal: { status: 500, outcome: "upstream_error", proxyStatus: "proxy_internal_error" },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ProxyErrorCode = keyof typeof ERRORS;
@@ -65,6 +93,8 @@ export class ProxyError extends Error {
   readonly status: number;
   /** How an upload that fails with this error is counted. */
   readonly outcome: Outcome;
+  /** What `Proxy-Status` of the answer says. */
+  readonly proxyStatus: ProxyErrorType;
   /** Undefined if the failure does not lie between the proxy and Glance. */
   readonly upstreamKind: UpstreamErrorKind | undefined;
   /** Further headers of the answer, such as `Retry-After`. */
@@ -87,6 +117,7 @@ export class ProxyError extends Error {
     const row: ErrorRow = ERRORS[code];
     this.status = row.status;
     this.outcome = row.outcome;
+    this.proxyStatus = row.proxyStatus;
     this.upstreamKind = row.upstreamKind;
     this.headers = options.headers ?? {};
     this.isReplay = options.isReplay ?? false;

@@ -84,22 +84,14 @@ export class ClusterFigures {
 
   /** Counts and logs an upload whose worker died: no other process does. */
   #settle(upload: UploadView, durationSeconds: number): void {
-    const { operation, sizeSource: source, receivedBytes } = upload;
+    const reason = "The worker process of this upload died.";
     const outcome = "upstream_error";
-    this.#metrics.uploadStarted(operation);
-    this.#metrics.uploadSettled({
-      operation,
-      outcome,
-      source,
-      receivedBytes,
-      durationSeconds,
-      reframed: false,
-    });
     const verdict = upload.verdict === "completed" ? outcome : upload.verdict;
-    if (verdict !== undefined) this.#metrics.uploadObserved(verdict);
-    const view = { ...upload, durationSeconds, outcome, verdict } as const;
+    const view = { ...upload, durationSeconds, waitsFor: undefined, outcome, verdict, reason } as const;
+    this.#metrics.uploadStarted(upload.operation);
+    this.#metrics.uploadSettled({ ...view, source: upload.sizeSource, reframed: false });
     this.remember(view);
-    this.#log.info({ ...view, reason: "The worker process of this upload died." }, "upload");
+    this.#log.info(view, "upload");
   }
 
   #snapshot(): UploadsSnapshot {

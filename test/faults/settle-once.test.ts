@@ -18,11 +18,13 @@ it("an upload that is settled again keeps its outcome, and is counted, listed an
       framingIn: "chunked",
       peer: undefined,
       userAgent: undefined,
+      clientRequestId: undefined,
+      traceparent: undefined,
     },
     { metrics, uploads, log },
   );
-  upload.settle("client_aborted");
-  upload.settle("upstream_error");
+  upload.settle("client_aborted", 499);
+  upload.settle("upstream_error", 502);
 
   expect(lines).toHaveLength(1);
   expect(uploads.snapshot()).toMatchObject({ inFlight: [], finished: [{ outcome: "client_aborted" }] });

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { Waits } from "../../src/http/waits.js";
 import { relayBody } from "../../src/upload/relay.js";
 import type { RelayEnd } from "../../src/upload/relay-plan.js";
 import { OnePiece } from "../support/one-piece.js";
@@ -39,6 +40,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
   return relayBody({
     source,
     counter,
+    waits: new Waits(),
     plan: {
       framing: "content-length",
       declaredBytes,

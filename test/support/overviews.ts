@@ -31,6 +31,8 @@ export function uploadWith(more: Partial<UploadView>): UploadView {
     forwardedBytes: 0,
     startedAt: new Date(START).toISOString(),
     durationSeconds: 0,
+    waitClient: 0,
+    waitGlance: 0,
     ...more,
   };
 }

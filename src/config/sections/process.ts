@@ -22,4 +22,19 @@ export const log = z.strictObject({
     .enum(["debug", "info", "warn", "error", "silent"])
     .prefault("info")
     .describe("Minimum log level. Each upload logs one line at `info`."),
+  access: z
+    .enum(["none", "errors", "all"])
+    .prefault("errors")
+    .describe(
+      "Requests other than uploads that log one line at `info`. `errors`: those answered with a status of 400 or " +
+        "more, and those whose answer was broken off. The line has the path without its query. Requests that the " +
+        "proxy itself refuses are logged in any case.",
+    ),
+  owner: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      "Log the project that owns the image of each completed upload. The proxy looks the image up with the client's " +
+        "token after the client has got its answer, and logs the upload then: one more request to Glance for each upload.",
+    ),
 });

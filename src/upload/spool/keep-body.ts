@@ -1,6 +1,7 @@
 /** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
 import type { Body, ByteCounter } from "../../http/body.js";
 import { createTimer, type Timer } from "../../http/timer.js";
+import type { Waits } from "../../http/waits.js";
 import {
   clientAborted,
   clientTimeout,
@@ -14,6 +15,7 @@ export interface KeepOptions {
   readonly source: Body;
   readonly spool: Spool;
   readonly counter: ByteCounter;
+  readonly waits: Waits;
   /** Maximum bytes accepted. */
   readonly maxBytes: number;
   /** `limits.idleTimeout`, milliseconds. Time spent waiting for the disk does not count. */
@@ -60,7 +62,7 @@ class Keeping {
     if (source.malformed) return this.#fail(malformedBody());
     source.on("data", this.#onPiece).once("end", this.#onEnd);
     source.once("close", this.#onClose).once("malformed", this.#onMalformed);
-    this.#idle.start();
+    this.#awaitClient();
     source.resume();
   }
 
@@ -70,7 +72,7 @@ class Keeping {
     if (counter.receivedBytes > maxBytes) return this.#fail(tooLarge(counter.receivedBytes, maxBytes));
     this.#pending.push(piece);
     if (this.#isWaiting) return;
-    this.#idle.start();
+    this.#awaitClient();
     this.#keep();
   };
 
@@ -103,15 +105,21 @@ class Keeping {
       this.#isWaiting = false;
       if (full) return this.#settleFull(full);
       this.#pending.shift();
-      this.#idle.start();
+      this.#awaitClient();
       this.#keep();
       if (!this.#isWaiting) this.#options.source.resume();
     });
   }
 
+  #awaitClient(): void {
+    this.#idle.start();
+    this.#options.waits.switchTo("client");
+  }
+
   #wait(): void {
     this.#isWaiting = true;
     this.#idle.stop();
+    this.#options.waits.switchTo("spoolWrite");
     this.#options.source.pause();
   }
 
@@ -134,6 +142,7 @@ class Keeping {
   #settle(kept: Kept): void {
     this.#isSettled = true;
     this.#idle.stop();
+    this.#options.waits.switchTo(undefined);
     const { source } = this.#options;
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onClose).off("malformed", this.#onMalformed);

@@ -14,6 +14,11 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   uploads_in_flight: ["operation"],
   upload_duration_seconds: ["operation"],
   upload_size_bytes: ["operation"],
+  upload_wait_client_seconds: ["operation"],
+  upload_wait_glance_seconds: ["operation"],
+  upload_last_byte_to_answer_seconds: ["operation"],
+  upload_spool_write_seconds: ["operation"],
+  upload_spool_read_seconds: ["operation"],
   reframed_uploads_total: ["operation"],
   spool_bytes: [],
   spool_uploads: [],
@@ -45,6 +50,11 @@ const FIGURES = {
   receivedBytes: 5,
   durationSeconds: 1,
   reframed: false,
+  waitClient: 0.25,
+  waitGlance: 0.5,
+  lastByteToAnswer: 0.25,
+  spoolWrite: 0.125,
+  spoolRead: 0.125,
 } as const;
 
 const SPOOL = { usedBytes: 5, uploads: 1, maxBytes: 10 } as const;
@@ -62,7 +72,6 @@ function exercise(metrics: Metrics): void {
     reframed: true,
   });
   metrics.uploadUndeclared("curl");
-  metrics.uploadObserved("content_range");
   metrics.rollback("queued", 0.1);
   metrics.spoolFull("total");
   metrics.importRequested("glance-direct");

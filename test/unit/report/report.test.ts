@@ -13,6 +13,7 @@ function line(fields: Record<string, unknown> = {}): string {
   const upload = {
     level: "info",
     time: "2026-11-20T10:00:00.000Z",
+    startedAt: "2026-11-20T09:59:59.000Z",
     requestId: "req-1",
     imageId: "one",
     operation: "file",
@@ -57,7 +58,7 @@ describe("the lines", () => {
     const { uploads, lines } = await report(
       line().slice(0, 100) + "\n",
       line({ receivedBytes: "5" }),
-      line({ time: "yesterday" }),
+      line({ startedAt: "yesterday" }),
       line({ msg: "draining" }),
       "-- Boot 1234 --\n\n[]\n",
       line(),
@@ -128,7 +129,7 @@ describe("the spool", () => {
   const undeclared = (end: string, durationSeconds: number, receivedBytes: number): string =>
     line({
       ...{ sizeSource: "unknown", declaredBytes: undefined, receivedBytes, durationSeconds },
-      time: `2026-11-20T${end}.000Z`,
+      startedAt: new Date(Date.parse(`2026-11-20T${end}.000Z`) - durationSeconds * 1_000).toISOString(),
     });
 
   it("must hold what was uploaded at the same time", async () => {
@@ -154,8 +155,8 @@ describe("the spool", () => {
     const count = 60_000; // two times each: more than are told apart
     const lines: string[] = [];
     for (let index = 0; index < count; index += 1) {
-      const time = new Date(Date.UTC(2026, 10, 20) + index * 1_009).toISOString();
-      lines.push(line({ sizeSource: "unknown", receivedBytes: 1_000, durationSeconds: 10.0005, time }));
+      const startedAt = new Date(Date.UTC(2026, 10, 20) + index * 1_009).toISOString();
+      lines.push(line({ sizeSource: "unknown", receivedBytes: 1_000, durationSeconds: 10.0005, startedAt }));
     }
     const { undeclared: found } = await report(lines.join(""));
     expect(found.peakBytes).toBeGreaterThanOrEqual(10_000);

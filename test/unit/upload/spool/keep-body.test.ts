@@ -1,5 +1,6 @@
 /** Memory that a body was read into, and when it may serve another. All else is seen end to end. */
 import { expect, it } from "vitest";
+import { Waits } from "../../../../src/http/waits.js";
 import { keepBody, type Kept } from "../../../../src/upload/spool/keep-body.js";
 import type { Spool, SpoolRefusal } from "../../../../src/upload/spool/spool.js";
 import { OnePiece } from "../../../support/one-piece.js";
@@ -14,6 +15,7 @@ function keep(source: OnePiece, append: Spool["append"]): Promise<Kept> {
       forwarded: () => undefined,
       discardFrom: () => undefined,
     },
+    waits: new Waits(),
     maxBytes: Number.POSITIVE_INFINITY,
     idleMs: 60_000,
   });
