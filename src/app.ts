@@ -16,8 +16,8 @@ import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
-import type { ServeOptions } from "./upload/serve-options.js";
-import { createSpoolBudget } from "./upload/spool/budget.js";
+import type { ReloadOptions, ServeOptions } from "./upload/serve-options.js";
+import { createSpoolBudget, type SpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
 import { describeError, ProxyError, toProxyError } from "./vocabulary/errors.js";
 
@@ -26,15 +26,32 @@ export interface AppOptions extends ServeOptions {
   readonly claimBody?: ClaimBody;
 }
 
+/** An app whose configuration can change for new requests. Those in progress go on as they began. */
+export interface ReloadableApp extends App {
+  /** @returns takes the new options over. @throws ConfigError if `spool.dir` cannot be used. */
+  prepareReload(next: ReloadOptions): () => void;
+}
+
 /** @throws ConfigError if `spool.dir` cannot be used. */
-export function createApp(options: AppOptions): App {
-  const way = new RequestWay(options);
+export function createApp(options: AppOptions): ReloadableApp {
+  const budget = createSpoolBudget(options.quotas.spool);
+  options.observers.metrics.watchSpool(budget);
+  let way = new RequestWay(options, budget);
   const handle = express()
     .disable("x-powered-by")
     .disable("etag")
     .use(createOneAtATime())
     .use((request, response) => way.serve(request, response));
-  return { handle, messages: messagesOf(handle) };
+  return {
+    handle,
+    messages: messagesOf(handle),
+    prepareReload(next) {
+      const nextWay = new RequestWay({ ...options, ...next }, budget);
+      return () => {
+        way = nextWay;
+      };
+    },
+  };
 }
 
 /** One handler for each kind of request. */
@@ -47,7 +64,7 @@ interface Carriers {
   readonly passThrough: PassThrough;
 }
 
-function createCarriers(options: AppOptions): Carriers {
+function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   const { config, upstream, observers, quotas, replays, instance, claimBody } = options;
   const { metrics, log } = observers;
   const warnOnce = createOnce((header) =>
@@ -58,8 +75,6 @@ function createCarriers(options: AppOptions): Carriers {
   const { allowedOrigins } = config.cors;
   const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
   if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
-  const budget = createSpoolBudget(quotas.spool);
-  metrics.watchSpool(budget);
   const upload = createUploadHandler({
     config,
     upstream,
@@ -83,12 +98,12 @@ class RequestWay {
   readonly #enforce: boolean;
   readonly #carriers: Carriers;
 
-  constructor(options: AppOptions) {
+  constructor(options: AppOptions, budget: SpoolBudget) {
     this.#observers = options.observers;
     this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#enforce = options.config.enforce;
-    this.#carriers = createCarriers(options);
+    this.#carriers = createCarriers(options, budget);
   }
 
   async serve(request: Request, response: Response): Promise<void> {

@@ -1,31 +1,22 @@
 #!/usr/bin/env node
-/** The command: arguments, start, signals. It ends the process; a worker's end is its own. */
+/** The command: its arguments, and the exit code if it cannot start. */
 import events from "node:events";
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
-import { type ConfigFlags, loadConfig, type LoadedConfig, loadUpstream } from "./config/load.js";
+import { type ConfigFlags, loadUpstream } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import { startDemo } from "./demo/demo.js";
+import { openBrowser } from "./demo/open-browser.js";
 import { runDoctor } from "./doctor/doctor.js";
 import { ListenError } from "./http/listener.js";
-import { createServer as createProxyServer } from "./index.js";
-import { createLog } from "./observe/log.js";
-import { createLogOutput } from "./observe/log-output.js";
-import { createMetrics } from "./observe/metrics.js";
-import { adviseOnNode } from "./observe/node-version.js";
-import { createUploadsRegistry } from "./observe/uploads-registry.js";
+import { createServer } from "./index.js";
 import { openLog, runReport } from "./report/report.js";
-import { createServer } from "./server.js";
+import { readConfig, serve, type ServeFlags } from "./serve.js";
 import { version } from "./vocabulary/version.js";
-import { createCluster } from "./workers/primary.js";
 
 /** What cannot be started as it was asked for. */
 const EXIT_USAGE = 2;
-
-/** If standard output takes nothing for so long, the last lines are lost and the process ends. */
-const LOG_PATIENCE_MS = 2_000;
 
 const program = new Command("glance-size-proxy")
   .description(
@@ -52,16 +43,20 @@ const program = new Command("glance-size-proxy")
     "YAML configuration file; config/default.yaml lists every key with its default and meaning",
   )
   .option("--check-config", "print the effective configuration and exit")
+  .option("--pid-file <file>", "file for the process id, written when the proxy listens")
   .addHelpText(
     "after",
     "\nEvery key of the file can also be set in an environment variable: limits.maxImageSize is\n" +
       "GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE. A flag overrides the environment, and the environment overrides the file.\n" +
+      "\nSignals:\n" +
+      "  SIGTERM, SIGINT  finish the uploads in flight, then exit; a second signal exits at once\n" +
+      "  SIGHUP           read the configuration and the TLS files again, for new requests\n" +
+      "  SIGUSR2          start the program that is now on disk, then finish the uploads in flight and exit\n" +
       "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
   )
-  .action(async ({ checkConfig, ...flags }: ConfigFlags & { checkConfig?: true }) => {
-    const loaded = loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
-    if (checkConfig) process.stdout.write(printConfig(loaded.written));
-    else await serve(loaded);
+  .action(async ({ checkConfig, ...flags }: ServeFlags & { checkConfig?: true }) => {
+    if (checkConfig) process.stdout.write(printConfig(readConfig(flags).written));
+    else await serve(flags);
   });
 
 program
@@ -70,10 +65,13 @@ program
     "start a simulated Glance with the proxy in front of it, and compare uploads with and without the proxy",
   )
   .option("--once", "exit after the table; the exit code is 1 if a result is not the expected one")
-  .action(async ({ once = false }: { once?: boolean }) => {
-    const demo = await startDemo(createProxyServer, (text) => process.stdout.write(text));
+  .option("--open", "open the live page in a browser")
+  .action(async ({ once = false, open = false }: { once?: boolean; open?: boolean }) => {
+    const demo = await startDemo(createServer, (text) => process.stdout.write(text));
     if (!once) {
-      process.stdout.write("Press Ctrl-C to stop.\n");
+      demo.keepUploading();
+      if (open) openBrowser(demo.page);
+      process.stdout.write("Some clients go on uploading.\nPress Ctrl-C to stop.\n");
       await Promise.race(["SIGINT", "SIGTERM"].map((signal) => events.once(process, signal)));
     }
     await demo.stop();
@@ -136,40 +134,6 @@ program
     const refused = await runReport({ logs, json }, (text) => process.stdout.write(text));
     process.exitCode = refused === 0 ? 0 : 1;
   });
-
-async function serve({ config, written }: LoadedConfig): Promise<void> {
-  // One for all lines of this process: two would pass one another.
-  const output = createLogOutput();
-  const log = createLog(config.log.level, output);
-  const metrics = createMetrics();
-  metrics.watchLog(output);
-  const count = config.workers === "auto" ? availableParallelism() : config.workers;
-  const server =
-    count === 1
-      ? createServer(config, { log, metrics, uploads: createUploadsRegistry() })
-      : createCluster({ config, written }, count, { log, output, metrics });
-  const addresses = await server.start();
-  let draining = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (draining) {
-      log.warn({ signal }, "second signal: ending at once");
-      process.exit(1);
-    }
-    draining = true;
-    log.info({ signal }, "draining");
-    void server.drain(config.shutdown.drainTimeoutMs).then(async () => {
-      log.info({}, "drained");
-      await output.flush(LOG_PATIENCE_MS);
-      process.exit(0);
-    });
-  };
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
-  process.on("SIGHUP", () => server.reload());
-  // Other programs wait for this line, whatever `log.level` is.
-  createLog("info", output).info(addresses, "listening");
-  const advice = adviseOnNode(process.version, new Date());
-  if (advice) log.warn({ node: process.version, ...advice }, "install a Node with security fixes");
-}
 
 try {
   await program.parseAsync();

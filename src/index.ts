@@ -1,13 +1,14 @@
 /** The public API: the proxy as Express middleware, and as a server. */
 import type { Registry } from "prom-client";
 import { createApp } from "./app.js";
-import { parseConfig } from "./config/load.js";
+import { completeConfig, parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
 import { createHooks } from "./hooks/hooks.js";
 import { createLog, type Log } from "./observe/log.js";
 import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
 import type { Observers } from "./observe/observers.js";
+import type { Reload } from "./observe/reloads.js";
 import { createUploadsRegistry, type UploadsSnapshot, type UploadView } from "./observe/uploads-registry.js";
 import { createServer as createProxyServer } from "./server.js";
 import { createQuotas } from "./upload/quotas.js";
@@ -16,10 +17,10 @@ import { createUpstream } from "./upstream/upstream.js";
 
 export { ConfigError } from "./config/config-error.js";
 export { version } from "./vocabulary/version.js";
+import type { ProxyServer } from "./admin/proxy-server.js";
 import type { Middleware } from "./client/express-app.js";
-import type { ProxyServer } from "./client/server.js";
 import { nameInstance } from "./http/forwarded-headers.js";
-export type { ConfigInput, Log, Middleware, ProxyServer, UploadsSnapshot, UploadView };
+export type { ConfigInput, Log, Middleware, ProxyServer, Reload, UploadsSnapshot, UploadView };
 
 export interface GlanceSizeProxyOptions {
   /** Destination of the log. Default: JSON lines on standard output, at `log.level` and above. */
@@ -75,8 +76,14 @@ export function createGlanceSizeProxy(
  * @throws ConfigError naming every key that is wrong.
  */
 export function createServer(config: ConfigInput, options: GlanceSizeProxyOptions = {}): ProxyServer {
-  const parsed = parseConfig(config);
-  return createProxyServer(parsed, createObservers(parsed.log.level, options));
+  const loaded = completeConfig(config);
+  const server = createProxyServer(loaded, createObservers(loaded.config.log.level, options));
+  return {
+    start: () => server.start(),
+    reload: (next) => server.reload(next && (() => completeConfig(next))),
+    drain: (timeoutMs) => server.drain(timeoutMs),
+    close: () => server.close(),
+  };
 }
 
 function createObservers(
@@ -88,5 +95,6 @@ function createObservers(
   if (log) return { log, metrics, uploads };
   const output = createLogOutput();
   metrics.watchLog(output);
-  return { log: createLog(level, output), metrics, uploads };
+  const own = createLog(level, output);
+  return { log: own, metrics, uploads, setLogLevel: (next) => void (own.level = next) };
 }

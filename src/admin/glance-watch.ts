@@ -20,6 +20,8 @@ export interface GlanceWatch {
   look(): Promise<GlanceState>;
   /** As `look`, for a caller that calls every second: asks Glance every three seconds and returns the last known state. */
   recent(): Promise<GlanceState>;
+  /** Asks with other options from now on. What was seen stays valid, unless this is another Glance. */
+  reload(next: Pick<GlanceWatchOptions, "upstream" | "silenceMs">, isSameGlance: boolean): void;
   /** Drops the questions that wait for an answer. */
   close(): void;
 }
@@ -46,8 +48,8 @@ interface Question {
 }
 
 class Watch implements GlanceWatch {
-  readonly #upstream: GlanceWatchOptions["upstream"];
-  readonly #silenceMs: number;
+  #upstream: GlanceWatchOptions["upstream"];
+  #silenceMs: number;
   readonly #lastActivity: () => number;
   /**
    * The questions without an answer, oldest first. Each waits for `readiness.silence`: a busy Glance answers when a worker is free.
@@ -86,6 +88,15 @@ class Watch implements GlanceWatch {
     return this.#recent !== undefined && ageMs <= STALE_MS
       ? this.#recent.state
       : (this.#looking ?? this.look());
+  }
+
+  reload({ upstream, silenceMs }: Parameters<GlanceWatch["reload"]>[0], isSameGlance: boolean): void {
+    this.#upstream = upstream;
+    this.#silenceMs = silenceMs;
+    if (isSameGlance) return;
+    this.close();
+    this.#silentSince = undefined;
+    this.#recent = undefined;
   }
 
   close(): void {

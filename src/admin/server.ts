@@ -10,6 +10,9 @@ import { createAdminApp } from "./app.js";
 import { createGlanceWatch } from "./glance-watch.js";
 import { createReadiness } from "./readiness.js";
 
+/** Time that requests in progress have after `retire`, milliseconds. */
+const LAST_ANSWERS_MS = 5_000;
+
 export interface AdminServerOptions {
   readonly config: Config;
   readonly upstream: Upstream;
@@ -29,8 +32,14 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer {
-  /** @returns the URL. @throws ListenError if the address cannot be used. */
-  listen(): Promise<string>;
+  /** @returns the URL. @param descriptor as in `Listener.listen`. @throws ListenError if the address cannot be used. */
+  listen(descriptor?: number): Promise<string>;
+  /** @returns takes the options over for new requests. @throws ConfigError if a file cannot be used; then nothing has changed. */
+  prepareReload(config: Config, upstream: Upstream): () => void;
+  /** As in `Listener`. */
+  descriptor(): number | undefined;
+  /** Accepts no more connections, and ends the open ones when they have had time for their answers. */
+  retire(): void;
   /** From now on, `/readyz` answers 503 with the status `draining`. */
   startDraining(): void;
   close(): void;
@@ -44,8 +53,21 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const listener = createListener("admin.address", config.admin.address);
   const { server } = listener;
   server.on("request", createAdminApp({ ...sources, readiness, totals: () => uploadTotals(totals()) }));
+  let current = config;
   return {
-    listen: () => listener.listen(),
+    descriptor: () => listener.descriptor(),
+    listen: (descriptor) => listener.listen(descriptor),
+    prepareReload: (next, nextUpstream) => () => {
+      const isSameGlance = next.upstream.url.href === current.upstream.url.href;
+      const { silenceMs } = next.readiness;
+      glance.reload({ upstream: nextUpstream, silenceMs }, isSameGlance);
+      current = next;
+    },
+    retire() {
+      server.close();
+      // The live page's streams never end by themselves. Their browsers connect to the new process.
+      setTimeout(() => server.closeAllConnections(), LAST_ANSWERS_MS).unref();
+    },
     startDraining: () => readiness.startDraining(),
     close() {
       server.close();

@@ -15,6 +15,8 @@ export interface Connections {
   first(socket: Socket): Served | undefined;
   /** Whether a connection can carry requests; under TLS, after its handshake. */
   isOpen(socket: Socket): boolean;
+  /** From now on, a connection ends with its answer. If the head of an answer has been sent, the next answer is the last one. */
+  endWithAnswers(): void;
   /** Closes connections without a request in progress: idle ones, and those without a complete head. */
   closeUnserved(): void;
 }
@@ -22,6 +24,7 @@ export interface Connections {
 export function trackConnections(server: Server): Connections {
   const sockets = new Set<Socket>();
   const serving = new WeakMap<Socket, Served[]>();
+  let isEnding = false;
   // Under TLS, requests arrive on another object than the connection. A TLS handshake has its own timeout.
   server.on(server instanceof HttpsServer ? "secureConnection" : "connection", (socket: Socket) => {
     sockets.add(socket);
@@ -29,6 +32,7 @@ export function trackConnections(server: Server): Connections {
   });
   for (const event of ["request", "checkContinue", "checkExpectation"] as const) {
     server.prependListener(event, (request: IncomingMessage, response: ServerResponse) => {
+      if (isEnding) response.shouldKeepAlive = false;
       const { socket } = request;
       const all = serving.get(socket) ?? [];
       const served = { request, response };
@@ -44,6 +48,11 @@ export function trackConnections(server: Server): Connections {
     served: (socket) => serving.get(socket)?.at(-1),
     first: (socket) => serving.get(socket)?.[0],
     isOpen: (socket) => sockets.has(socket),
+    endWithAnswers() {
+      isEnding = true;
+      for (const socket of sockets)
+        for (const { response } of serving.get(socket) ?? []) response.shouldKeepAlive = false;
+    },
     closeUnserved() {
       for (const socket of sockets) if (!serving.has(socket)) socket.destroySoon();
     },

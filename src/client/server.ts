@@ -1,5 +1,6 @@
 /** The server for clients: listener, timeouts, reload and shutdown. */
-import type { Server, ServerOptions, ServerResponse } from "node:http";
+import type { Server, ServerOptions } from "node:http";
+import { Server as NetServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.js";
 import type { Credentials } from "../http/credentials.js";
@@ -33,28 +34,26 @@ export interface Listening {
 }
 
 export interface ClientServer {
-  /** @throws ListenError if the address cannot be used. */
-  listen(): Promise<Listening>;
+  /** @param descriptor as in `Listener.listen`. @throws ListenError if the address cannot be used. */
+  listen(descriptor?: number): Promise<Listening>;
+  /** As in `Listener`. */
+  descriptor(): number | undefined;
   /** The certificate presented to clients, for the expiry metric. */
   credentials(): Credentials;
-  /** Reloads the TLS files for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
-  reload(): void;
+  /** @returns the number of connections accepted since the start. */
+  connections(): number;
+  /** @returns takes the configuration over for new connections. @throws ConfigError if a TLS file cannot be used. */
+  prepareReload(config: Config): () => void;
+  /**
+   * Stops accepting connections, because another process or other workers accept them now. Resolves when all connections have ended and
+   * all uploads are settled. Each connection ends with its next answer, or after it was idle for the usual time: a client that keeps a
+   * connection open never meets a closed one.
+   */
+  retire(): Promise<void>;
   /**
    * Stops accepting connections and waits for the requests in progress.
    * @param timeoutMs after this time the rest is aborted, and has twice `rollback.timeout` to settle; 0: no limit.
    */
-  drain(timeoutMs: number): Promise<void>;
-  /** Cuts everything. */
-  close(): void;
-}
-
-/** A proxy with both listeners. */
-export interface ProxyServer {
-  /** Resolves when both addresses listen. @throws ListenError if an address cannot be used. */
-  start(): Promise<Listening & { readonly admin: string }>;
-  /** Reloads the TLS files for new connections. If a file cannot be used, the error is logged and the old ones stay. */
-  reload(): void;
-  /** As {@link ClientServer.drain}. */
   drain(timeoutMs: number): Promise<void>;
   /** Cuts everything. */
   close(): void;
@@ -73,6 +72,7 @@ export interface ClientServerOptions {
 export function createClientServer(options: ClientServerOptions): ClientServer {
   const { config, openApp, whenSettled, onUnreadable } = options;
   let claimBody: ClaimBody | undefined;
+  let current = config;
   const app = openApp((exchange, purpose) => claimBody?.(exchange, purpose));
   const { listen } = config;
   const listener = createListener("listen.address", listen.address, serverOptions(config, app), listen.tls);
@@ -85,23 +85,49 @@ export function createClientServer(options: ClientServerOptions): ClientServer {
   for (const event of ["request", "checkContinue", "checkExpectation"]) server.on(event, app.handle);
   const connections = trackConnections(server);
   answerParseErrors(server, connections, onUnreadable);
+  let accepted = 0;
+  server.on("connection", () => (accepted += 1));
+  let closed: Promise<void> | undefined;
+  const stopAccepting = (): Promise<void> => {
+    connections.endWithAnswers();
+    return (closed ??= closeListener(server));
+  };
 
   return {
-    async listen() {
+    descriptor: () => listener.descriptor(),
+
+    async listen(descriptor) {
       const relayReason = await whyNotRaw(config);
       if (relayReason === undefined) claimBody = createRawBodies(server, leastRawBytes(config.upload.relay));
       const relay = relayReason === undefined ? "raw" : "stream";
-      const listen = await listener.listen();
+      const listen = await listener.listen(descriptor);
       return { listen, relay, ...(relayReason === undefined ? {} : { relayReason }) };
     },
 
     credentials: () => listener.credentials(),
 
-    reload: () => listener.reload(),
+    connections: () => accepted,
 
-    drain: (timeoutMs) =>
+    prepareReload(next) {
+      const takeTls = listener.prepareReload(next.listen.tls);
+      return () => {
+        takeTls();
+        current = next;
+        setMaxHeaderSize(server, next.limits.maxHeaderSizeBytes);
+      };
+    },
+
+    async retire() {
+      await stopAccepting();
+      await whenSettled();
+    },
+
+    drain(timeoutMs) {
+      const closed = stopAccepting();
       // An abort may wait twice: until Glance has begun, and until Glance has rolled back.
-      drain(server, connections, { timeoutMs, settlingMs: 2 * config.rollback.timeoutMs, whenSettled }),
+      const settlingMs = 2 * current.rollback.timeoutMs;
+      return drain(server, connections, { timeoutMs, settlingMs, closed, whenSettled });
+    },
 
     close() {
       server.close();
@@ -134,24 +160,34 @@ function serverOptions({ limits }: Config, app: App): ServerOptions {
   };
 }
 
+/** For new connections. Node reads the property for each of them, but documents the option of `createServer` alone. */
+function setMaxHeaderSize(server: Server, bytes: number): void {
+  Object.assign(server, { maxHeaderSize: bytes });
+}
+
+/** Resolves when the last connection has ended. */
+function closeListener(server: Server): Promise<void> {
+  // `close` of an HTTP server would close idle connections at once, while a client may just be using one. It would also end the checks
+  // for slow heads.
+  return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+}
+
 interface DrainOptions {
   /** After this time the rest is aborted; 0: no limit. */
   readonly timeoutMs: number;
   /** Time that aborted uploads have to settle. */
   readonly settlingMs: number;
+  /** Resolves when the last connection has ended. */
+  readonly closed: Promise<void>;
   readonly whenSettled: () => Promise<void>;
 }
 
 async function drain(
   server: Server,
   connections: Connections,
-  { timeoutMs, settlingMs, whenSettled }: DrainOptions,
+  { timeoutMs, settlingMs, closed, whenSettled }: DrainOptions,
 ): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  // After `close`, Node no longer checks slow heads, and it keeps connections open after their last answer.
-  server.prependListener("request", (_request, response: ServerResponse) => {
-    response.shouldKeepAlive = false;
-  });
+  server.closeIdleConnections();
   const sweep = setInterval(() => connections.closeUnserved(), SWEEP_INTERVAL_MS);
   const limit = timeoutMs === 0 ? undefined : setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;

@@ -8,3 +8,24 @@ export class ConfigError extends Error {
     super(faults.join("\n"));
   }
 }
+
+/**
+ * Runs all of them, so that one attempt finds every fault.
+ *
+ * @returns what they return.
+ * @throws ConfigError with the faults of all, or the first error of another kind.
+ */
+export function collectFaults<Result>(attempts: readonly (() => Result)[]): Result[] {
+  const faults: string[] = [];
+  const results = attempts.flatMap((attempt): Result[] => {
+    try {
+      return [attempt()];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      faults.push(...error.faults);
+      return [];
+    }
+  });
+  if (faults.length > 0) throw new ConfigError(faults);
+  return results;
+}

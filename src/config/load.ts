@@ -39,8 +39,7 @@ const root = readKeys(configSchema);
  * @throws ConfigError with all faults.
  */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
-  const parsed = load(commandSchema, sources);
-  return { config: toConfig(parsed), written: z.encode(configSchema, parsed) };
+  return inBothForms(load(commandSchema, sources));
 }
 
 /**
@@ -64,8 +63,25 @@ function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSourc
  * @throws ConfigError with all faults.
  */
 export function parseConfig(input: ConfigInput): Config {
-  const layers = [layerFromObject(root, input, undefined)];
-  return toConfig(resolve(configSchema, root, layers, (key) => `must be ${key.takes}`));
+  return toConfig(parseInput(configSchema, input));
+}
+
+/**
+ * As {@link parseConfig}, with the configuration in both forms.
+ *
+ * @param isCommand whether the proxy listens, as the command does: `upstream.url` must not be `listen.address`.
+ * @throws ConfigError with all faults.
+ */
+export function completeConfig(input: ConfigInput, isCommand = false): LoadedConfig {
+  return inBothForms(parseInput(isCommand ? commandSchema : configSchema, input));
+}
+
+function parseInput(schema: typeof configSchema, input: ConfigInput): ParsedConfig {
+  return resolve(schema, root, [layerFromObject(root, input, undefined)], (key) => `must be ${key.takes}`);
+}
+
+function inBothForms(parsed: ParsedConfig): LoadedConfig {
+  return { config: toConfig(parsed), written: z.encode(configSchema, parsed) };
 }
 
 function layerFromFile(

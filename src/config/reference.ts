@@ -111,6 +111,12 @@ The proxy ignores the variables that Kubernetes sets for a Service of this name 
 If a key is unknown, set twice, of a wrong type or has an impossible value, the command exits with code 2 before it
 listens. Each error is one line on standard error: the key, the value, where it was set, and what it must be.
 
+## Changes while the proxy runs
+
+On \`SIGHUP\` the proxy reads the file, the environment and the flags again, and checks them as at the start. Most keys change for new requests. With one process,
+\`listen.address\`, \`admin.address\`, \`workers\`, \`upload.relay\`, and whether \`listen.tls\` and its \`clientCaFile\` are set, change only with a new process: restart, or \`SIGUSR2\`. With
+\`workers\` of 2 or more, only the two addresses do. [operations.md](operations.md#reload) has the details.
+
 ## Sizes and times
 
 A size is a number of bytes (\`65536\`) or has a unit: \`B\`, \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\` (powers of 1024). A time

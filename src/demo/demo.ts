@@ -2,15 +2,20 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
-import type { ProxyServer } from "../client/server.js";
+import type { ProxyServer } from "../admin/proxy-server.js";
 import type { ConfigInput } from "../config/schema.js";
 import { createLog, type Log } from "../observe/log.js";
 import { type RunningStandInGlance, startStandInGlance } from "./stand-in-glance.js";
-import { type DemoUpload, SIZE_BYTES, UPLOADS } from "./uploads.js";
+import { startTraffic } from "./traffic.js";
+import { type DemoUpload, MAX_SPOOLED_BYTES, SIZE_BYTES, UPLOADS } from "./uploads.js";
 
 export interface Demo {
   /** Whether every upload had the expected result. */
   readonly asExpected: boolean;
+  /** URL of the live page. */
+  readonly page: string;
+  /** Uploads images through the proxy until `stop`, so that the live page has something to show. */
+  keepUploading(): void;
   stop(): Promise<void>;
 }
 
@@ -19,16 +24,12 @@ export type CreateServer = (config: ConfigInput, options: { readonly log: Log })
 /** Runs the uploads and writes the table. The servers run until `stop`. @param write shows a text. */
 export async function startDemo(createServer: CreateServer, write: (text: string) => void): Promise<Demo> {
   const glance = await startStandInGlance();
-  const createProxy = (unknown: "forward" | "spool"): ProxyServer =>
-    createServer(proxyConfig(glance.url, unknown), { log: createLog("silent") });
-  const proxy = createProxy("forward");
-  const spooling = createProxy("spool");
+  const proxy = createServer(proxyConfig(glance.url), { log: createLog("silent") });
   const { listen, admin } = await proxy.start();
-  const { listen: listenSpooling } = await spooling.start();
   write(`Simulated Glance, older than 2025.2:  ${glance.url}\n`);
   write(`glance-size-proxy in front of it:     ${listen}\n\n`);
   write(
-    `Each upload is for an image of ${SIZE_BYTES} bytes and is sent chunked, as most clients do.\n` +
+    `Each upload is for an image of ${SIZE_BYTES} bytes, unless it says otherwise, and is sent chunked, as most clients do.\n` +
       `"size known": Glance knew the size before the first byte.\n\n`,
   );
 
@@ -36,30 +37,35 @@ export async function startDemo(createServer: CreateServer, write: (text: string
   let asExpected = true;
   for (const upload of UPLOADS) {
     const direct = await put(glance, glance.url, upload);
-    const proxied = await put(glance, upload.spooled ? listenSpooling : listen, upload);
+    const proxied = await put(glance, listen, upload);
     const good = direct === upload.direct && proxied === upload.proxied;
     asExpected &&= good;
     rows.push([upload.name, direct, proxied, good ? "ok" : "WRONG"]);
   }
   write(table(rows));
   write(`\nLive page: ${admin}/\nMetrics:   ${admin}/metrics\n`);
+  let stopTraffic = (): void => undefined;
   return {
     asExpected,
+    page: `${admin}/`,
+    keepUploading() {
+      stopTraffic = startTraffic(glance, listen);
+    },
     async stop() {
+      stopTraffic();
       proxy.close();
-      spooling.close();
       await glance.stop();
     },
   };
 }
 
-function proxyConfig(upstreamUrl: string, unknown: "forward" | "spool"): ConfigInput {
+function proxyConfig(upstreamUrl: string): ConfigInput {
   return {
     upstream: { url: upstreamUrl },
     listen: { address: "127.0.0.1:0" },
     admin: { address: "127.0.0.1:0" },
-    size: { unknown },
-    spool: { dir: tmpdir() },
+    size: { unknown: "spool" },
+    spool: { dir: tmpdir(), maxPerUpload: MAX_SPOOLED_BYTES },
   };
 }
 

@@ -1,14 +1,16 @@
 /** The uploads of the demonstration, with their expected results. */
 
-/** Size of every image, bytes. */
+/** Size of an image, bytes. */
 export const SIZE_BYTES = 1_000_000;
+/** `spool.maxPerUpload` of the demonstration. */
+export const MAX_SPOOLED_BYTES = 16 * 1024 * 1024;
+/** Size of the image that the proxy does not spool. */
+const LARGE_BYTES = 20_000_000;
 
 export interface DemoUpload {
   readonly name: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly bodyBytes: number;
-  /** Sent through a second proxy with `size.unknown: spool`. */
-  readonly spooled?: true;
   /** Expected result without the proxy: this Glance ignores the size header. */
   readonly direct: string;
   /** Expected result through the proxy. */
@@ -56,18 +58,17 @@ export const UPLOADS: readonly DemoUpload[] = [
     proxied: "400 Invalid or missing image size in request headers., queued",
   },
   {
-    name: "no size",
-    headers: {},
-    bodyBytes: SIZE_BYTES,
-    direct: active(SIZE_BYTES, "unknown"),
-    proxied: active(SIZE_BYTES, "unknown"),
-  },
-  {
     name: "no size, spooled by the proxy",
     headers: {},
     bodyBytes: SIZE_BYTES,
-    spooled: true,
     direct: active(SIZE_BYTES, "unknown"),
     proxied: active(SIZE_BYTES, "known"),
+  },
+  {
+    name: `no size, ${LARGE_BYTES} bytes: too large to spool`,
+    headers: {},
+    bodyBytes: LARGE_BYTES,
+    direct: active(LARGE_BYTES, "unknown"),
+    proxied: active(LARGE_BYTES, "unknown"),
   },
 ];

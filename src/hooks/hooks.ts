@@ -4,7 +4,6 @@
 import { randomUUID } from "node:crypto";
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.js";
-import { ConfigError } from "../config/config-error.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { version } from "../vocabulary/version.js";
@@ -23,8 +22,8 @@ const DRAIN_MS = 5_000;
 const RETRIED_STATUSES = new Set([408, 425, 429]);
 
 export interface Hooks {
-  /** Reads the secret again. If it cannot be used, the old one stays. Never throws. */
-  reload(): void;
+  /** @returns takes the new configuration over for the next requests. @throws ConfigError if the secret cannot be used. */
+  prepareReload(next: Config["hooks"]): () => void;
   /** Resolves when everything is delivered or dropped, within 5 s. Afterwards nothing more is sent. Never rejects. */
   drain(): Promise<void>;
   close(): void;
@@ -35,17 +34,23 @@ export type HookObservers = Pick<Observers, "log" | "metrics"> & {
   readonly uploads: { onFinish(listener: (upload: UploadView) => void): void };
 };
 
-/** @returns undefined without `hooks.url`. @throws ConfigError if the secret cannot be used. */
-export function createHooks(config: Config["hooks"], observers: HookObservers): Hooks | undefined {
-  const { url, secretFile } = config;
-  if (url === undefined || secretFile === undefined) return undefined;
-  const hooks = new QueuedHooks({ ...config, url, secretFile }, observers);
+/** Without `hooks.url` it does nothing. @throws ConfigError if the secret cannot be used. */
+export function createHooks(config: Config["hooks"], observers: HookObservers): Hooks {
+  const hooks = new QueuedHooks(config, observers);
   observers.uploads.onFinish((upload) => hooks.send(upload));
   observers.metrics.watchHooks(hooks);
   return hooks;
 }
 
-type HooksConfig = Config["hooks"] & { readonly url: URL; readonly secretFile: string };
+/** Where messages go. */
+interface Receiver {
+  readonly url: URL;
+  readonly secrets: readonly Buffer[];
+}
+
+function receiverOf({ url, secretFile }: Config["hooks"]): Receiver | undefined {
+  return url === undefined || secretFile === undefined ? undefined : { url, secrets: readSecrets(secretFile) };
+}
 
 interface Message {
   readonly id: string;
@@ -60,9 +65,9 @@ interface Failure {
 }
 
 class QueuedHooks implements Hooks {
-  readonly #config: HooksConfig;
+  #config: Config["hooks"];
   readonly #observers: HookObservers;
-  #secrets: readonly Buffer[];
+  #receiver: Receiver | undefined;
   readonly #waiting: Message[] = [];
   /** Deliveries in progress. */
   #deliveries = 0;
@@ -72,10 +77,10 @@ class QueuedHooks implements Hooks {
   /** The log has said that messages are dropped. */
   #isDropping = false;
 
-  constructor(config: HooksConfig, observers: HookObservers) {
+  constructor(config: Config["hooks"], observers: HookObservers) {
     this.#config = config;
     this.#observers = observers;
-    this.#secrets = readSecrets(config.secretFile);
+    this.#receiver = receiverOf(config);
   }
 
   /** Messages that wait or are being delivered. */
@@ -84,6 +89,7 @@ class QueuedHooks implements Hooks {
   }
 
   send(upload: UploadView): void {
+    if (this.#receiver === undefined) return;
     if (this.#end.signal.aborted) return this.#observers.metrics.hook("dropped");
     const timestamp = new Date().toISOString();
     const body: HookBody = { type: "upload.finished", timestamp, data: upload };
@@ -92,15 +98,12 @@ class QueuedHooks implements Hooks {
     if (this.#deliveries < MOST_REQUESTS) void this.#work();
   }
 
-  reload(): void {
-    const { log } = this.#observers;
-    try {
-      this.#secrets = readSecrets(this.#config.secretFile);
-      log.info({}, "hooks.secretFile reloaded");
-    } catch (error) {
-      const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
-      log.error({ faults }, "cannot use the new hooks.secretFile, keeping the old secret");
-    }
+  prepareReload(next: Config["hooks"]): () => void {
+    const receiver = receiverOf(next);
+    return () => {
+      this.#config = next;
+      this.#receiver = receiver;
+    };
   }
 
   async drain(): Promise<void> {
@@ -147,10 +150,12 @@ class QueuedHooks implements Hooks {
   async #deliver(message: Message): Promise<void> {
     const { metrics, log } = this.#observers;
     for (let tries = 1; ; tries += 1) {
-      const failure = await this.#post(message);
+      const receiver = this.#receiver;
+      if (receiver === undefined || this.#end.signal.aborted) return metrics.hook("dropped");
+      const failure = await this.#post(message, receiver);
       if (failure === undefined) return metrics.hook("delivered");
       if (this.#end.signal.aborted) return metrics.hook("dropped");
-      if (failure.isFinal || tries === this.#config.tries) {
+      if (failure.isFinal || tries >= this.#config.tries) {
         const { requestId, imageId } = message.upload;
         metrics.hook("failed");
         log.warn(
@@ -161,13 +166,12 @@ class QueuedHooks implements Hooks {
       }
       metrics.hook("retried");
       await this.#pause(tries);
-      if (this.#end.signal.aborted) return metrics.hook("dropped");
     }
   }
 
   /** @returns undefined if the message was accepted. Never rejects. */
-  async #post({ id, body }: Message): Promise<Failure | undefined> {
-    const { url, timeoutMs } = this.#config;
+  async #post({ id, body }: Message, { url, secrets }: Receiver): Promise<Failure | undefined> {
+    const { timeoutMs } = this.#config;
     // Not AbortSignal.any: it keeps each of its signals as long as the longest-lived one.
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
@@ -178,7 +182,7 @@ class QueuedHooks implements Hooks {
         headers: {
           "content-type": "application/json",
           "user-agent": `glance-size-proxy/${version}`,
-          ...signedHeaders(this.#secrets, id, body, new Date()),
+          ...signedHeaders(secrets, id, body, new Date()),
         },
         body,
         redirect: "manual",

@@ -1,7 +1,7 @@
 /** Opens an address for clients or operators, with HTTP or HTTPS. Faults name the configuration key. */
 import { createServer as createHttpServer, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, Server as HttpsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server as NetServer } from "node:net";
 import type { Config } from "../config/config.js";
 import type { ListenAddress } from "../config/values.js";
 import { type Credentials, readCredentials } from "./credentials.js";
@@ -11,12 +11,23 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export interface Listener {
   readonly server: Server;
-  /** Resolves to the URL. @throws ListenError if the address cannot be used. */
-  listen(): Promise<string>;
+  /**
+   * Resolves to the URL.
+   * @param descriptor an open descriptor that listens already, in place of the address.
+   * @throws ListenError if the address or the descriptor cannot be used.
+   */
+  listen(descriptor?: number): Promise<string>;
+  /** @returns the number of the descriptor that listens. Undefined if this Node does not tell, or if another process listens. */
+  descriptor(): number | undefined;
   /** The certificate presented to clients; empty without TLS. */
   credentials(): Credentials;
-  /** Reloads the TLS files for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
-  reload(): void;
+  /**
+   * Reads TLS files again. Whether the listener uses TLS, and whether it asks for client certificates, cannot change.
+   *
+   * @returns takes them over for new connections.
+   * @throws ConfigError if a file cannot be used.
+   */
+  prepareReload(tls: Config["listen"]["tls"]): () => void;
 }
 
 /**
@@ -43,31 +54,53 @@ export function createListener(
     : createHttpServer(options);
   return {
     server,
-    listen: () => listen(server, key, address, secure ? "https" : "http"),
+    listen: (descriptor) => listen(server, key, { address, descriptor }, secure ? "https" : "http"),
+    descriptor: () => descriptorOf(server),
     credentials: () => credentials,
-    reload() {
-      if (!(server instanceof HttpsServer)) return;
-      credentials = readListenerCredentials(tls);
-      server.setSecureContext(credentials);
+    prepareReload(next) {
+      if (!(server instanceof HttpsServer)) return () => undefined;
+      const read = readListenerCredentials(next);
+      return () => {
+        credentials = read;
+        server.setSecureContext(read);
+      };
     },
   };
 }
 
-function readListenerCredentials({ certFile, keyFile, clientCaFile }: Config["listen"]["tls"]): Credentials {
+/** @throws ConfigError if a file cannot be used. */
+export function readListenerCredentials({
+  certFile,
+  keyFile,
+  clientCaFile,
+}: Config["listen"]["tls"]): Credentials {
   const authorities = clientCaFile === undefined ? undefined : { key: "clientCaFile", path: clientCaFile };
   return readCredentials("listen.tls", { certFile, keyFile, caFile: authorities });
+}
+
+/** Node has no public way to the descriptor of a server. @returns undefined if it is not found. */
+export function descriptorOf(server: NetServer): number | undefined {
+  const fd = (server as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  return typeof fd === "number" && fd >= 0 ? fd : undefined;
 }
 
 /** An address that cannot be used. The message names key, address and reason. */
 export class ListenError extends Error {}
 
-function listen(server: Server, key: string, { host, port }: ListenAddress, scheme: string): Promise<string> {
+interface ListenOn {
+  readonly address: ListenAddress;
+  readonly descriptor: number | undefined;
+}
+
+function listen(server: Server, key: string, on: ListenOn, scheme: string): Promise<string> {
+  const { address, descriptor } = on;
+  const where = descriptor === undefined ? join(address.host, address.port) : `descriptor ${descriptor}`;
   return new Promise((resolve, reject) => {
     const onError = (cause: NodeJS.ErrnoException): void => {
-      reject(new ListenError(`${key}: cannot listen on ${join(host, port)}: ${explain(cause)}`, { cause }));
+      reject(new ListenError(`${key}: cannot listen on ${where}: ${explain(cause)}`, { cause }));
     };
     server.once("error", onError);
-    server.listen(port, host, () => {
+    server.listen(descriptor === undefined ? address : { fd: descriptor }, () => {
       server.off("error", onError);
       const bound = server.address() as AddressInfo;
       resolve(`${scheme}://${join(bound.address, bound.port)}`);

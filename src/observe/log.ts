@@ -10,6 +10,11 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
+/** A log whose level can change. */
+export interface LeveledLog extends Log {
+  level: string;
+}
+
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** Maximum length of a string field, characters. Clients choose many of these strings. */
@@ -22,7 +27,7 @@ const MIN_STRING_LENGTH = 40;
  *
  * @param destination takes JSON lines. Default: standard output.
  */
-export function createLog(level: LogLevel, destination: LogDestination = createLogOutput()): Log {
+export function createLog(level: LogLevel, destination: LogDestination = createLogOutput()): LeveledLog {
   const options = {
     level,
     base: null,

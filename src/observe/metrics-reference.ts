@@ -11,6 +11,7 @@ import type {
 } from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { ClientKind } from "./client-kind.js";
+import type { ReloadResult } from "./config-metrics.js";
 import { PREFIX } from "./metric-makers.js";
 import { createMetrics, type Metrics } from "./metrics.js";
 
@@ -79,6 +80,11 @@ const HOOK_RESULTS: Meanings<HookResult> = {
   dropped: "The hook was given up because `hooks.queue` was full or the proxy ended.",
 };
 
+const RELOAD_RESULTS: Meanings<ReloadResult> = {
+  success: "The new configuration is in force.",
+  failure: "The new configuration has a fault. The old one stays in force as a whole.",
+};
+
 const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
@@ -127,6 +133,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
   "hooks_total.result": HOOK_RESULTS,
+  "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
   "imports_total.method":
     "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
@@ -157,6 +164,8 @@ const COUNTED: Readonly<Record<string, string>> = {
   requests_total: "requests",
   upstream_errors_total: "failures",
   log_lines_dropped_total: "lines",
+  config_reloads_total: "reloads",
+  config_hash: "none",
   build_info: "1",
   relay_info: "1",
   upstream_up: "0 or 1",
@@ -199,6 +208,7 @@ export function describeMetrics(): DescribedMetric[] {
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
   metrics.watchHooks({ queued: 0 });
   metrics.watchUpstream(() => Promise.resolve("answers"));
+  metrics.watchConfig();
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
   return metrics.registry.getMetricsAsArray().map((metric) => {
     // prom-client's objects have these properties, but its types do not.

@@ -9,6 +9,7 @@ import {
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
 import { GLANCE_STATES, type GlanceState, isDown } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
+import { type ConfigMetrics, createConfigMetrics } from "./config-metrics.js";
 import { createHookMetrics, type HookMetrics } from "./hook-metrics.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
 import { createTotals, type Totals } from "./totals.js";
@@ -33,6 +34,8 @@ export interface Metrics
   readonly totals: Totals;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
   watchUpstream(look: () => Promise<GlanceState>): void;
+  /** Adds the metrics of the configuration. Call it once. */
+  watchConfig(): ConfigMetrics;
 }
 
 /** @param registry Default: a new registry, so that two proxies can run in one process. */
@@ -49,6 +52,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
     watchUpstream: (look) => watchUpstream(make, look),
+    watchConfig: () => createConfigMetrics(make),
   };
 }
 

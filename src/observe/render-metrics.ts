@@ -14,10 +14,10 @@ const INTRODUCTION = `<!-- Rendered from src/observe/metrics.ts and src/observe/
 - A counter with a label starts at 0 for each value of the label, so \`increase()\` includes the first event. The exception is \`requests_total\`.
 - With several workers, each value is for all workers. The column _workers_ shows how their values are combined.
 - A histogram has the samples \`_bucket\`, \`_sum\` and \`_count\`.
-- \`spool_limit_bytes\` is absent if \`spool.maxTotal\` is 0, and \`hooks_queued\` without \`hooks.url\`. A side without a certificate is absent from
+- \`spool_limit_bytes\` is absent if \`spool.maxTotal\` is 0. A side without a certificate is absent from
   \`tls_certificate_expiry_timestamp_seconds\`.
-- \`upstream_up\`, \`upstream_state\` and \`tls_certificate_expiry_timestamp_seconds\` are metrics of the command and of \`createServer()\`. The
-  middleware does not have them.
+- \`upstream_up\`, \`upstream_state\`, \`tls_certificate_expiry_timestamp_seconds\` and \`config_...\` are metrics of the command and of
+  \`createServer()\`. The middleware does not have them.
 `;
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -213,10 +213,11 @@ export function createSpoolMetrics(make: MetricMakers): SpoolMetrics {
       make.gauge("spool_bytes", "Bytes of image data in the spool", "sum", () => spool.usedBytes);
       make.gauge("spool_uploads", "Uploads with data in the spool", "sum", () => spool.uploads);
       // The alert divides the bytes by the limit. Without a limit the metric is absent, so the alert has no value.
-      if (spool.maxBytes > 0) {
-        const help = "Maximum bytes in the spool (spool.maxTotal)";
-        make.gauge("spool_limit_bytes", help, "first", () => spool.maxBytes);
-      }
+      const help = "Maximum bytes in the spool (spool.maxTotal)";
+      make.gaugeBy("spool_limit_bytes", help, [], "first", (gauge) => {
+        if (spool.maxBytes > 0) gauge.set(spool.maxBytes);
+        else gauge.remove();
+      });
     },
   };
 }

@@ -9,7 +9,15 @@ export interface Quotas {
   readonly spool: Quota;
 }
 
-/** For a proxy of one process. */
-export function createQuotas({ limits, spool }: Config): { uploads: LocalQuota; spool: LocalQuota } {
+export type LocalQuotas = Record<keyof Quotas, LocalQuota>;
+
+/** For a proxy of one process, and for the primary process of several. */
+export function createQuotas({ limits, spool }: Config): LocalQuotas {
   return { uploads: createQuota(limits.maxConcurrentUploads), spool: createQuota(spool.maxTotalBytes) };
+}
+
+/** Sets the limits of another configuration. What is in use stays counted. */
+export function resizeQuotas(quotas: LocalQuotas, { limits, spool }: Config): void {
+  quotas.uploads.resize(limits.maxConcurrentUploads);
+  quotas.spool.resize(spool.maxTotalBytes);
 }

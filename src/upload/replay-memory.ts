@@ -28,6 +28,12 @@ export interface ReplayMemory {
   forget(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
 }
 
+/** In this process. */
+export interface LocalReplayMemory extends ReplayMemory {
+  /** Sets how long the uploads that fail from now on are remembered, milliseconds. */
+  setWindow(windowMs: number): void;
+}
+
 /** Has a fixed length, whatever the client sends. */
 export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload): string {
   return createHash("sha256")
@@ -39,7 +45,8 @@ export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload):
  * @param windowMs how long an upload is remembered, milliseconds.
  * @param most maximum number of remembered uploads.
  */
-export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory {
+export function createReplayMemory(windowMs: number, most = 1_000): LocalReplayMemory {
+  let keepMs = windowMs;
   const bodies = new Map<string, ExhaustedBody & { readonly until: number }>();
   const recall = (key: string): ExhaustedBody | undefined => {
     const body = bodies.get(key);
@@ -50,7 +57,7 @@ export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory
   return {
     remember(key, { bytes, isDeclared }) {
       bodies.delete(key); // moves the entry to the end
-      bodies.set(key, { bytes, isDeclared, until: performance.now() + windowMs });
+      bodies.set(key, { bytes, isDeclared, until: performance.now() + keepMs });
       const [oldest] = bodies.keys();
       if (bodies.size > most && oldest !== undefined) bodies.delete(oldest);
     },
@@ -59,6 +66,9 @@ export function createReplayMemory(windowMs: number, most = 1_000): ReplayMemory
       const body = recall(key);
       bodies.delete(key);
       return body;
+    },
+    setWindow(ms) {
+      keepMs = ms;
     },
   };
 }

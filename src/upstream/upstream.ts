@@ -15,7 +15,7 @@ import { type Credentials, readCredentials } from "../http/credentials.js";
 import { flatten, type HeaderLine, valuesOf } from "../http/request-head.js";
 import { AnswerConnection, createAnswerMemory } from "../raw-io/answer-connection.js";
 import type { RawAnswer } from "../raw-io/raw-answer.js";
-import { createActivity } from "./activity.js";
+import { type Activity, createActivity } from "./activity.js";
 import { ConnectTimeout } from "./failures.js";
 import { GlanceSocket } from "./glance-socket.js";
 import { reportWriteErrorsLate } from "./late-write-errors.js";
@@ -42,12 +42,10 @@ export interface Upstream {
   request(method: string, path: string, lines: readonly HeaderLine[]): ClientRequest;
   /** As `request`, for a GET without a body. The body of its answer can be read into reused memory. */
   requestRaw(path: string, lines: readonly HeaderLine[]): RawRequest;
-  /** Time of the last activity of Glance: see {@link Activity}. */
-  lastActivity(): number;
+  /** When Glance was last active. Shared by all objects for one Glance. */
+  readonly activity: Activity;
   /** The certificate presented to Glance, for the expiry metric. */
   credentials(): Credentials;
-  /** Reloads the files of `upstream.tls` for new connections. @throws ConfigError if a file cannot be used; then the old ones stay. */
-  reload(): void;
 }
 
 export interface RawRequest {
@@ -56,9 +54,25 @@ export interface RawRequest {
   claim(answer: IncomingMessage): RawAnswer | undefined;
 }
 
-/** @throws ConfigError if a file of `upstream.tls` cannot be used. */
-export function createUpstream(config: Config["upstream"]): Upstream {
-  return new GlanceUpstream(config);
+/**
+ * @param activity of the same Glance, seen through another object.
+ * @throws ConfigError if a file of `upstream.tls` cannot be used.
+ */
+export function createUpstream(config: Config["upstream"], activity = createActivity()): Upstream {
+  return new GlanceUpstream(config, activity);
+}
+
+/**
+ * For a new configuration. The files are read again: a connection never resumes a session with an old certificate.
+ *
+ * @throws ConfigError if a file of `upstream.tls` cannot be used.
+ */
+export function renewUpstream(
+  upstream: Upstream,
+  before: Config["upstream"],
+  after: Config["upstream"],
+): Upstream {
+  return createUpstream(after, before.url.href === after.url.href ? upstream.activity : undefined);
 }
 
 class GlanceUpstream implements Upstream {
@@ -68,25 +82,22 @@ class GlanceUpstream implements Upstream {
   /** The path of `upstream.url`. */
   readonly #base: string;
   readonly #authority: string;
-  readonly #activity = createActivity();
+  readonly activity: Activity;
   readonly #answerMemory = createAnswerMemory();
-  #credentials: Credentials;
-  #agent: HttpAgent;
+  readonly #credentials: Credentials;
+  readonly agent: HttpAgent;
 
-  constructor(config: Config["upstream"]) {
+  constructor(config: Config["upstream"], activity: Activity) {
     const { url } = config;
     this.#config = config;
+    this.activity = activity;
     this.target = addressOf(url);
     this.#isSecure = this.target.protocol === "https:";
     const isSocket = this.target.socketPath !== undefined;
     this.#base = isSocket ? "" : url.pathname.replace(/\/+$/, "");
     this.#authority = isSocket ? "localhost" : url.host;
     this.#credentials = this.#isSecure ? readUpstreamCredentials(config.tls) : {};
-    this.#agent = this.#openAgent();
-  }
-
-  get agent(): HttpAgent {
-    return this.#agent;
+    this.agent = this.#openAgent();
   }
 
   path(path: string): string {
@@ -110,18 +121,8 @@ class GlanceUpstream implements Upstream {
     };
   }
 
-  lastActivity(): number {
-    return this.#activity.lastAt();
-  }
-
   credentials(): Credentials {
     return this.#credentials;
-  }
-
-  reload(): void {
-    if (!this.#isSecure) return;
-    this.#credentials = readUpstreamCredentials(this.#config.tls);
-    this.#agent = this.#openAgent(); // the old agent would resume sessions with the old certificate
   }
 
   #open(method: string, path: string, lines: readonly HeaderLine[], how: ConnectOptions): ClientRequest {
@@ -137,7 +138,7 @@ class GlanceUpstream implements Upstream {
       port,
       socketPath,
       // Plain HTTP needs no agent. TLS needs one to resume sessions.
-      agent: this.#isSecure ? this.#agent : undefined,
+      agent: this.#isSecure ? this.agent : undefined,
       createConnection: how.createConnection,
       onread: how.onread,
       attach: how.attach,
@@ -183,7 +184,7 @@ class GlanceUpstream implements Upstream {
   }
 
   #watch<Connection extends Duplex>(connection: Connection): Connection {
-    if (connection instanceof Socket) this.#activity.watch(connection);
+    if (connection instanceof Socket) this.activity.watch(connection);
     return limitConnecting(connection, this.#config.connectTimeoutMs);
   }
 }

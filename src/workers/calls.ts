@@ -12,6 +12,8 @@ export interface WorkerOptions {
   /** The effective configuration in the form of the configuration file. */
   readonly config: ConfigInput;
   readonly instance: string;
+  /** Number of an open descriptor of the primary process that listens for clients. If absent, the worker uses `listen.address`. */
+  readonly descriptor?: number | undefined;
 }
 
 /** The worker numbers its uploads: a request id cannot identify an upload, because clients choose request ids. */
@@ -21,6 +23,8 @@ export interface WorkerReport {
   readonly metrics: MetricSamples[];
   readonly totals: Totals;
   readonly inFlight: readonly NumberedUpload[];
+  /** Connections accepted since the start. */
+  readonly connections: number;
   /**
    * Milliseconds since Glance last sent or read a byte for this worker; Infinity if Glance never did. A duration, because
    * `performance.now()` starts at 0 in each process.
@@ -31,8 +35,9 @@ export interface WorkerReport {
 /** What the primary calls in a worker. */
 export interface WorkerCalls {
   report(): Promise<WorkerReport>;
-  reload(): void;
-  /** The worker exits afterwards. */
+  /** As {@link ClientServer.retire}, but returns at once. The worker exits afterwards. */
+  retire(): void;
+  /** As {@link ClientServer.drain}. The worker exits afterwards. */
   drain(timeoutMs: number): void;
 }
 
@@ -46,6 +51,8 @@ export interface PrimaryCalls {
   started(start: WorkerStart): void;
   /** @returns how much of `amount` the worker may use. */
   reserve(what: keyof Quotas, amount: number): number;
+  /** Counts an amount that is used whatever the limit is. */
+  take(what: keyof Quotas, amount: number): void;
   release(what: keyof Quotas, amount: number): void;
   hasRival(imageId: string, ageSeconds: number): boolean;
   rememberReplay(key: string, body: ExhaustedBody): void | Promise<void>;

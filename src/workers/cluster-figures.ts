@@ -39,7 +39,9 @@ export class ClusterFigures {
   /** @returns all metrics in the text format of Prometheus. */
   async scrape(): Promise<string> {
     const [own] = await Promise.all([this.#metrics.registry.getMetricsAsJSON(), this.refresh()]);
-    return sum([own, this.#endedMetrics, ...[...this.#workers].map(({ metrics }) => metrics)]).metrics();
+    // The newest worker first: it has the configuration in force, and some gauges are those of the first process.
+    const workers = [...this.#workers].reverse().map(({ metrics }) => metrics);
+    return sum([own, ...workers, this.#endedMetrics]).metrics();
   }
 
   async uploads(): Promise<UploadsSnapshot> {

@@ -2,52 +2,46 @@
  * The primary process of a proxy with several workers. It starts the workers, replaces a worker that dies, and serves the admin
  * address with the figures of all workers. It handles no client request.
  */
-import cluster, { type Worker } from "node:cluster";
+import cluster from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { Descriptors, Proxy } from "../admin/proxy-server.js";
 import { type AdminServer, createAdminServer } from "../admin/server.js";
-import type { Listening, ProxyServer } from "../client/server.js";
 import type { Config } from "../config/config.js";
+import { collectFaults, ConfigError } from "../config/config-error.js";
 import type { LoadedConfig } from "../config/load.js";
 import { MAX_TIMER_MS } from "../config/values.js";
 import { createHooks, type Hooks } from "../hooks/hooks.js";
 import { nameInstance } from "../http/forwarded-headers.js";
-import { ListenError } from "../http/listener.js";
-import type { Log } from "../observe/log.js";
+import { ListenError, readListenerCredentials } from "../http/listener.js";
 import type { LogOutput } from "../observe/log-output.js";
-import type { Metrics } from "../observe/metrics.js";
-import { readLines } from "../observe/read-lines.js";
-import { createQuotas } from "../upload/quotas.js";
-import { createReplayMemory } from "../upload/replay-memory.js";
-import { createUpstream, type Upstream } from "../upstream/upstream.js";
+import type { Observers } from "../observe/observers.js";
+import { Reloads } from "../observe/reloads.js";
+import { createQuotas, type LocalQuotas, resizeQuotas } from "../upload/quotas.js";
+import { createReplayMemory, type LocalReplayMemory } from "../upload/replay-memory.js";
+import { createUpstream, renewUpstream, type Upstream } from "../upstream/upstream.js";
 import { ClusterFigures } from "./cluster-figures.js";
-import { createWorkerHandle, type WorkerHandle, type WorkerServices } from "./worker-handle.js";
+import { countWorkers } from "./count-workers.js";
+import { Crew, type Plan } from "./crew.js";
+import { type SharedListener, watchSharedListener } from "./shared-listener.js";
+import type { WorkerHandle } from "./worker-handle.js";
 
 /** Maximum age of a dead worker's figures: what the worker did after its last report is not counted. */
 const REFRESH_INTERVAL_MS = 1_000;
 
-/** If a worker lived for less than this, its replacement starts after a delay: the same fault may kill the replacement. */
-const SHORT_LIFE_MS = 5_000;
-const RESTART_DELAY_MS = 1_000;
-
 /** A worker exits by itself after its drain timeout. If it hangs, it is killed this much later. */
 const END_DELAY_MS = 5_000;
 
-export interface PrimaryObservers {
-  readonly log: Log;
+/** `metrics`: those of this process, which are the state of Glance, the log, and the uploads of workers that died. */
+export interface PrimaryObservers extends Omit<Observers, "uploads"> {
   /** The destination of `log` and of the workers' logs. */
   readonly output: LogOutput;
-  /** The metrics of this process: the state of Glance, the log, and the uploads of workers that died. */
-  readonly metrics: Metrics;
 }
 
-/**
- * @param count number of workers.
- * @throws ConfigError if a TLS file cannot be used.
- */
-export function createCluster(loaded: LoadedConfig, count: number, observers: PrimaryObservers): ProxyServer {
+/** @throws ConfigError if a TLS file cannot be used. */
+export function createCluster(loaded: LoadedConfig, observers: PrimaryObservers): Proxy {
   setUpPrimary();
-  return new Cluster(loaded, count, observers);
+  return new Cluster(loaded, observers, watchSharedListener());
 }
 
 function setUpPrimary(): void {
@@ -63,149 +57,149 @@ function setUpPrimary(): void {
   process.stderr.on("error", () => undefined);
 }
 
-class Cluster implements ProxyServer {
-  readonly #config: Config;
-  readonly #count: number;
-  readonly #log: Log;
-  readonly #output: LogOutput;
-  readonly #upstream: Upstream;
-  readonly #services: WorkerServices;
+class Cluster implements Proxy {
+  readonly #observers: PrimaryObservers;
+  readonly #listener: SharedListener;
+  readonly #instance = nameInstance();
+  #upstream: Upstream;
+  readonly #quotas: LocalQuotas;
+  readonly #replays: LocalReplayMemory;
   readonly #workers = new Set<WorkerHandle>();
-  readonly #figures: ClusterFigures;
-  readonly #hooks: Hooks | undefined;
+  readonly #crew: Crew;
+  readonly #reloads: Reloads;
+  readonly #hooks: Hooks;
   readonly #admin: AdminServer;
   readonly #refreshing: NodeJS.Timeout;
-  #ending = false;
 
-  constructor({ config, written }: LoadedConfig, count: number, { log, output, metrics }: PrimaryObservers) {
-    this.#config = config;
-    this.#count = count;
-    this.#log = log;
-    this.#output = output;
+  constructor(loaded: LoadedConfig, observers: PrimaryObservers, listener: SharedListener) {
+    const { config } = loaded;
+    const { log, metrics, output } = observers;
+    this.#observers = observers;
+    this.#listener = listener;
     this.#upstream = createUpstream(config.upstream);
-    const figures = new ClusterFigures(this.#workers, metrics, log);
-    this.#figures = figures;
+    this.#quotas = createQuotas(config);
+    this.#replays = createReplayMemory(config.replay.windowMs);
+    const workers = this.#workers;
+    const figures = new ClusterFigures(workers, metrics, log);
     this.#hooks = createHooks(config.hooks, { log, metrics, uploads: figures });
-    this.#services = {
-      options: { config: written, instance: nameInstance() },
-      quotas: createQuotas(config),
-      replays: createReplayMemory(config.replay.windowMs),
-      hasRival: (imageId, ageSeconds) => figures.hasRival(imageId, ageSeconds),
-      onFinished: (upload) => figures.remember(upload),
+    const services = {
+      quotas: this.#quotas,
+      replays: this.#replays,
+      hasRival: figures.hasRival.bind(figures),
+      onFinished: figures.remember.bind(figures),
     };
+    this.#crew = new Crew({ workers, plan: this.#plan(loaded), services, figures, log, output });
     this.#admin = createAdminServer({
       config,
       upstream: this.#upstream,
       log,
       metrics,
       lastActivity: () => this.#lastActivity(),
-      isListening: () => [...this.#workers].some(({ isListening }) => isListening),
-      workers: () => this.#workers.size,
+      isListening: () => this.#crew.isListening,
+      workers: () => this.#crew.size,
       scrape: () => figures.scrape(),
       uploads: () => figures.uploads(),
       totals: () => figures.totals(),
     });
+    this.#reloads = new Reloads({
+      loaded,
+      log,
+      metrics: metrics.watchConfig(),
+      needsStart: (key) => key === "listen.address" || key === "admin.address",
+      remedy: "restart the proxy",
+      apply: (next) => this.#apply(next),
+    });
     this.#refreshing = setInterval(() => void figures.refresh(), REFRESH_INTERVAL_MS);
   }
 
-  async start(): ReturnType<ProxyServer["start"]> {
+  get config(): Config {
+    return this.#reloads.config;
+  }
+
+  async start(inherited: Descriptors = {}): ReturnType<Proxy["start"]> {
     try {
-      const others = Array.from({ length: this.#count - 1 }, () => this.#startWorker());
-      const [listening] = await Promise.all([this.#startWorker(), ...others]);
-      return { ...listening, admin: await this.#admin.listen() };
+      const listening = await this.#crew.start(inherited.listen);
+      return { ...listening, admin: await this.#admin.listen(inherited.admin) };
     } catch (error) {
       this.close();
       throw error instanceof ListenError ? error : new ListenError((error as Error).message);
     }
   }
 
-  reload(): void {
-    try {
-      this.#upstream.reload();
-    } catch {
-      // Each worker reads the same files and logs the fault.
-    }
-    for (const worker of this.#workers) worker.reload();
-    this.#hooks?.reload();
+  reload(read?: () => LoadedConfig): ReturnType<Proxy["reload"]> {
+    return this.#reloads.request(read);
+  }
+
+  descriptors(): Descriptors {
+    return { listen: this.#listener.descriptor(), admin: this.#admin.descriptor() };
+  }
+
+  async retire(): Promise<void> {
+    this.#crew.stopReplacing();
+    this.#admin.retire();
+    // With its last worker, Node's cluster module would drop the connections that no worker has yet.
+    this.#listener.close();
+    await this.#crew.untilHandedOver();
+    await this.#crew.retireAll();
+    await this.#hooks.drain();
+    this.close();
   }
 
   async drain(timeoutMs: number): Promise<void> {
     this.#admin.startDraining();
-    this.#ending = true;
+    this.#crew.stopReplacing();
     for (const worker of this.#workers) worker.drain(timeoutMs);
-    const allGone = Promise.all([...this.#workers].map(({ gone }) => gone));
+    const allGone = this.#crew.gone();
     await (timeoutMs === 0
       ? allGone
       : Promise.race([allGone, delay(this.#killDelayMs(timeoutMs), undefined, { ref: false })]));
     for (const worker of this.#workers) worker.kill();
     await allGone;
-    await this.#hooks?.drain();
+    await this.#hooks.drain();
     this.close();
   }
 
   close(): void {
-    this.#ending = true;
+    this.#crew.stopReplacing();
     clearInterval(this.#refreshing);
     for (const worker of this.#workers) worker.kill();
-    this.#hooks?.close();
+    this.#hooks.close();
     this.#admin.close();
   }
 
-  async #startWorker(): Promise<Listening> {
-    const worker = createWorkerHandle(this.#fork(), this.#services);
-    this.#workers.add(worker);
-    void worker.gone.then((how) => this.#bury(worker, how));
-    try {
-      return await worker.listening;
-    } catch (error) {
-      worker.kill();
-      throw error;
-    }
+  #plan({ config, written }: LoadedConfig): Plan {
+    return { count: countWorkers(config), options: { config: written, instance: this.#instance } };
   }
 
-  /** If the fork fails, it is tried again later: the missing file, descriptor or memory may be available then. */
-  #fork(): Worker {
-    try {
-      const child = cluster.fork();
-      // Both are absent if no descriptor was free for them. Then there is no process either.
-      const { stdout, stderr } = child.process;
-      if (stdout) readLines(stdout, (line) => this.#output.write(line));
-      stderr?.on("data", (text: Buffer) => process.stderr.write(text));
-      return child;
-    } catch (error) {
-      this.#replace(RESTART_DELAY_MS);
-      throw error;
-    }
-  }
-
-  #replace(delayMs: number): void {
-    if (this.#ending) return;
-    setTimeout(() => {
-      if (this.#ending) return;
-      this.#startWorker().catch((error: unknown) => {
-        this.#log.error({ reason: (error as Error).message }, "a worker cannot start, retrying");
-      });
-    }, delayMs);
-  }
-
-  async #bury(worker: WorkerHandle, how: string): Promise<void> {
-    this.#workers.delete(worker);
-    await this.#figures.bury(worker);
-    if (this.#ending) return;
-    if (worker.isListening) {
-      const fields = { pid: worker.pid, how, uploads: worker.inFlight.size };
-      this.#log.error(fields, "a worker died and is replaced");
-    }
-    this.#replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
+  async #apply(next: LoadedConfig): Promise<void> {
+    const { config } = next;
+    let upstream = this.#upstream;
+    const takeOver = collectFaults([
+      () => {
+        upstream = renewUpstream(upstream, this.config.upstream, config.upstream);
+        return () => (this.#upstream = upstream);
+      },
+      () => this.#hooks.prepareReload(config.hooks),
+      () => this.#admin.prepareReload(config, upstream),
+      // The workers use these files. A fault is found here before any worker starts.
+      () => void readListenerCredentials(config.listen.tls),
+    ]);
+    await this.#crew.renew(this.#plan(next)).catch((error: unknown) => {
+      throw new ConfigError((error as Error).message.split("\n"));
+    });
+    for (const take of takeOver) take?.();
+    resizeQuotas(this.#quotas, config);
+    this.#replays.setWindow(config.replay.windowMs);
+    this.#observers.setLogLevel?.(config.log.level);
   }
 
   #lastActivity(): number {
     const workers = [...this.#workers].map(({ lastActivity }) => lastActivity);
-    return Math.max(this.#upstream.lastActivity(), ...workers);
+    return Math.max(this.#upstream.activity.lastAt(), ...workers);
   }
 
   /** @returns how long after the start of a drain a worker that still runs is killed, milliseconds. */
   #killDelayMs(drainMs: number): number {
-    return Math.min(drainMs + 2 * this.#config.rollback.timeoutMs + END_DELAY_MS, MAX_TIMER_MS);
+    return Math.min(drainMs + 2 * this.config.rollback.timeoutMs + END_DELAY_MS, MAX_TIMER_MS);
   }
 }

@@ -7,13 +7,15 @@ import type { Listening } from "../client/server.js";
 import type { MetricSamples } from "../observe/metrics.js";
 import { createTotals, type Totals } from "../observe/totals.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import type { Quotas } from "../upload/quotas.js";
+import type { LocalQuotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
-import type { LocalQuota } from "../upload/spool/quota.js";
 import type { PrimaryCalls, WorkerCalls, WorkerOptions, WorkerReport, WorkerStart } from "./calls.js";
 
 /** If a worker does not report within this time, its last report stays in use. */
 const REPORT_TIMEOUT_MS = 2_000;
+
+/** A worker that does not answer for so long hangs, and accepts no connection either. */
+const RETIRE_TIMEOUT_MS = 2_000;
 
 export interface WorkerHandle {
   readonly pid: number;
@@ -34,10 +36,17 @@ export interface WorkerHandle {
   readonly totals: Totals;
   /** Resolves with the address on which the worker listens. Rejects if the worker cannot listen, or dies before. */
   readonly listening: Promise<Listening>;
+  /** False again when the worker accepts no more connections. */
   readonly isListening: boolean;
+  /** Whether the worker has ever listened. */
+  readonly hasListened: boolean;
+  /** Connections accepted until the last report. */
+  readonly connections: number;
   /** Asks the worker for a report. Never rejects. */
   refresh(): Promise<void>;
-  reload(): void;
+  /** As {@link WorkerCalls.retire}. Resolves when the worker gets no more connections. Never rejects. */
+  retire(): Promise<void>;
+  /** As {@link WorkerCalls.drain}. */
   drain(timeoutMs: number): void;
   kill(): void;
   /**
@@ -50,7 +59,7 @@ export interface WorkerHandle {
 /** What the primary process does for every worker. */
 export interface WorkerServices {
   readonly options: WorkerOptions;
-  readonly quotas: Record<keyof Quotas, LocalQuota>;
+  readonly quotas: LocalQuotas;
   readonly replays: ReplayMemory;
   readonly hasRival: PrimaryCalls["hasRival"];
   /** Called with each upload that ends. */
@@ -71,6 +80,8 @@ class ChildHandle implements WorkerHandle {
   metrics: readonly MetricSamples[] = [];
   totals = createTotals();
   isListening = false;
+  hasListened = false;
+  connections = 0;
   readonly #child: Worker;
   readonly #services: WorkerServices;
   readonly #worker: BirpcReturn<WorkerCalls, PrimaryCalls>;
@@ -95,9 +106,10 @@ class ChildHandle implements WorkerHandle {
       // If the worker is exiting, the message is lost. `gone` reports the exit.
       post: (message: Serializable) => void child.send(message, () => undefined),
       on: (listener) => child.on("message", listener),
-      eventNames: ["reload", "drain"],
+      eventNames: ["drain"],
       timeout: -1,
     });
+    child.once("disconnect", () => (this.isListening = false));
     this.gone = endOf(child).then((how) => {
       this.#worker.$close(new Error(`the worker ended with ${how}`));
       for (const what of ["uploads", "spool"] as const) services.quotas[what].release(this.#reserved[what]);
@@ -107,6 +119,7 @@ class ChildHandle implements WorkerHandle {
     this.listening = Promise.race([started, died]).then((start) => {
       if ("fault" in start) throw new Error(start.fault);
       this.isListening = true;
+      this.hasListened = true;
       return start;
     });
   }
@@ -127,11 +140,15 @@ class ChildHandle implements WorkerHandle {
     this.lastActivity = Math.max(this.lastActivity, askedAt - report.idleMs);
   }
 
-  reload(): void {
-    if (this.#hears) void this.#worker.reload();
+  async retire(): Promise<void> {
+    this.isListening = false;
+    if (!this.#hears) return this.kill();
+    const late = delay(RETIRE_TIMEOUT_MS, undefined, { ref: false });
+    await Promise.race([this.#worker.retire(), late]).catch(() => undefined); // rejects if the worker has ended
   }
 
   drain(timeoutMs: number): void {
+    this.isListening = false;
     if (this.#hears) void this.#worker.drain(timeoutMs);
     else this.kill();
   }
@@ -143,6 +160,7 @@ class ChildHandle implements WorkerHandle {
   #take(report: WorkerReport): void {
     this.metrics = report.metrics;
     this.totals = report.totals;
+    this.connections = report.connections;
     for (const [number, upload] of report.inFlight)
       if (this.inFlight.has(number)) this.inFlight.set(number, upload);
   }
@@ -159,6 +177,10 @@ class ChildHandle implements WorkerHandle {
         const granted = quotas[what].reserveUpTo(amount);
         this.#reserved[what] += granted;
         return granted;
+      },
+      take: (what, amount) => {
+        this.#reserved[what] += amount;
+        quotas[what].take(amount);
       },
       release: (what, amount) => {
         this.#reserved[what] -= amount;

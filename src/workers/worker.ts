@@ -1,7 +1,6 @@
 /** A worker process. It serves clients and reports to the primary process, which serves operators. */
 import process from "node:process";
 import { type BirpcReturn, createBirpc } from "birpc";
-import type { ClientServer } from "../client/server.js";
 import type { Config } from "../config/config.js";
 import { parseConfig } from "../config/load.js";
 import { createLog } from "../observe/log.js";
@@ -10,7 +9,7 @@ import { createMetrics } from "../observe/metrics.js";
 import { createUploadsRegistry, type UploadsRegistry, type UploadView } from "../observe/uploads-registry.js";
 import type { Quotas } from "../upload/quotas.js";
 import type { ReplayMemory } from "../upload/replay-memory.js";
-import type { ServeOptions } from "../upload/serve-options.js";
+import type { ServeClients } from "../upload/serve-options.js";
 import { createUpstream, type Upstream } from "../upstream/upstream.js";
 import type {
   NumberedUpload,
@@ -39,34 +38,41 @@ interface Viewed {
  *
  * @param serveClients serves client requests. A parameter, because this folder must not import the request path.
  */
-export async function runWorker(
-  serveClients: (options: ServeOptions) => Omit<ClientServer, "credentials">,
-): Promise<void> {
+export async function runWorker(serveClients: ServeClients): Promise<void> {
   const metrics = createMetrics();
   const output = createLogOutput();
   metrics.watchLog(output);
   const inFlight = new Map<Viewed, number>();
   let clients: ReturnType<typeof serveClients> | undefined;
   let upstream: Upstream | undefined;
+  let ending: Promise<void> | undefined;
 
   const primary = connectToPrimary({
     report,
-    reload: () => clients?.reload(),
-    drain(timeoutMs) {
-      const drained = clients?.drain(timeoutMs) ?? Promise.resolve(); // a worker that is still starting has no request
-      void drained
-        .then(async () => primary.drained(await report()))
-        .finally(async () => {
-          await output.flush(LOG_PATIENCE_MS);
-          process.disconnect(); // ends the process
-        });
-    },
+    retire: () => endAfter(clients?.retire()),
+    drain: (timeoutMs) => endAfter(clients?.drain(timeoutMs)),
   });
-  // A terminal or a service manager sends the signal to every process. Only the primary acts on it, and calls `drain` or `reload`.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
+  // A terminal or a service manager sends the signal to every process. Only the primary acts on it, and calls `drain` or `retire`.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const)
+    process.on(signal, () => undefined);
   void primary.started(await start(await primary.options()));
 
-  async function start({ config: input, instance }: WorkerOptions): Promise<WorkerStart> {
+  /** @param drained undefined if this worker is still starting: it has no request. */
+  function endAfter(drained: Promise<void> = Promise.resolve()): void {
+    // Of a `retire` and a later `drain` with a limit, the first that is done ends the process.
+    void drained.then(() => (ending ??= end()));
+  }
+
+  async function end(): Promise<void> {
+    try {
+      await primary.drained(await report());
+    } finally {
+      await output.flush(LOG_PATIENCE_MS);
+      process.disconnect(); // ends the process
+    }
+  }
+
+  async function start({ config: input, instance, descriptor }: WorkerOptions): Promise<WorkerStart> {
     try {
       const config = parseConfig(input);
       upstream = createUpstream(config.upstream);
@@ -74,7 +80,7 @@ export async function runWorker(
       const observers = { metrics, log: createLog(config.log.level, output), uploads };
       const quotas = leaseQuotas(primary, config);
       clients = serveClients({ config, upstream, observers, quotas, replays: replaysOf(primary), instance });
-      return await clients.listen();
+      return await clients.listen(descriptor);
     } catch (error) {
       return { fault: (error as Error).message };
     }
@@ -83,9 +89,10 @@ export async function runWorker(
   async function report(): Promise<WorkerReport> {
     return {
       metrics: await metrics.registry.getMetricsAsJSON(),
+      connections: clients?.connections() ?? 0,
       totals: metrics.totals,
       inFlight: [...inFlight].map(([upload, number]) => [number, upload.view()]),
-      idleMs: performance.now() - (upstream?.lastActivity() ?? -Infinity),
+      idleMs: performance.now() - (upstream?.activity.lastAt() ?? -Infinity),
     };
   }
 }
@@ -95,7 +102,7 @@ function connectToPrimary(calls: WorkerCalls): Primary {
     // If the primary has exited, the message is lost, and the closed channel ends this process.
     post: (message) => process.send?.(message, undefined, undefined, () => undefined),
     on: (listener) => process.on("message", listener),
-    eventNames: ["started", "release", "uploadStarted", "uploadFinished"],
+    eventNames: ["started", "take", "release", "uploadStarted", "uploadFinished"],
     timeout: -1,
   });
 }
@@ -136,6 +143,7 @@ function leaseQuotas(primary: Primary, { limits, spool }: Config): Quotas {
   const lease = (what: keyof Quotas, max: number, block: number) =>
     createLeasedQuota(max, block, {
       reserve: (amount) => primary.reserve(what, amount),
+      take: (amount) => void primary.take(what, amount),
       release: (amount) => void primary.release(what, amount),
     });
   return {
@@ -144,7 +152,9 @@ function leaseQuotas(primary: Primary, { limits, spool }: Config): Quotas {
     spool: lease(
       "spool",
       spool.maxTotalBytes,
-      Math.min(SPOOL_BLOCK_BYTES, Math.floor(spool.maxTotalBytes / 1024)),
+      spool.maxTotalBytes === 0
+        ? SPOOL_BLOCK_BYTES
+        : Math.min(SPOOL_BLOCK_BYTES, Math.floor(spool.maxTotalBytes / 1024)),
     ),
   };
 }

@@ -25,7 +25,7 @@ describeWith(requirements, "Clients that log in", () => {
   beforeAll(async () => {
     keystone = await startKeystone();
     glance = await startRealGlance({ server: "eventlet", authtoken: keystone.authtoken });
-    proxy = await startProxy(glance.url);
+    proxy = await startProxy(glance.url, { log: { owner: true } });
     directory = await mkdtemp(join(tmpdir(), "keystone-clients-"));
     await keystone.addGlance("direct", glance.url);
     await keystone.addGlance("proxied", proxy.url);
@@ -146,5 +146,19 @@ describeWith(requirements, "Clients that log in", () => {
       upload.peer.destroy();
       await expectWaited(upload, "client_aborted");
     });
+  });
+
+  it("are named alike in the log of the proxy and in Glance's, with the project of their image", async () => {
+    const token = await keystone.login();
+    const id = await createImage(token);
+    const headers = { ...OCTET_STREAM, "X-Auth-Token": token };
+    const answer = await request(proxy.port, "PUT", `/v2/images/${id}/file`, { headers, body: "hello" });
+    expect(answer.status).toBe(204);
+    const line = () => proxy.logged.find(({ imageId, msg }) => imageId === id && msg === "upload");
+    await expect.poll(line).toMatchObject({ outcome: "completed", owner: (await show(id, token))["owner"] });
+    const { requestId, glanceRequestId } = line() ?? {};
+    expect(glanceRequestId).toBe(requestId);
+    expect(answer.headers["x-openstack-request-id"]).toBe(requestId);
+    expect(await glance.log()).toContain(requestId);
   });
 });

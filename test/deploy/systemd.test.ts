@@ -1,11 +1,13 @@
 /** The unit: read by systemd itself, rated by it, and its filter of system calls held against those that are made. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
 import { startCommand } from "../support/cli.js";
+import { freePort } from "../support/free-port.js";
 import { createImage, putImageData, untilStatus } from "../support/glance-client.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
@@ -34,6 +36,10 @@ it("the unit reloads, drains without a limit, and does not restart on exit code 
   expect(values("ExecStartPre")).toEqual([]);
   expect(values("ExecReload")).toEqual(["/bin/kill -HUP $MAINPID"]);
   expect(values("TimeoutStopSec")).toEqual(["infinity"]);
+  // After an upgrade, systemd finds the new main process in the file that the command writes.
+  const [pidFile = ""] = values("PIDFile");
+  expect(values("ExecStart")).toEqual([expect.stringContaining(` --pid-file ${pidFile}`)]);
+  expect(values("RuntimeDirectory").map((name) => `/run/${name}/pid`)).toEqual([pidFile]);
   expect(values("RestartPreventExitStatus")).toEqual(["2"]);
 });
 
@@ -64,6 +70,32 @@ describeWith(["systemd"], "systemd-analyze", () => {
     const args = ["security", "--offline=true", "--threshold=12", UNIT]; // tenths of its scale of 10
     const { code, stdout } = await run("/usr/bin/systemd-analyze", args);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/Overall exposure level.*: 1\.[012] OK/)]);
+  });
+});
+
+describeWith(["systemd"], "systemd's socket activation", () => {
+  it.each([1, 2])("hands its socket to the proxy, with workers: %i", async (workers) => {
+    const glance = await startStandIn();
+    const port = await freePort();
+    const elsewhere = await freePort();
+    const command = [process.execPath, "dist/cli.js", "--upstream", glance.url];
+    const addresses = ["--listen", `127.0.0.1:${elsewhere}`, "--admin-listen", "127.0.0.1:0"];
+    const activate = [`--listen=127.0.0.1:${port}`, "--fdname=listen"];
+    const env = [`--setenv=GLANCE_SIZE_PROXY_WORKERS=${workers}`];
+    const child = spawn("/usr/bin/systemd-socket-activate", [...activate, ...env, ...command, ...addresses]);
+    try {
+      let output = "";
+      child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+      await once(child.stderr, "data"); // it listens, and starts the proxy with the first connection
+      const id = await createImage(port);
+      expect((await putImageData(port, id, "hello")).status).toBe(204);
+      expect(output).toContain(`"listen":"http://127.0.0.1:${port}"`);
+    } finally {
+      const exited = once(child, "exit");
+      child.kill("SIGTERM");
+      await exited;
+      await glance.stop();
+    }
   });
 });
 

@@ -104,10 +104,10 @@ describe("each upload that has ended is delivered", () => {
   it("with a second signature while a secret is replaced, and SIGHUP reads the file again", async () => {
     const proxy = await start();
     await writeFile(secretFile, `${NEW_SECRET}\n${SECRET}\n`);
-    proxy.reload();
+    await proxy.reload();
     await upload(proxy);
     await writeFile(secretFile, "not a secret");
-    proxy.reload(); // keeps both
+    await proxy.reload(); // keeps both
     await upload(proxy);
     await expect.poll(() => received.length).toBe(2);
     for (const hook of received) {

@@ -3,7 +3,9 @@ import { expect, it } from "vitest";
 import { request } from "../support/raw-http.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
-const scene = useScene({ rollback: { timeout: "200ms", interval: "10ms" } });
+/** Everything that can be logged is. */
+const log = { access: "all", owner: true } as const;
+const scene = useScene({ rollback: { timeout: "200ms", interval: "10ms" }, log });
 const CANARY = "canary7f3a";
 
 const SECRETS = {
@@ -36,6 +38,8 @@ it("tokens and queries go to Glance and nowhere else", async () => {
   upstream.onUpload = (_incoming, response) => void response.writeHead(401).end();
   await ask("PUT", FILE + query, {}, "hello");
   await ask("GET", `/v2/..${query}`);
+  await ask("GET", `/v2/images#${query}`);
+  await ask("GET", `http://user:${CANARY}-password@glance.test/v2/images${query}`);
   await ask("GET", `/v2/images${query}&_method=PUT`);
   await ask("DELETE", `/v2/images/one${query}`, CHUNKED);
   await ask("GET", `/v2/images${query}`, { X_Odd: `${CANARY}-odd` });
@@ -49,7 +53,7 @@ it("tokens and queries go to Glance and nowhere else", async () => {
     `PUT ${FILE}${query} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: ${CANARY}\r\nbroken ${CANARY}\r\n\r\n`,
   );
   await broken.response();
-  const alone = await scene.startAnother({}, "http://127.0.0.1:1");
+  const alone = await scene.startAnother({ log }, "http://127.0.0.1:1");
   await ask("GET", `/v2/images${query}`, {}, undefined, alone.port);
   await ask("PUT", FILE + query, {}, "hello", alone.port);
 
@@ -61,7 +65,8 @@ it("tokens and queries go to Glance and nowhere else", async () => {
   for (const each of [proxy, alone]) {
     expect(each.logged.length).toBeGreaterThan(1);
     expect(JSON.stringify(each.logged)).not.toContain(CANARY);
-    for (const page of ["/metrics", "/uploads", "/livez", "/readyz"]) {
+    expect(each.logged.some(({ msg }) => msg === "request" || msg === "request refused")).toBe(true);
+    for (const page of ["/metrics", "/uploads", "/uploads?q=one", "/livez", "/readyz"]) {
       expect((await request(each.adminPort, "GET", page)).text).not.toContain(CANARY);
     }
   }

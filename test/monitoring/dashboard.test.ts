@@ -39,9 +39,10 @@ describe("the dashboard", () => {
       for (const selector of selectors) {
         expect(selector).toMatch(/^\w+\{job=~"\$job",instance=~"\$instance"[,}]/);
       }
+      const plotted = panel.type === "timeseries" ? "$__interval" : "$__range";
       expect(expr.match(/\[[^\]]*\]/g) ?? [], expr).toEqual(
         (expr.match(/\b(rate|increase)\(/g) ?? []).map((name) =>
-          name === "rate(" ? "[$__rate_interval]" : "[$__range]",
+          name === "rate(" ? "[$__rate_interval]" : `[${plotted}]`,
         ),
       );
     }

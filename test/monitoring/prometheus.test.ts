@@ -57,6 +57,10 @@ async function sendMix(proxyPort: number, glancePort: number): Promise<void> {
     const answer = await upload(proxyPort, await createImage(glancePort), headers, body);
     expect(answer.status, answer.text).toBe(status);
   }
+  const refused = await request(proxyPort, "PUT", "/v2/images/one/file", {
+    headers: { "Transfer-Encoding": "gzip, chunked" },
+  });
+  expect(refused.status).toBe(501);
   const staged = await createImage(glancePort);
   await putImageData(proxyPort, staged, "staged", { operation: "stage" });
   await postJson(proxyPort, `/v2/images/${staged}/import`, { method: { name: "glance-direct" } });
@@ -117,6 +121,7 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
       .replaceAll("$job", JOB)
       .replaceAll("$instance", [busy, other, secure].map(instanceOf).join("|"))
       .replaceAll("$__rate_interval", "15s")
+      .replaceAll("$__interval", "15s")
       .replaceAll("$__range", "1m");
     expect(substituted).not.toContain("$");
     return substituted;

@@ -44,6 +44,8 @@ describeWith(["chromium"], "the live page is accessible:", () => {
     expect(await findBarriers(page), "nothing going on").toEqual([]);
     await makeBusy(scene);
     await rows(page).toBe(6);
+    for (const list of [".moving", ".finished"]) await page.locator(`${list} .opener`).first().click();
+    await rows(page).toBe(8);
     expect(await findBarriers(page), "busy").toEqual([]);
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     await state(page).toBe("Glance unreachable");
@@ -61,6 +63,8 @@ describeWith(["chromium"], "the live page is accessible:", () => {
     await makeBusy(scene);
     const { page } = await browser.open(scene.proxy.adminPort, { viewport: { width, height: 700 } });
     await rows(page).toBe(6);
+    for (const list of [".moving", ".finished"]) await page.locator(`${list} .opener`).first().click();
+    await rows(page).toBe(8);
     // Rows out of sight have no width of their own.
     for (const row of await page.locator("tbody tr").all()) await row.scrollIntoViewIfNeeded();
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);

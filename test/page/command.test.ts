@@ -1,7 +1,9 @@
 /** The live page of the command as it is built: of several workers, and of the demonstration. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
 import { SIZE, useScene } from "../e2e/scene.js";
@@ -46,23 +48,37 @@ describeWith(["chromium"], "the live page", () => {
     }
   });
 
-  it("of the demo stays available at the printed address, with the outcomes", async () => {
-    const demo = spawn(process.execPath, ["dist/cli.js", "demo"], { stdio: ["ignore", "pipe", "inherit"] });
+  it("of the demo stays at the printed address, is opened on request, and shows uploads that go on", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "browser-"));
+    // In place of the browser: it writes what it was asked to open.
+    const opened = join(directory, "opened");
+    await writeFile(join(directory, "xdg-open"), `#!/bin/sh\necho "$1" > ${opened}\n`, { mode: 0o755 });
+    const demo = spawn(process.execPath, ["dist/cli.js", "demo", "--open"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, PATH: `${directory}:${process.env["PATH"]}` },
+    });
+    const exited = once(demo, "exit");
     try {
-      let port = "";
+      let url = "";
       for await (const line of createInterface({ input: demo.stdout })) {
-        port = /^Live page: http:\/\/127\.0\.0\.1:(\d+)\/$/.exec(line)?.[1] ?? port;
+        url = /^Live page: (http:.*)$/.exec(line)?.[1] ?? url;
         if (line.startsWith("Press Ctrl-C")) break;
       }
-      const { page, expectLoss } = await browser.open(Number(port));
+      await expect.poll(() => readFile(opened, "utf8").catch(() => ""), SOON).toBe(`${url}\n`);
+      const { page, expectLoss } = await browser.open(Number(new URL(url).port));
+      const outcomes = () => page.locator(".verdict").allInnerTexts();
       await expect
-        .poll(() => page.locator(".verdict").allInnerTexts(), SOON)
+        .poll(async () => (await outcomes()).slice(-6), SOON)
         .toEqual(["completed", "invalid size", "completed", "size mismatch", "size exceeded", "completed"]);
+      await expect.poll(async () => (await outcomes()).length, SOON).toBeGreaterThan(7);
+      await expect.poll(() => page.locator(".moving .rate").count(), SOON).toBeGreaterThan(0);
       expectLoss();
+      demo.kill("SIGINT");
+      expect(await exited).toEqual([0, null]);
     } finally {
-      const exited = once(demo, "exit");
       demo.kill("SIGKILL");
       await exited;
+      await rm(directory, { recursive: true });
     }
   });
 });

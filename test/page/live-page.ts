@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect } from "vitest";
 
 /** So many milliseconds for what the page shows by itself: an event comes each second. */
 export const SOON = { timeout: 20_000 };
-export const PHONE = { width: 375, height: 812 };
+export const PHONE = { width: 390, height: 844 };
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 

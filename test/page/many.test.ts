@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { SIZE, useScene } from "../e2e/scene.js";
 import { describeWith } from "../support/requirements.js";
-import { SOON, useBrowser } from "./live-page.js";
+import { PHONE, SOON, useBrowser } from "./live-page.js";
 
 const COUNT = 500;
 
@@ -35,7 +35,7 @@ describeWith(["chromium"], "the live page with 500 uploads in flight", () => {
   const scene = useScene();
   const browser = useBrowser();
 
-  it("shows every upload, rewrites only what changed, and filters by image", async () => {
+  it("shows every upload, rewrites only what changed, can be searched, and is usable on a phone", async () => {
     const peers = await Promise.all(
       Array.from({ length: COUNT }, (_, index) =>
         scene.startUpload({ [SIZE]: 10 * COUNT }, `/v2/images/image-${index}/file`),
@@ -64,6 +64,17 @@ describeWith(["chromium"], "the live page with 500 uploads in flight", () => {
     await page.getByRole("searchbox").fill("image-49");
     await expect.poll(() => rows.count(), SOON).toBe(11);
     await page.getByRole("searchbox").fill("");
+    // On a phone, several uploads fit on the screen, and the search stays in sight.
+    await page.setViewportSize(PHONE);
+    await expect.poll(() => rows.count(), SOON).toBe(COUNT);
+    await rows.nth(200).scrollIntoViewIfNeeded();
+    expect((await rows.nth(200).boundingBox())?.height).toBeLessThan(100);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(PHONE.width);
+    expect((await page.getByRole("searchbox").boundingBox())?.y).toBeLessThan(20);
+    await page.getByRole("link", { name: "Finished" }).click();
+    await expect
+      .poll(async () => (await page.locator("#finished").boundingBox())?.y, SOON)
+      .toBeLessThan(PHONE.height);
     for (const peer of peers) peer.destroy();
     await expect.poll(() => page.locator(".finished tbody tr").count(), SOON).toBe(100);
     await expect.poll(() => rows.count(), SOON).toBe(0);

@@ -29,9 +29,14 @@ describeWith(["chromium"], "the live page", () => {
     const { page } = await browser.open(scene.proxy.adminPort);
     await state(page).toBe("Glance unreachable");
     await notice(page).toEqual([expect.stringContaining("all requests fail")]);
+    expect(await page.title()).toBe("Glance is unreachable – glance-size-proxy");
+    const icon = () => page.locator("link[rel=icon]").getAttribute("href");
+    expect(await icon()).toMatch(/\/icon-bad-[\w-]+\.svg$/);
     scene.upstream.onOther = (_incoming, response) => void response.end();
     await state(page).toBe("Glance ready");
     await notice(page).toEqual([]);
+    expect(await page.title()).toBe("Glance is ready – glance-size-proxy");
+    expect(await icon()).toMatch(/\/icon-(?!bad)[\w-]+\.svg$/);
   });
 
   it("distinguishes a slow, busy, silent and unreachable Glance", async () => {

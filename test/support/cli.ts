@@ -16,18 +16,20 @@ export interface RunningCommand extends AdminReader {
 
 /**
  * Starts `glance-size-proxy` on free ports and waits until it says that it listens.
+ * @param more arguments.
  * @param launcher a command that replaces itself by the one behind it, such as `["/usr/bin/env"]`.
  */
 export async function startCommand(
   upstreamUrl: string,
   env: Record<string, string> = {},
   launcher: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<RunningCommand> {
   const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const [file = "", ...args] = [
     ...launcher,
     process.execPath,
-    ...["dist/cli.js", "--upstream", upstreamUrl, ...addresses],
+    ...["dist/cli.js", "--upstream", upstreamUrl, ...addresses, ...more],
   ];
   const child = spawn(file, args, {
     stdio: ["ignore", "pipe", "inherit"],

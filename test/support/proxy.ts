@@ -1,5 +1,5 @@
 /** The proxy in this process, on free ports, with everything it logs kept. */
-import { type ConfigInput, createServer } from "../../src/index.js";
+import { type ConfigInput, createServer, type Reload } from "../../src/index.js";
 import { createLog } from "../../src/observe/log.js";
 import { type AdminReader, readAdmin } from "./admin.js";
 import { certificateForFront, isTlsUnderTest, startTlsFront } from "./tls-front.js";
@@ -13,7 +13,7 @@ export interface TestProxy extends AdminReader {
   /** Each line logged so far, parsed. */
   readonly logged: Record<string, unknown>[];
   drain(timeoutMs?: number): Promise<void>;
-  reload(): void;
+  reload(config?: TestProxyConfig): Promise<Reload>;
   stop(): void;
 }
 
@@ -33,16 +33,14 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
   });
   const isBehindTls = isTlsUnderTest && config.listen?.tls === undefined;
   const tls = isBehindTls ? { tls: await certificateForFront() } : {};
-  const server = createServer(
-    {
-      ...(config as ConfigInput),
-      upstream: { url: upstreamUrl, ...config.upstream } as ConfigInput["upstream"],
-      listen: { address: "127.0.0.1:0", ...tls, ...config.listen },
-      admin: { address: "127.0.0.1:0", ...config.admin },
-      upload: { relay: relayUnderTest(), ...config.upload },
-    },
-    { log },
-  );
+  const complete = (keys: TestProxyConfig): ConfigInput => ({
+    ...(keys as ConfigInput),
+    upstream: { url: upstreamUrl, ...keys.upstream } as ConfigInput["upstream"],
+    listen: { address: "127.0.0.1:0", ...tls, ...keys.listen },
+    admin: { address: "127.0.0.1:0", ...keys.admin },
+    upload: { relay: relayUnderTest(), ...keys.upload },
+  });
+  const server = createServer(complete(config), { log });
   const { listen, admin, relay, relayReason } = await server.start();
   const wanted = config.upload?.relay ?? relayUnderTest();
   if (wanted !== "stream" && relay !== "raw") {
@@ -58,7 +56,7 @@ export async function startProxy(upstreamUrl: string, config: TestProxyConfig = 
     logged,
     ...readAdmin(adminPort),
     drain: (timeoutMs = 0) => server.drain(timeoutMs),
-    reload: () => server.reload(),
+    reload: (next) => server.reload(next && complete(next)),
     stop: () => {
       front?.stop();
       server.close();

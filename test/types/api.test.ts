@@ -15,6 +15,7 @@ import {
   type Log,
   type Middleware,
   type ProxyServer,
+  type Reload,
   type UploadsSnapshot,
   type UploadView,
   version,
@@ -70,7 +71,12 @@ describe("createServer", () => {
     expectTypeOf(createServer).toEqualTypeOf<
       (config: ConfigInput, options?: GlanceSizeProxyOptions) => ProxyServer
     >();
-    expectTypeOf<ProxyServer["reload"]>().toEqualTypeOf<() => void>();
+    expectTypeOf<ProxyServer["reload"]>().toEqualTypeOf<(config?: ConfigInput) => Promise<Reload>>();
+    expectTypeOf<Reload>().toEqualTypeOf<{
+      readonly faults: readonly string[];
+      readonly changed: readonly string[];
+      readonly pending: readonly string[];
+    }>();
     expectTypeOf<ProxyServer["drain"]>().toEqualTypeOf<(timeoutMs: number) => Promise<void>>();
     expectTypeOf<ProxyServer["close"]>().toEqualTypeOf<() => void>();
     expectTypeOf<Awaited<ReturnType<ProxyServer["start"]>>>().toExtend<{
@@ -85,6 +91,20 @@ describe("createServer", () => {
     const inUse = createServer({ upstream, ...addresses, admin: { address: new URL(admin).host } }, { log });
     await expect(inUse.start()).rejects.toThrow(`admin.address: cannot listen on ${new URL(admin).host}`);
     expect([listen, admin]).toEqual(Array(2).fill(expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/)));
+    const changed = { upstream, ...addresses, limits: { maxImageSize: "1GiB" } };
+    expect(await server.reload(changed)).toEqual({
+      faults: [],
+      changed: ["limits.maxImageSize"],
+      pending: [],
+    });
+    expect(await server.reload()).toEqual({ faults: [], changed: [], pending: [] });
+    const moved = { ...changed, listen: { address: "127.0.0.1:1" } };
+    expect(await server.reload(moved)).toEqual({ faults: [], changed: [], pending: ["listen.address"] });
+    expect(await server.reload({ upstream: { url: "nonsense" } })).toEqual({
+      faults: [expect.stringMatching(/^upstream\.url: "nonsense": must be the URL of Glance/)],
+      changed: [],
+      pending: [],
+    });
     await server.drain(0);
   });
 });

@@ -1,8 +1,10 @@
 /** The live page: state of the proxy and of Glance, totals, plot, uploads in flight, finished uploads. */
 import { useEffect, useState } from "preact/hooks";
 import { formatDuration } from "./format.js";
+import { showTab } from "./show-tab.js";
 import { type Connection, stateOf } from "./state.js";
 import { watch } from "./stream.js";
+import { tabOf } from "./tab.js";
 import { Throughput } from "./throughput.js";
 import { Totals } from "./totals.js";
 import { Uploads } from "./uploads.js";
@@ -19,11 +21,10 @@ export function App() {
       }),
     [],
   );
-  const { tone, name, explanation } = stateOf(connection, viewModel?.overview);
-  const inFlight = viewModel?.moving.length ?? 0;
-  useEffect(() => {
-    document.title = `${inFlight > 0 ? `${inFlight} in flight` : name} – glance-size-proxy`;
-  }, [inFlight, name]);
+  const state = stateOf(connection, viewModel?.overview);
+  const { tone, name, explanation } = state;
+  const tab = tabOf(state, viewModel?.moving.length ?? 0, currentRate(viewModel));
+  useEffect(() => showTab(tab), [tab.title, tab.icon]);
   return (
     <div class={connection === "lost" ? "page is-stale" : "page"}>
       <header>
@@ -49,6 +50,12 @@ export function App() {
       </footer>
     </div>
   );
+}
+
+/** Bytes per second, on the side that has more: a spooled upload moves on one side at a time. */
+function currentRate(viewModel: ViewModel | undefined): number {
+  const { received = [], forwarded = [] } = viewModel?.throughput ?? {};
+  return Math.max(received.at(-1) ?? 0, forwarded.at(-1) ?? 0);
 }
 
 function About({ overview: { version, workers, startedAt, now } }: { overview: ViewModel["overview"] }) {

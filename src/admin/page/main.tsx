@@ -3,6 +3,8 @@ import { App } from "./app.js";
 import "./style.css";
 import "./figures.css";
 import "./lists.css";
+import "./details.css";
+import "./cards.css";
 
 const root = document.getElementById("app");
 if (root) render(<App />, root);

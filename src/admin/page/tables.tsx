@@ -1,62 +1,71 @@
-/** Uploads as table rows. A narrow screen shows rows as cards: the explicit roles keep the table for screen readers. */
-import type { ComponentChildren } from "preact";
+/** Uploads as table rows that open. A narrow screen shows rows as cards: the explicit roles keep the table for screen readers. */
+import type { ComponentChildren, VNode } from "preact";
+import { useId } from "preact/hooks";
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { outcomeKind } from "../../vocabulary/outcomes.js";
+import { Details } from "./details.js";
 import {
   formatBytes,
   formatClock,
   formatDuration,
-  formatRate,
   formatSize,
+  formatSteady,
+  formatSteadyRate,
   formatTimeLeft,
   words,
 } from "./format.js";
-import type { MovingUpload } from "./view-model.js";
+import { verdictOf } from "./verdict.js";
+import { keyOf, type MovingUpload } from "./view-model.js";
 
-export function MovingTable({ uploads }: { uploads: readonly MovingUpload[] }) {
+/** Which rows are open, by {@link keyOf}. */
+export interface Opening {
+  readonly opened: ReadonlySet<string>;
+  readonly onToggle: (key: string) => void;
+}
+
+const MOVING = ["Image", "Client", "Size source", "Progress", "Rate", "Time left"];
+const FINISHED = ["Outcome", "Image", "Client", "Size source", "Size", "Duration", "Finished"];
+
+export function MovingTable({ uploads, ...opening }: Opening & { uploads: readonly MovingUpload[] }) {
   return (
-    <Table
-      name="moving"
-      caption="Uploads in flight"
-      columns={["Image", "Client", "Size source", "Progress", "Rate", "Time left"]}
-    >
+    <Table name="moving" caption="Uploads in flight" columns={MOVING}>
       {uploads.map((upload) => (
-        <tr key={upload.key} role="row">
-          <Image {...upload} />
-          <Cell of="client">{upload.client}</Cell>
-          <Cell of="source">{words(upload.sizeSource)}</Cell>
-          <Cell of="progress">
-            <Progress {...upload} />
-          </Cell>
-          <Cell of="rate">{formatRate(upload.bytesPerSecond)}</Cell>
-          <TimeLeft {...upload} />
-        </tr>
+        <Row key={upload.key} upload={upload} columns={MOVING.length} {...opening}>
+          {(image) => (
+            <>
+              {image}
+              <Cell of="client">{upload.client}</Cell>
+              <Cell of="source">{words(upload.sizeSource)}</Cell>
+              <Cell of="progress">
+                <Progress {...upload} />
+              </Cell>
+              <Cell of="rate">{formatSteadyRate(upload.bytesPerSecond)}</Cell>
+              <TimeLeft {...upload} />
+            </>
+          )}
+        </Row>
       ))}
     </Table>
   );
 }
 
-export function FinishedTable({ uploads }: { uploads: readonly UploadView[] }) {
+export function FinishedTable({ uploads, ...opening }: Opening & { uploads: readonly UploadView[] }) {
   return (
-    <Table
-      name="finished"
-      caption="Recently finished uploads, newest first"
-      columns={["Outcome", "Image", "Client", "Size source", "Size", "Duration", "Finished"]}
-    >
+    <Table name="finished" caption="Recently finished uploads, newest first" columns={FINISHED}>
       {uploads.map((upload) => (
-        <tr key={`${upload.requestId} ${upload.imageId} ${upload.startedAt}`} role="row">
-          <Cell of="outcome">
-            {upload.outcome && (
-              <span class={`verdict is-${outcomeKind(upload.outcome)}`}>{words(upload.outcome)}</span>
-            )}
-          </Cell>
-          <Image {...upload} />
-          <Cell of="client">{upload.client}</Cell>
-          <Cell of="source">{words(upload.sizeSource)}</Cell>
-          <Cell of="size">{formatSize(upload.receivedBytes, upload.declaredBytes)}</Cell>
-          <Cell of="took">{formatDuration(upload.durationSeconds)}</Cell>
-          <Cell of="ended">{endedAt(upload)}</Cell>
-        </tr>
+        <Row key={keyOf(upload)} upload={upload} columns={FINISHED.length} {...opening}>
+          {(image) => (
+            <>
+              <Ended {...upload} />
+              {image}
+              <Cell of="client">{upload.client}</Cell>
+              <Cell of="source">{words(upload.sizeSource)}</Cell>
+              <Cell of="size">{formatSize(upload.receivedBytes, upload.declaredBytes)}</Cell>
+              <Cell of="took">{formatDuration(upload.durationSeconds)}</Cell>
+              <Cell of="ended">{endedAt(upload)}</Cell>
+            </>
+          )}
+        </Row>
       ))}
     </Table>
   );
@@ -95,14 +104,60 @@ function Cell({ of, children }: { of: string; children: ComponentChildren }) {
   );
 }
 
-function Image({ imageId, requestId, operation }: UploadView) {
+interface RowProps extends Opening {
+  readonly upload: UploadView;
+  readonly columns: number;
+  /** @param image the cell with the button that opens the row. */
+  readonly children: (image: VNode) => ComponentChildren;
+}
+
+/** A row, and below it, if it is open, a second one with everything that is known of the upload. */
+function Row({ upload, columns, opened, onToggle, children }: RowProps) {
+  const id = useId();
+  const key = keyOf(upload);
+  const isOpen = opened.has(key);
+  const { imageId, requestId, operation } = upload;
   return (
-    <Cell of="image">
-      <code title={imageId}>{imageId}</code>
-      <small title={requestId}>
-        {operation === "stage" && "stage, "}
-        {requestId}
-      </small>
+    <>
+      <tr role="row" class={isOpen ? "is-open" : ""}>
+        {children(
+          <Cell of="image">
+            <button
+              type="button"
+              class="opener"
+              aria-expanded={isOpen}
+              aria-controls={isOpen ? id : undefined}
+              onClick={() => onToggle(key)}
+            >
+              <code>{imageId}</code>
+              <small>
+                {operation === "stage" && "stage, "}
+                {requestId}
+              </small>
+            </button>
+          </Cell>,
+        )}
+      </tr>
+      {isOpen && (
+        <tr role="row" class="opened">
+          <td role="cell" aria-colspan={columns} id={id}>
+            <Details upload={upload} />
+          </td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+/** Outcome, and below it the answer that the client got. */
+function Ended(upload: UploadView) {
+  const { outcome, status, rollback } = upload;
+  const verdict = verdictOf(upload);
+  const more = [status, rollback && `image ${words(rollback)}`, verdict && `would be ${verdict.outcome}`];
+  return (
+    <Cell of="outcome">
+      {outcome && <span class={`verdict is-${outcomeKind(outcome)}`}>{words(outcome)}</span>}
+      <small>{more.filter(Boolean).join(", ")}</small>
     </Cell>
   );
 }
@@ -113,7 +168,7 @@ function Progress({ imageId, movedBytes, declaredBytes }: MovingUpload) {
     return (
       <>
         <progress aria-label={name} />
-        <span>{formatBytes(movedBytes)} so far</span>
+        <span>{formatSteady(movedBytes)} so far</span>
       </>
     );
   }
@@ -122,18 +177,25 @@ function Progress({ imageId, movedBytes, declaredBytes }: MovingUpload) {
     <>
       <progress aria-label={name} max={100} value={percent} />
       <span>
-        {formatBytes(movedBytes)} of {formatBytes(declaredBytes)}, {percent} %
+        {formatSteady(movedBytes)} of {formatBytes(declaredBytes)}, {percent} %
       </span>
     </>
   );
 }
 
-function TimeLeft({ pace, secondsLeft }: MovingUpload) {
-  if (secondsLeft !== undefined) return <Cell of="left due">{formatTimeLeft(secondsLeft)}</Cell>;
+/** The time left, or why it is not known, and below it whom the upload waits for. */
+function TimeLeft({ pace, secondsLeft, waitsFor }: MovingUpload) {
+  const waits = waitsFor === undefined || pace === "moving" ? "" : `waits for ${NAMES[waitsFor]}`;
+  const kind = secondsLeft !== undefined ? "left due" : pace === "stalled" ? "left is-warning" : "left";
   return (
-    <Cell of={pace === "stalled" ? "left is-warning" : "left"}>{pace === "moving" ? "unknown" : pace}</Cell>
+    <Cell of={kind}>
+      {secondsLeft !== undefined ? formatTimeLeft(secondsLeft) : pace === "moving" ? "unknown" : pace}
+      <small>{waits}</small>
+    </Cell>
   );
 }
+
+const NAMES = { client: "client", glance: "Glance", spool: "spool" } as const;
 
 function endedAt({ startedAt, durationSeconds }: UploadView): string {
   return formatClock(Date.parse(startedAt) + durationSeconds * 1000);

@@ -1,6 +1,6 @@
 /** The numbers at the top of the page: uploads in flight, rates, and outcomes since the start. */
 import { type Outcome, type OutcomeKind, outcomeKind } from "../../vocabulary/outcomes.js";
-import { formatBytes, formatCount, formatRate, words } from "./format.js";
+import { formatBytes, formatCount, formatSteadyRate, words } from "./format.js";
 import type { ViewModel } from "./view-model.js";
 
 export function Totals({ viewModel: { overview, moving, throughput } }: { viewModel: ViewModel }) {
@@ -11,7 +11,7 @@ export function Totals({ viewModel: { overview, moving, throughput } }: { viewMo
       <Figure
         name="In flight"
         value={formatCount(moving.length)}
-        more={unknown > 0 && `${unknown} of unknown size`}
+        more={unknown > 0 ? `${unknown} of unknown size` : ""}
       />
       <Figure
         name="From clients"
@@ -40,22 +40,25 @@ function Ended({ kind, outcomes }: { kind: OutcomeKind; outcomes: Readonly<Recor
     <Figure
       name={words(kind).replace(/^./, (first) => first.toUpperCase())}
       value={formatCount(sum)}
-      more={kind !== "completed" && breakdown}
-      class={sum > 0 ? `is-${kind}` : ""}
+      more={kind === "completed" ? "" : breakdown}
+      class={sum > 0 ? `${kind} is-${kind}` : kind}
     />
   );
 }
 
-function Figure(props: { name: string; value: string; more: string | false; class?: string }) {
+/** The second line is there even if it is empty, so that nothing moves when it gets a text. */
+function Figure(props: { name: string; value: string; more: string; class?: string }) {
   return (
     <div class={props.class}>
       <dt>{props.name}</dt>
       <dd>{props.value}</dd>
-      {props.more && <dd class="more">{props.more}</dd>}
+      <dd class="more" title={props.more}>
+        {props.more}
+      </dd>
     </div>
   );
 }
 
 function rate(values: readonly (number | null)[]): string {
-  return formatRate(values.at(-1) ?? 0);
+  return formatSteadyRate(values.at(-1) ?? 0);
 }

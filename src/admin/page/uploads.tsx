@@ -1,8 +1,9 @@
-/** The lists of uploads in flight and of finished uploads, with a filter and an order. */
-import { useMemo, useState } from "preact/hooks";
+/** The lists of uploads in flight and of finished uploads, with a search, an order, and rows that open. */
+import { useCallback, useMemo, useState } from "preact/hooks";
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { formatCount } from "./format.js";
-import { FinishedTable, MovingTable } from "./tables.js";
+import { matches } from "./search.js";
+import { FinishedTable, MovingTable, type Opening } from "./tables.js";
 import type { MovingUpload } from "./view-model.js";
 
 /** Maximum number of rows in flight: a browser must redraw them each second. */
@@ -21,40 +22,42 @@ const ORDERS = {
 type Order = keyof typeof ORDERS;
 
 export function Uploads(props: { moving: readonly MovingUpload[]; finished: readonly UploadView[] }) {
-  const [filter, setFilter] = useState("");
-  const finished = useMemo(() => props.finished.filter(matches(filter)), [props.finished, filter]);
+  const [search, setSearch] = useState("");
+  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
+  const onToggle = useCallback((key: string) => setOpened((before) => toggled(before, key)), []);
+  const opening = { opened, onToggle };
   return (
     <>
-      <InFlight all={props.moving} filter={filter} onFilter={setFilter} />
-      <Finished all={props.finished} shown={finished} />
+      <div class="tools" role="search">
+        <label>
+          Search
+          <input
+            type="search"
+            placeholder="image, any id, peer, client …"
+            value={search}
+            onInput={({ currentTarget }) => setSearch(currentTarget.value)}
+          />
+        </label>
+        <nav aria-label="Lists">
+          <a href="#in-flight">In flight</a> <a href="#finished">Finished</a>
+        </nav>
+      </div>
+      <InFlight all={props.moving} search={search} {...opening} />
+      <Finished all={props.finished} search={search} {...opening} />
     </>
   );
 }
 
-interface InFlightProps {
-  readonly all: readonly MovingUpload[];
-  readonly filter: string;
-  readonly onFilter: (filter: string) => void;
-}
-
-function InFlight({ all, filter, onFilter }: InFlightProps) {
+function InFlight({ all, search, ...opening }: Opening & { all: readonly MovingUpload[]; search: string }) {
   const [order, setOrder] = useState<Order>("oldest first");
-  const shown = all.filter(matches(filter)).sort(ORDERS[order]).slice(0, MAX_ROWS);
+  const found = all.filter(matches(search)).sort(ORDERS[order]);
+  const shown = found.slice(0, MAX_ROWS);
   return (
     <section aria-labelledby="in-flight">
       <div class="bar">
         <h2 id="in-flight">
           In flight <Count shown={shown.length} all={all.length} />
         </h2>
-        <label>
-          Filter
-          <input
-            type="search"
-            placeholder="image, request id, client …"
-            value={filter}
-            onInput={({ currentTarget }) => onFilter(currentTarget.value)}
-          />
-        </label>
         <label>
           Order
           <select value={order} onChange={({ currentTarget }) => setOrder(currentTarget.value as Order)}>
@@ -65,19 +68,28 @@ function InFlight({ all, filter, onFilter }: InFlightProps) {
         </label>
       </div>
       {shown.length > 0 ? (
-        <MovingTable uploads={shown} />
+        <MovingTable uploads={shown} {...opening} />
       ) : (
         <p class="empty">
-          {all.length > 0 ? "No upload in flight matches the filter." : "No upload is in flight."}
+          {all.length > 0 ? "No upload in flight matches the search." : "No upload is in flight."}
         </p>
       )}
     </section>
   );
 }
 
-function Finished({ all, shown }: { all: readonly UploadView[]; shown: readonly UploadView[] }) {
+function Finished({
+  all,
+  search,
+  opened,
+  onToggle,
+}: Opening & { all: readonly UploadView[]; search: string }) {
+  const shown = useMemo(() => all.filter(matches(search)), [all, search]);
   // Preact skips an element that is the same object. In most seconds no upload finishes.
-  const table = useMemo(() => <FinishedTable uploads={shown} />, [shown]);
+  const table = useMemo(
+    () => <FinishedTable uploads={shown} opened={opened} onToggle={onToggle} />,
+    [shown, opened, onToggle],
+  );
   return (
     <section aria-labelledby="finished">
       <div class="bar">
@@ -90,7 +102,7 @@ function Finished({ all, shown }: { all: readonly UploadView[]; shown: readonly 
       ) : (
         <p class="empty">
           {all.length > 0
-            ? "No finished upload matches the filter."
+            ? "No finished upload matches the search."
             : "No upload has finished since the proxy started."}
         </p>
       )}
@@ -106,8 +118,7 @@ function Count({ shown, all }: { shown: number; all: number }) {
   );
 }
 
-function matches(filter: string): (upload: UploadView) => boolean {
-  const wanted = filter.trim().toLowerCase();
-  return ({ imageId, requestId, client, sizeSource, operation, outcome = "" }) =>
-    [imageId, requestId, client, sizeSource, operation, outcome].join(" ").toLowerCase().includes(wanted);
+function toggled(keys: ReadonlySet<string>, key: string): ReadonlySet<string> {
+  const others = [...keys].filter((other) => other !== key);
+  return new Set(keys.has(key) ? others : [...others, key]);
 }

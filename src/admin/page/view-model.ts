@@ -48,7 +48,7 @@ export function nextViewModel(previous: ViewModel | undefined, event: OverviewEv
   const at = Date.parse(overview.now) / 1000;
   const samples = new Map<string, Sample[]>();
   const moving = overview.inFlight.map((upload) => {
-    const key = `${upload.requestId} ${upload.imageId} ${upload.startedAt}`;
+    const key = keyOf(upload);
     const bytes = movedBytes(upload);
     const before = (previous?.samples.get(key) ?? []).filter(
       (sample) => sample.at >= at - RATE_SECONDS && sample.bytes <= bytes,
@@ -57,6 +57,11 @@ export function nextViewModel(previous: ViewModel | undefined, event: OverviewEv
     return move(upload, key, bytes, rateSince(before[0], { at, bytes }, upload.durationSeconds));
   });
   return { overview, moving, samples, throughput: nextThroughput(previous, overview, at) };
+}
+
+/** The same while an upload is in flight and after it has finished. Clients choose request ids, so these may repeat. */
+export function keyOf({ requestId, imageId, startedAt }: UploadView): string {
+  return `${requestId} ${imageId} ${startedAt}`;
 }
 
 /** A spooled body is first received and then forwarded. Its size is known, so its source is `spooled`, once forwarding begins. */

@@ -26,7 +26,9 @@ export function createSpoolBudget(quota: Quota): SpoolBudget {
     get uploads() {
       return uploads;
     },
-    maxBytes: quota.max,
+    get maxBytes() {
+      return quota.max;
+    },
     reserve(bytes) {
       const reserved = quota.reserve(bytes);
       return reserved instanceof Promise ? reserved.then(count) : count(reserved);

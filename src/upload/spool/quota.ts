@@ -13,26 +13,47 @@ export interface LocalQuota extends Quota {
   reserve(amount: number): boolean;
   /** Reserves as much of the amount as is left. @returns how much that is. */
   reserveUpTo(amount: number): number;
+  /** Reserves the amount even beyond the limit: it is in use already. */
+  take(amount: number): void;
+  /** Sets another limit. What is reserved beyond it stays reserved. */
+  resize(max: number): void;
 }
 
 /** @param max the limit; 0: none. */
 export function createQuota(max: number): LocalQuota {
-  let used = 0;
-  const quota: LocalQuota = {
-    max,
-    reserve(amount) {
-      if (max > 0 && used + amount > max) return false;
-      used += amount;
-      return true;
-    },
-    reserveUpTo(amount) {
-      const granted = max > 0 ? Math.min(amount, max - used) : amount;
-      used += granted;
-      return granted;
-    },
-    release(amount) {
-      used -= amount;
-    },
-  };
-  return quota;
+  return new CountedQuota(max);
+}
+
+class CountedQuota implements LocalQuota {
+  max: number;
+  /** Counted without a limit, too: a limit may be set later. */
+  #used = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  reserve(amount: number): boolean {
+    if (this.max > 0 && this.#used + amount > this.max) return false;
+    this.#used += amount;
+    return true;
+  }
+
+  reserveUpTo(amount: number): number {
+    const granted = this.max > 0 ? Math.min(amount, Math.max(this.max - this.#used, 0)) : amount;
+    this.#used += granted;
+    return granted;
+  }
+
+  take(amount: number): void {
+    this.#used += amount;
+  }
+
+  release(amount: number): void {
+    this.#used -= amount;
+  }
+
+  resize(max: number): void {
+    this.max = max;
+  }
 }

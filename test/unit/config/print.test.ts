@@ -39,7 +39,7 @@ const everything: ConfigInput = {
     ...{ tries: 2, backoff: "20ms", queue: 7 },
   },
   workers: 3,
-  log: { level: "silent" },
+  log: { level: "silent", access: "all", owner: true },
 };
 
 function loadInput(input: ConfigInput) {

@@ -7,6 +7,7 @@ function lease() {
   const whole = createQuota(1000);
   return createLeasedQuota(whole.max, 10, {
     reserve: (amount) => Promise.resolve(whole.reserveUpTo(amount)),
+    take: (amount) => whole.take(amount),
     release: (amount) => whole.release(amount),
   });
 }
@@ -26,4 +27,20 @@ describe("what lies unused here may be taken while more is asked for:", () => {
     quota.release(1000);
     expect(await quota.reserve(1000)).toBe(true);
   });
+});
+
+it("without a limit, what is used is counted all the same: a new configuration may have a limit", async () => {
+  const whole = createQuota(0);
+  const quota = createLeasedQuota(0, 10, {
+    reserve: () => Promise.reject(new Error("not asked")),
+    take: (amount) => whole.take(amount),
+    release: (amount) => whole.release(amount),
+  });
+  expect(await quota.reserve(95)).toBe(true);
+  whole.resize(100);
+  expect(whole.reserveUpTo(10)).toBe(5);
+  whole.resize(50);
+  expect(whole.reserveUpTo(10)).toBe(0);
+  quota.release(95);
+  expect(whole.reserveUpTo(50)).toBe(45);
 });

@@ -4,6 +4,7 @@ import {
   formatDuration,
   formatRate,
   formatSize,
+  formatSteady,
   formatTimeLeft,
   words,
 } from "../../../../src/admin/page/format.js";
@@ -27,6 +28,18 @@ it.each([
   expect(formatBytes(bytes)).toBe(text);
 });
 
+it.each([
+  [0, "0 B"],
+  [1000, "0.98 KiB"],
+  [1024, "1.00 KiB"],
+  [1.2 * 1024 ** 3, "1.20 GiB"],
+  [99.96 * 1024, "100 KiB"],
+  [123_456_789, "118 MiB"],
+  [1024 ** 5 * 5000, "5000 PiB"],
+])("%d bytes that change are %s", (bytes, text) => {
+  expect(formatSteady(bytes)).toBe(text);
+});
+
 it("formats rates in bytes per second", () => {
   expect(formatRate(2.5 * 1024 ** 2)).toBe("2.5 MiB/s");
 });
@@ -41,8 +54,10 @@ it.each([
 });
 
 it.each([
-  [0, "0 s"],
-  [0.04, "0 s"],
+  [0, "0 ms"],
+  [0.04, "40 ms"],
+  [0.0994, "99 ms"],
+  [0.0996, "0.1 s"],
   [0.25, "0.3 s"],
   [9.94, "9.9 s"],
   [9.96, "10 s"],

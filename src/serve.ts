@@ -1,0 +1,158 @@
+/** Runs the proxy as the command does: start, signals, end of the process. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { Descriptors, Proxy } from "./admin/proxy-server.js";
+import { type ConfigFlags, loadConfig, type LoadedConfig } from "./config/load.js";
+import { addressOf, takeInherited } from "./inherited.js";
+import { createLog, type LeveledLog } from "./observe/log.js";
+import { createLogOutput, type LogOutput } from "./observe/log-output.js";
+import { createMetrics } from "./observe/metrics.js";
+import { adviseOnNode } from "./observe/node-version.js";
+import { createUploadsRegistry } from "./observe/uploads-registry.js";
+import { createServer } from "./server.js";
+import { startSuccessor, type Successor, tellPredecessor } from "./successor.js";
+import { countWorkers } from "./workers/count-workers.js";
+import { createCluster } from "./workers/primary.js";
+
+/** If standard output takes nothing for so long, the last lines are lost and the process ends. */
+const LOG_PATIENCE_MS = 2_000;
+
+export interface ServeFlags extends ConfigFlags {
+  /** File for the id of this process. */
+  readonly pidFile?: string | undefined;
+}
+
+export function readConfig(flags: ConfigFlags): LoadedConfig {
+  return loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
+}
+
+/** @throws ConfigError, ListenError, or Error if the id cannot be written. */
+export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
+  const inherited = takeInherited(process.env);
+  const read = (): LoadedConfig => readConfig(flags);
+  const loaded = read();
+  const { config } = loaded;
+  // One for all lines of this process: two would pass one another.
+  const output = createLogOutput();
+  const log = createLog(config.log.level, output);
+  const metrics = createMetrics();
+  metrics.watchLog(output);
+  const setLogLevel = (level: string): void => void (log.level = level);
+  const server =
+    countWorkers(config) === 1
+      ? createServer(loaded, { log, metrics, uploads: createUploadsRegistry(), setLogLevel })
+      : createCluster(loaded, { log, output, metrics, setLogLevel });
+  const starting = server.start(inherited.descriptorsFor(config));
+  // Without a listener, the signal would end a process that is still starting.
+  process.on(
+    "SIGHUP",
+    () =>
+      void starting.then(
+        () => command.reload(read),
+        () => undefined,
+      ),
+  );
+  const command = new RunningProxy(server, log, output, pidFile);
+  const addresses = await starting;
+  if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`);
+  process.on("SIGTERM", (signal) => command.end(signal)).on("SIGINT", (signal) => command.end(signal));
+  process.on("SIGUSR2", () => void command.upgrade());
+  // Other programs wait for this line, whatever `log.level` is.
+  createLog("info", output).info(addresses, "listening");
+  if (inherited.hasPredecessor) tellPredecessor();
+  const advice = adviseOnNode(process.version, new Date());
+  if (advice) log.warn({ node: process.version, ...advice }, "install a Node with security fixes");
+}
+
+class RunningProxy {
+  readonly #server: Proxy;
+  readonly #log: LeveledLog;
+  readonly #output: LogOutput;
+  readonly #pidFile: string | undefined;
+  #isDraining = false;
+  /** The program that is to replace this process. */
+  #successor: Successor | undefined;
+  /** Whether the successor listens. */
+  #isRetired = false;
+
+  constructor(server: Proxy, log: LeveledLog, output: LogOutput, pidFile: string | undefined) {
+    this.#server = server;
+    this.#log = log;
+    this.#output = output;
+    this.#pidFile = pidFile;
+  }
+
+  reload(read: () => LoadedConfig): void {
+    if (this.#isDraining || this.#isRetired) {
+      this.#log.warn({ signal: "SIGHUP" }, "this process is ending: the configuration is not read");
+    } else {
+      void this.#server.reload(read);
+    }
+  }
+
+  end(signal: NodeJS.Signals): void {
+    if (this.#isDraining) {
+      this.#log.warn({ signal }, "second signal: ending at once");
+      process.exit(1);
+    }
+    this.#isDraining = true;
+    if (!this.#isRetired) this.#successor?.kill();
+    this.#log.info({ signal }, "draining");
+    void this.#server.drain(this.#server.config.shutdown.drainTimeoutMs).then(() => this.#exit());
+  }
+
+  /** Replaces this process by the program that is on disk now. If that does not listen, this process goes on. */
+  async upgrade(): Promise<void> {
+    const reason = this.#whyNotUpgrade();
+    const { listen, admin } = this.#server.descriptors();
+    if (reason !== undefined || listen === undefined || admin === undefined) {
+      const fields = { reason: reason ?? "this Node does not tell the descriptors of its sockets" };
+      return this.#log.error(fields, "no upgrade: this process goes on");
+    }
+    const successor = this.#startSuccessor({ listen, admin });
+    this.#successor = successor;
+    this.#log.info({ successor: successor.pid }, "upgrade: the new program starts");
+    try {
+      await successor.listening;
+    } catch (error) {
+      this.#successor = undefined;
+      const fields = { successor: successor.pid, reason: (error as Error).message };
+      return this.#log.error(fields, "no upgrade: the new program does not listen, and this process goes on");
+    }
+    this.#isRetired = true;
+    this.#log.info(
+      { successor: successor.pid },
+      "upgrade: the new program listens, and this process finishes",
+    );
+    await this.#server.retire();
+    await this.#exit();
+  }
+
+  #whyNotUpgrade(): string | undefined {
+    if (this.#isDraining || this.#isRetired) return "this process is ending";
+    if (this.#successor) return "the new program is already starting";
+    // The end of process 1 ends its container, and every process in it.
+    if (process.pid === 1) return "this is process 1 of a container: start another container instead";
+    return undefined;
+  }
+
+  #startSuccessor(descriptors: Required<Descriptors>): Successor {
+    const { config } = this.#server;
+    return startSuccessor(descriptors, {
+      listen: addressOf(config, "listen"),
+      admin: addressOf(config, "admin"),
+    });
+  }
+
+  async #exit(): Promise<void> {
+    this.#log.info({}, "drained");
+    this.#removePidFile();
+    await this.#output.flush(LOG_PATIENCE_MS);
+    process.exit(0);
+  }
+
+  /** After an upgrade, the file has the id of the new process. */
+  #removePidFile(): void {
+    if (this.#pidFile === undefined || this.#isRetired) return;
+    rmSync(this.#pidFile, { force: true });
+  }
+}

@@ -1,0 +1,58 @@
+/** Starts the program that is on disk now, with the sockets of this process. It listens before this process stops. */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Descriptors } from "./admin/proxy-server.js";
+import { PREDECESSOR_VARIABLE, type PredecessorAddresses } from "./inherited.js";
+
+/** What the new process sends when it listens. */
+const LISTENS = "listens";
+
+export interface Successor {
+  readonly pid: number | undefined;
+  /** Resolves when the new process listens. Rejects if it ends before. */
+  readonly listening: Promise<void>;
+  /** Ends the new process. */
+  kill(): void;
+}
+
+/**
+ * Runs the same command with the same arguments and environment.
+ *
+ * @param opened the addresses for which the descriptors were opened.
+ */
+export function startSuccessor(
+  { listen, admin }: Required<Descriptors>,
+  opened: PredecessorAddresses,
+): Successor {
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    // The numbers 3 and 4 are those of `inherited.ts`.
+    stdio: ["inherit", "inherit", "inherit", listen, admin, "ipc"],
+    env: { ...process.env, [PREDECESSOR_VARIABLE]: JSON.stringify(opened) },
+  });
+  return {
+    pid: child.pid,
+    listening: untilListening(child),
+    kill: () => void child.kill(),
+  };
+}
+
+/** Tells the older process that this one listens. */
+export function tellPredecessor(): void {
+  process.send?.(LISTENS, undefined, undefined, () => {
+    if (process.connected) process.disconnect();
+  });
+}
+
+function untilListening(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once("message", (message) => {
+      if (message !== LISTENS) return;
+      // This process must not wait for the end of the new one.
+      child.unref();
+      resolve();
+    });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
+      reject(new Error(`it ended with ${String(signal ?? code)} before it listened`));
+    });
+  });
+}
