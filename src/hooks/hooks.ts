@@ -49,7 +49,9 @@ interface Receiver {
 }
 
 function receiverOf({ url, secretFile }: Config["hooks"]): Receiver | undefined {
-  return url === undefined || secretFile === undefined ? undefined : { url, secrets: readSecrets(secretFile) };
+  return url === undefined || secretFile === undefined
+    ? undefined
+    : { url, secrets: readSecrets(secretFile) };
 }
 
 interface Message {
