@@ -12,7 +12,7 @@ import {
   SPOOL_BOUNDS,
   type SpoolBound,
 } from "../vocabulary/labels.js";
-import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
@@ -22,7 +22,7 @@ import type { UploadView } from "./uploads-registry.js";
 type Wait = "waitClient" | "waitGlance" | "lastByteToAnswer" | "spoolWrite" | "spoolRead";
 
 /** Seconds. Zero or absent: the upload did not wait. */
-export interface UploadFigures extends Partial<Pick<UploadView, Wait>> {
+export interface UploadFigures extends Partial<Pick<UploadView, Wait | "verdict">> {
   readonly operation: Operation;
   readonly outcome: Outcome;
   readonly source: SizeSource;
@@ -66,6 +66,12 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "client",
     CLIENT_KINDS,
   );
+  const observed = make.counterBy(
+    "uploads_observed_total",
+    "Finished uploads with enforce: false, by the outcome that they would have had with enforce: true",
+    "verdict",
+    VERDICTS,
+  );
   const observeWaits = createWaitMetrics(make);
   return {
     uploadStarted: (operation) => inFlight.inc({ operation }),
@@ -77,6 +83,7 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
       if (figures.reframed) reframed.inc({ operation });
+      if (figures.verdict !== undefined) observed.inc({ verdict: figures.verdict });
       observeWaits(figures);
     },
   };

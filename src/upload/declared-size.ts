@@ -45,6 +45,12 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
   }
 }
 
+/** The size that the framing of the body announces. @throws ProxyError `invalid_size` if two servers could read it differently. */
+export function sizeByFraming(announced: AnnouncedBody): DeclaredSize {
+  const bytes = bodyLength(announced);
+  return bytes === undefined ? { source: "unknown" } : { source: "content_length", bytes };
+}
+
 /** The length from HTTP framing. Without framing the body is empty (RFC 9112, section 6.3). */
 function bodyLength(announced: AnnouncedBody): number | undefined {
   switch (announced.kind) {

@@ -13,6 +13,7 @@ import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
+import { Observation } from "./observation.js";
 import { createQuotaCheck } from "./quota-check.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
@@ -51,6 +52,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const checkQuota =
     config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
+  if (!config.enforce)
+    observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
 
   return async (exchange, target) => {
     // Middleware before the proxy may have started the body. No byte may pass before it is counted.
@@ -67,6 +70,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
         traceparent: traceparentOf(exchange.head),
       },
       observers,
+      config.enforce ? undefined : new Observation(config),
     );
     upload.trace = traceUpload(exchange, target.operation);
     let current = exchange;

@@ -8,8 +8,9 @@ import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError } from "../vocabulary/errors.js";
 import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
+import type { Observation } from "./observation.js";
 import { replayKey } from "./replay-memory.js";
 
 export interface UploadOrigin {
@@ -81,6 +82,8 @@ export class Upload {
   constructor(
     readonly origin: UploadOrigin,
     private readonly observers: Observers,
+    /** Absent with `enforce: true`. */
+    readonly observation?: Observation,
   ) {
     this.#client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
@@ -168,10 +171,18 @@ export class Upload {
       spoolRead: this.#waited("spoolRead"),
       waitRollback: this.#waited("rollback"),
       outcome: this.#outcome,
+      verdict: this.#verdict(),
+      verdictReason: this.observation?.reason?.slice(0, MAX_TEXT_LENGTH),
       status: this.#status,
       reason: this.#error?.message.slice(0, MAX_TEXT_LENGTH),
       rollback: this.rollback,
     };
+  }
+
+  /** @returns what the outcome would have been so far. Undefined with `enforce: true`. */
+  #verdict(): Verdict | undefined {
+    this.observation?.measure(this, false);
+    return this.observation?.verdict(this.#outcome ?? "completed");
   }
 
   /** @returns seconds; undefined if the upload never waited for it. */
