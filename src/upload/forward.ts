@@ -84,6 +84,7 @@ class Forwarding {
 
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
   async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+    upload.trace?.enter("spool");
     exchange.sendContinue();
     const idleMs = this.#config.limits.idleTimeoutMs;
     const kept = await keepBody({
@@ -128,6 +129,7 @@ class Forwarding {
     const framing =
       declaredBytes !== undefined && this.#config.size.reframe ? "content-length" : upload.origin.framingIn;
     upload.framingOut = framing;
+    upload.trace?.enter("relay", this.#config.upstream.url);
     return relayBody({
       source: exchange.body,
       counter: upload,
@@ -143,7 +145,11 @@ class Forwarding {
         silenceMs: this.#config.upstream.responseTimeoutMs,
       },
       open: (expectContinue) =>
-        this.#upstream.request("PUT", path, uploadHeaders(headers, declaredBytes, framing, expectContinue)),
+        this.#upstream.request(
+          "PUT",
+          path,
+          uploadHeaders(upload.traced(headers), declaredBytes, framing, expectContinue),
+        ),
       onContinue: () => exchange.sendContinue(),
       untilBegun: (over, said100) =>
         this.#config.rollback.verify ? rollback.untilBegun(over, said100) : Promise.resolve(false),
