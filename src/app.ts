@@ -101,6 +101,7 @@ class RequestWay {
   readonly #access: AccessLog | undefined;
   readonly #pathPrefix: string;
   readonly #allowedOrigins: readonly string[];
+  readonly #enforce: boolean;
   readonly #carriers: Carriers;
 
   constructor(options: AppOptions, budget: SpoolBudget) {
@@ -108,6 +109,7 @@ class RequestWay {
     this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#allowedOrigins = options.config.cors.allowedOrigins;
+    this.#enforce = options.config.enforce;
     this.#carriers = createCarriers(options, budget);
   }
 
@@ -144,7 +146,7 @@ class RequestWay {
       case "outside":
         throw new ProxyError("not_found", `This proxy serves only paths below ${this.#pathPrefix}.`);
       case "upload":
-        guardUpload(head);
+        if (this.#enforce) guardUpload(head);
         exchange.notes.hasLine = true;
         return this.#carriers.upload(exchange, target);
       case "import":

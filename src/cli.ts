@@ -12,6 +12,7 @@ import { runDoctor } from "./doctor/doctor.js";
 import { adviseOnUnknownSizes } from "./doctor/unknown-sizes.js";
 import { ListenError } from "./http/listener.js";
 import { createServer } from "./index.js";
+import { openLog, runReport } from "./report/report.js";
 import { readConfig, serve, type ServeFlags } from "./serve.js";
 import { version } from "./vocabulary/version.js";
 
@@ -113,6 +114,29 @@ program
     });
     const healthy = await runDoctor({ config, token, readOnly, json }, (text) => process.stdout.write(text));
     process.exitCode = healthy ? 0 : 1;
+  });
+
+program
+  .command("report")
+  .description(
+    "read the proxy's log and report which clients would be refused and why, which declare no size, and how much space " +
+      "their uploads would need in the spool",
+  )
+  .requiredOption("--from <file...>", "log files in any order; - is standard input")
+  .option("--json", "print JSON instead of a table")
+  .addHelpText(
+    "after",
+    "\nThe log may be of enforce: false or true. Text before the JSON of a line is skipped.\n" +
+      "\nExit codes:\n" +
+      "  0  no upload would be or was refused\n" +
+      "  1  at least one upload would be or was refused\n" +
+      "  2  the log cannot be read, or has no upload in it\n" +
+      "\nExample:\n  journalctl -u glance-size-proxy -o cat --since -7d | glance-size-proxy report --from -\n",
+  )
+  .action(async ({ from, json = false }: { from: string[]; json?: boolean }) => {
+    const logs = from.map((path) => (path === "-" ? process.stdin : openLog(path)));
+    const refused = await runReport({ logs, json }, (text) => process.stdout.write(text));
+    process.exitCode = refused === 0 ? 0 : 1;
   });
 
 try {

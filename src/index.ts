@@ -3,6 +3,7 @@ import type { Registry } from "prom-client";
 import { createApp } from "./app.js";
 import { completeConfig, parseConfig } from "./config/load.js";
 import type { ConfigInput } from "./config/schema.js";
+import { createHooks } from "./hooks/hooks.js";
 import { createLog, type Log } from "./observe/log.js";
 import { createLogOutput } from "./observe/log-output.js";
 import { createMetrics } from "./observe/metrics.js";
@@ -53,6 +54,7 @@ export function createGlanceSizeProxy(
   const parsed = parseConfig(config);
   const observers = createObservers(parsed.log.level, options);
   observers.metrics.relayChosen("stream"); // the server owns the connections
+  createHooks(parsed.hooks, observers);
   const { handle } = createApp({
     config: parsed,
     upstream: createUpstream(parsed.upstream),

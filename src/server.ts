@@ -4,6 +4,7 @@ import { adminNeedsStart, type AdminServer, createAdminServer } from "./admin/se
 import type { Config } from "./config/config.js";
 import { collectFaults } from "./config/config-error.js";
 import type { LoadedConfig } from "./config/load.js";
+import { createHooks, type Hooks } from "./hooks/hooks.js";
 import { nameInstance } from "./http/forwarded-headers.js";
 import { differsInKind } from "./http/listener.js";
 import type { Observers } from "./observe/observers.js";
@@ -26,6 +27,7 @@ class SingleProcess implements Proxy {
   readonly #quotas: LocalQuotas;
   readonly #replays: LocalReplayMemory;
   readonly #clients: Clients;
+  readonly #hooks: Hooks;
   readonly #admin: AdminServer;
   readonly #reloads: Reloads;
 
@@ -40,6 +42,7 @@ class SingleProcess implements Proxy {
     const replays = createReplayMemory(config.replay.windowMs);
     this.#replays = replays;
     this.#clients = serveClients({ config, upstream, observers, quotas, replays, instance: nameInstance() });
+    this.#hooks = createHooks(config.hooks, observers);
     this.#admin = createAdminServer({
       config,
       upstream,
@@ -87,16 +90,19 @@ class SingleProcess implements Proxy {
   async retire(): Promise<void> {
     this.#admin.retire();
     await this.#clients.retire();
+    await this.#hooks.drain();
   }
 
   async drain(timeoutMs: number): Promise<void> {
     this.#admin.startDraining();
     await this.#clients.drain(timeoutMs);
+    await this.#hooks.drain();
     this.#admin.close();
   }
 
   close(): void {
     this.#clients.close();
+    this.#hooks.close();
     this.#admin.close();
   }
 
@@ -108,6 +114,7 @@ class SingleProcess implements Proxy {
         return () => (this.#upstream = upstream);
       },
       () => this.#clients.prepareReload({ config: next, upstream }),
+      () => this.#hooks.prepareReload(next.hooks),
       () => this.#admin.prepareReload(next, upstream),
     ]);
     for (const take of takeOver) take();

@@ -7,7 +7,7 @@ import type { ParsedConfig } from "./schema.js";
 export type Config = ReturnType<typeof toConfig>;
 
 export function toConfig(parsed: ParsedConfig) {
-  const { upstream, readiness, limits, rollback, replay, quota, spool, shutdown, ...rest } = parsed;
+  const { upstream, readiness, limits, rollback, replay, quota, spool, shutdown, hooks, ...rest } = parsed;
   const { connectTimeout: connectTimeoutMs, responseTimeout: responseTimeoutMs, ...glance } = upstream;
   const {
     maxImageSize: maxImageSizeBytes,
@@ -21,6 +21,7 @@ export function toConfig(parsed: ParsedConfig) {
     maxTotal: maxTotalBytes,
     ...otherSpool
   } = spool;
+  const { timeout: timeoutMs, backoff: backoffMs, ...otherHooks } = hooks;
   return {
     ...rest,
     upstream: { ...glance, connectTimeoutMs, responseTimeoutMs },
@@ -30,6 +31,7 @@ export function toConfig(parsed: ParsedConfig) {
     replay: { guard: replay.guard, windowMs: replay.window },
     quota: { precheck: quota.precheck, timeoutMs: quota.timeout },
     spool: { ...otherSpool, memoryBytes, maxPerUploadBytes, maxTotalBytes },
+    hooks: { ...otherHooks, timeoutMs, backoffMs },
     shutdown: { drainTimeoutMs: shutdown.drainTimeout },
   };
 }

@@ -9,16 +9,18 @@
 import { z } from "zod";
 import { refuseOwnAddress } from "./rules.js";
 import { readiness, upstream } from "./sections/glance.js";
+import { hooks } from "./sections/hooks.js";
 import { admin, cors, forwarded, listen } from "./sections/peers.js";
 import { log, shutdown, workers } from "./sections/process.js";
 import { size } from "./sections/size.js";
-import { imports, limits, quota, replay, rollback, spool, upload } from "./sections/uploads.js";
+import { enforce, imports, limits, quota, replay, rollback, spool, upload } from "./sections/uploads.js";
 
 export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
   listen: listen.prefault({}).describe("The address for clients."),
   admin: admin.prefault({}).describe("The address for operators."),
   readiness: readiness.prefault({}).describe("When `/readyz` reports that Glance is down."),
+  enforce,
   size: size.prefault({}).describe("How the proxy learns the size of an upload and passes it to Glance."),
   limits: limits.prefault({}).describe("Limits for clients."),
   quota: quota.prefault({}).describe("Quotas that Glance keeps in Keystone (`use_keystone_limits`)."),
@@ -34,6 +36,7 @@ export const configSchema = z.strictObject({
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),
   cors: cors.prefault({}).describe("Browsers that upload to Glance directly (Horizon's direct upload)."),
+  hooks: hooks.prefault({}).describe("A webhook that is told of each upload that has ended."),
   workers,
   log: log.prefault({}).describe("Logging to standard output."),
 });

@@ -3,6 +3,7 @@ import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
   ClientKind,
   GlanceState,
+  HookResult,
   ImportRefusalReason,
   Operation,
   RecoveryResult,
@@ -10,7 +11,7 @@ import type {
   SizeSource,
   SpoolBound,
 } from "../vocabulary/labels.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { ReloadResult } from "./config-metrics.js";
 import { PREFIX } from "./metric-makers.js";
 import { createMetrics, type Metrics } from "./metrics.js";
@@ -38,6 +39,11 @@ const OUTCOMES: Meanings<Outcome> = {
   client_timeout: "The client sent nothing for `limits.idleTimeout`. Answered 408.",
   upstream_rejected: "Glance refused the upload. Its answer was passed on.",
   upstream_error: "Glance could not be reached or failed, or the proxy itself failed.",
+};
+
+const VERDICTS: Meanings<Verdict> = {
+  ...OUTCOMES,
+  content_range: "The request has a `Content-Range`. It would have been answered 400.",
 };
 
 const SIZE_SOURCES: Meanings<SizeSource> = {
@@ -68,6 +74,13 @@ const RECOVERY_RESULTS: Meanings<RecoveryResult> = {
   success: "The image has all bytes that were sent. The client got the success answer.",
   queued: "Glance has rolled the image back. The client got 502.",
   unknown: "The proxy could not find out. The client got 504.",
+};
+
+const HOOK_RESULTS: Meanings<HookResult> = {
+  delivered: "The receiver answered 2xx.",
+  retried: "The request failed. The proxy tries again.",
+  failed: "The request failed. The proxy does not try again. The log has the reason.",
+  dropped: "The hook was given up because `hooks.queue` was full or the proxy ended.",
 };
 
 const RELOAD_RESULTS: Meanings<ReloadResult> = {
@@ -125,11 +138,13 @@ const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
 export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   operation: OPERATIONS,
   outcome: OUTCOMES,
+  verdict: VERDICTS,
   size_source: SIZE_SOURCES,
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
   "imports_refused_total.reason": IMPORT_REFUSALS,
+  "hooks_total.result": HOOK_RESULTS,
   "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
   rule: "The index of a rule in `size.rules`, from `0`; `default` if no rule matched and `size.unknown` decided.",
@@ -149,6 +164,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
 const COUNTED: Readonly<Record<string, string>> = {
   uploads_total: "uploads",
   uploads_in_flight: "uploads",
+  uploads_observed_total: "uploads",
   reframed_uploads_total: "uploads",
   undeclared_uploads_total: "uploads",
   unknown_size_rules_total: "uploads",
@@ -157,6 +173,8 @@ const COUNTED: Readonly<Record<string, string>> = {
   replays_refused_total: "uploads",
   spool_full_total: "events",
   spool_uploads: "uploads",
+  hooks_total: "requests",
+  hooks_queued: "hooks",
   imports_total: "requests",
   imports_refused_total: "requests",
   requests_total: "requests",
@@ -204,6 +222,7 @@ export interface DescribedMetric {
 export function describeMetrics(): DescribedMetric[] {
   const metrics = createMetrics();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
+  metrics.watchHooks({ queued: 0 });
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchConfig();
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });

@@ -16,6 +16,7 @@ import {
 } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
 import { type ConfigMetrics, createConfigMetrics } from "./config-metrics.js";
+import { createHookMetrics, type HookMetrics } from "./hook-metrics.js";
 import { MetricMakers, PREFIX } from "./metric-makers.js";
 import { createTotals, type Totals } from "./totals.js";
 import {
@@ -34,7 +35,7 @@ const IMPORT_METHODS = ["glance-direct", "web-download", "glance-download", "cop
 export type MetricSamples = MetricObjectWithValues<MetricValue<string>>;
 
 export interface Metrics
-  extends UploadMetrics, SettlingMetrics, SpoolMetrics, RequestMetrics, ProcessMetrics {
+  extends UploadMetrics, SettlingMetrics, SpoolMetrics, HookMetrics, RequestMetrics, ProcessMetrics {
   readonly registry: Registry;
   readonly totals: Totals;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
@@ -53,6 +54,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createUploadMetrics(make, totals),
     ...createSettlingMetrics(make),
     ...createSpoolMetrics(make),
+    ...createHookMetrics(make),
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
     watchUpstream: (look) => watchUpstream(make, look),

@@ -15,7 +15,7 @@ import {
   type SpoolBound,
   type UnknownSizePolicy,
 } from "../vocabulary/labels.js";
-import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
+import { type Outcome, OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
 import type { UploadView } from "./uploads-registry.js";
@@ -24,7 +24,7 @@ import type { UploadView } from "./uploads-registry.js";
 type Wait = "waitClient" | "waitGlance" | "lastByteToAnswer" | "spoolWrite" | "spoolRead";
 
 /** Seconds. Zero or absent: the upload did not wait. */
-export interface UploadFigures extends Partial<Pick<UploadView, Wait>> {
+export interface UploadFigures extends Partial<Pick<UploadView, Wait | "verdict">> {
   readonly operation: Operation;
   readonly outcome: Outcome;
   readonly source: SizeSource;
@@ -83,6 +83,12 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "Uploads without a declared size, by the rule of size.rules that decided and by its policy",
     ["rule", "policy"],
   );
+  const observed = make.counterBy(
+    "uploads_observed_total",
+    "Finished uploads with enforce: false, by the outcome that they would have had with enforce: true",
+    "verdict",
+    VERDICTS,
+  );
   const observeWaits = createWaitMetrics(make);
   return {
     showSizeRules(decisions) {
@@ -98,6 +104,7 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
       if (figures.reframed) reframed.inc({ operation });
+      if (figures.verdict !== undefined) observed.inc({ verdict: figures.verdict });
       observeWaits(figures);
     },
   };

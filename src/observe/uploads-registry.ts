@@ -16,6 +16,8 @@ export interface UploadsRegistry {
   add(upload: Viewed): void;
   /** Moves an upload to the finished uploads. */
   finish(upload: Viewed): void;
+  /** @param listener called with each upload that ends. */
+  onFinish(listener: (upload: UploadView) => void): void;
   /** Resolves when no upload is in flight. Never rejects. */
   whenEmpty(): Promise<void>;
   snapshot(): UploadsSnapshot;
@@ -47,6 +49,7 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const inFlight = new Set<Viewed>();
   const finished: Viewed[] = [];
   let waiting: (() => void)[] = [];
+  const listeners: ((upload: UploadView) => void)[] = [];
   return {
     add(upload) {
       inFlight.add(upload);
@@ -59,7 +62,9 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
       }
       finished.unshift(upload);
       finished.length = Math.min(finished.length, keep);
+      for (const listener of listeners) listener(upload.view());
     },
+    onFinish: (listener) => void listeners.push(listener),
     whenEmpty: () =>
       new Promise((resolve) => {
         if (inFlight.size === 0) resolve();

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { CLIENT_KINDS, OPERATIONS, ROLLBACK_RESULTS, SIZE_SOURCES } from "../vocabulary/labels.js";
-import { OUTCOMES } from "../vocabulary/outcomes.js";
+import { OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 
 export const byteCount = z.int().nonnegative();
 export const timestamp = z.iso.datetime();
@@ -77,6 +77,14 @@ export const uploadSchema = z
         "Seconds for which the proxy waited for Glance to set the image back. Absent without an abort.",
       ),
     outcome: z.enum(OUTCOMES).optional().describe("How it ended. Absent while it is in flight."),
+    verdict: z
+      .enum(VERDICTS)
+      .optional()
+      .describe(
+        "Present with `enforce: false`: what `outcome` would have been with `enforce: true`. In flight: `completed`, unless the upload " +
+          "breaks a rule already.",
+      ),
+    verdictReason: z.string().optional().describe("Which rule the upload breaks. Absent if it breaks none."),
     status: z
       .int()
       .optional()

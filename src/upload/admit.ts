@@ -1,9 +1,16 @@
 /** Decides whether an upload may start: declared size, limits, concurrent uploads. Nothing is read or sent before that. */
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
+import { guardUpload } from "../http/request-guard.js";
 import { type ClaimBody, leastRawBytes } from "../raw-io/claim-body.js";
 import { ProxyError, tooLarge } from "../vocabulary/errors.js";
-import { type DeclaredSize, readDeclaredSizes, requireAgreement, SIZE_HEADER } from "./declared-size.js";
+import {
+  type DeclaredSize,
+  readDeclaredSizes,
+  requireAgreement,
+  SIZE_HEADER,
+  sizeByFraming,
+} from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
 import type { Quota } from "./spool/quota.js";
 import type { UnknownSizeDecision, UnknownSizeRules } from "./unknown-size.js";
@@ -23,13 +30,14 @@ export interface AdmissionOptions {
 }
 
 export interface Admitted {
+  /** The size that is enforced. With `enforce: false` that is the size of the body's framing. */
   readonly declared: DeclaredSize;
   /** @returns the reason why a body of that many bytes must not become an image. */
   readonly refuseEnd: ((bytes: number) => ProxyError | undefined) | undefined;
 }
 
 export interface Admission {
-  /** @returns the declared size. @throws ProxyError if the upload must not start. */
+  /** @returns the size that is enforced. @throws ProxyError if the upload must not start. */
   declare(exchange: Exchange, upload: Upload): DeclaredSize;
   /** Takes the body over from Node if that saves CPU. Call it in the turn of the request: later, Node's parser has the body. */
   claim(exchange: Exchange, declared: DeclaredSize): Exchange;
@@ -52,6 +60,14 @@ class UploadAdmission implements Admission {
   }
 
   declare(exchange: Exchange, upload: Upload): DeclaredSize {
+    const { observation } = upload;
+    if (observation === undefined) return this.#declare(exchange, upload);
+    observation.check(() => guardUpload(exchange.head), "content_range");
+    observation.check(() => this.#declare(exchange, upload));
+    return sizeByFraming(exchange.announced);
+  }
+
+  #declare(exchange: Exchange, upload: Upload): DeclaredSize {
     const sizes = readDeclaredSizes(exchange.head, exchange.announced, this.#options.config.size.hints);
     const declared = sizes[0] ?? { source: "unknown", decision: this.#decide(exchange, upload) };
     upload.declare(declared);
@@ -72,7 +88,8 @@ class UploadAdmission implements Admission {
   }
 
   async enter(upload: Upload, declared: DeclaredSize): Promise<Admitted> {
-    const refuseEnd = await this.#guardReplay(upload, declared);
+    const refuseReplayed = await this.#guardReplay(upload);
+    const refuseEnd = upload.observation ? noteEnd(upload, refuseReplayed) : refuseReplayed;
     if (!(await this.#options.slots.reserve(1))) {
       throw new ProxyError("busy", "Too many uploads are in progress. Retry later.", {
         headers: { "retry-after": String(RETRY_AFTER_SECONDS) },
@@ -86,14 +103,16 @@ class UploadAdmission implements Admission {
   }
 
   /** A client that sends the header knows the size, so its upload is no replay. */
-  async #guardReplay(upload: Upload, declared: DeclaredSize): Promise<Admitted["refuseEnd"]> {
+  async #guardReplay(upload: Upload): Promise<Admitted["refuseEnd"]> {
     const { replays } = this.#options;
-    if (replays === undefined || declared.source === "header") return undefined;
+    const { source, declaredBytes, observation } = upload;
+    if (replays === undefined || source === "header") return undefined;
     const recalled = replays.recall(upload.replayKey);
     const failed = recalled instanceof Promise ? await recalled : recalled;
     if (failed === undefined) return undefined;
-    const refusal = declared.bytes === undefined ? undefined : refuseReplay(failed, declared.bytes);
-    if (refusal) throw refusal;
+    const refusal = declaredBytes === undefined ? undefined : refuseReplay(failed, declaredBytes);
+    if (refusal && observation === undefined) throw refusal;
+    if (refusal) observation?.note(refusal);
     return (bytes) => refuseReplay(failed, bytes);
   }
 
@@ -116,4 +135,14 @@ class UploadAdmission implements Admission {
       );
     }
   }
+}
+
+/** With `enforce: false`: notes what is wrong with the whole body, and refuses nothing. */
+function noteEnd(upload: Upload, refuse: Admitted["refuseEnd"]): Admitted["refuseEnd"] {
+  return (bytes) => {
+    const refusal = refuse?.(bytes);
+    if (refusal) upload.observation?.note(refusal);
+    upload.observation?.measure(upload, true);
+    return undefined;
+  };
 }

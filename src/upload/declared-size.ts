@@ -17,6 +17,9 @@ export interface UnknownSize {
 
 export type DeclaredSize = KnownSize | UnknownSize;
 
+/** With `enforce: false` no rule decides. */
+const FORWARD: UnknownSizeDecision = { policy: "forward", rule: "default" };
+
 export const SIZE_HEADER = "x-openstack-image-size";
 
 /** Glance's own words for a header it cannot read. */
@@ -50,6 +53,12 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
     if (first && bytes > first.bytes) throw sizeExceeded(first.bytes, bytes);
     if (first && bytes < first.bytes) throw sizeMismatch(first.bytes, bytes);
   }
+}
+
+/** The size that the framing of the body announces. @throws ProxyError `invalid_size` if two servers could read it differently. */
+export function sizeByFraming(announced: AnnouncedBody): DeclaredSize {
+  const bytes = bodyLength(announced);
+  return bytes === undefined ? { source: "unknown", decision: FORWARD } : { source: "content_length", bytes };
 }
 
 /** The length from HTTP framing. Without framing the body is empty (RFC 9112, section 6.3). */

@@ -59,7 +59,8 @@ class Forwarding {
     this.#createSpool = createSpool;
     this.#observers = observers;
     const { maxImageSizeBytes } = config.limits;
-    this.#maxBytes = maxImageSizeBytes === 0 ? Number.POSITIVE_INFINITY : maxImageSizeBytes;
+    this.#maxBytes =
+      maxImageSizeBytes === 0 || !config.enforce ? Number.POSITIVE_INFINITY : maxImageSizeBytes;
   }
 
   async run(forwarded: Forwarded): Promise<RelayEnd> {
@@ -123,10 +124,10 @@ class Forwarding {
   }
 
   #relay(forwarded: Forwarded, kept: AsyncIterable<Buffer> | undefined): Promise<RelayEnd> {
-    const { exchange, upload, digests, path, headers, rollback } = forwarded;
-    const { declaredBytes } = upload;
-    const framing =
-      declaredBytes !== undefined && this.#config.size.reframe ? "content-length" : upload.origin.framingIn;
+    const { exchange, upload, admitted, digests, path, headers, rollback } = forwarded;
+    const { enforce: replaceSize, size } = this.#config;
+    const declaredBytes = upload.source === "spooled" ? upload.receivedBytes : admitted.declared.bytes;
+    const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
     upload.framingOut = framing;
     upload.trace?.enter("relay", this.#config.upstream.url);
     return relayBody({
@@ -148,7 +149,7 @@ class Forwarding {
         this.#upstream.request(
           "PUT",
           path,
-          uploadHeaders(upload.traced(headers), declaredBytes, framing, expectContinue),
+          uploadHeaders(upload.traced(headers), { declaredBytes, framing, replaceSize, expectContinue }),
         ),
       onContinue: () => exchange.sendContinue(),
       untilBegun: (over, said100) =>
@@ -159,7 +160,10 @@ class Forwarding {
 
 /** @returns the reason why a body that has ended must not become an image. */
 function refuseEnd({ exchange, upload, admitted, digests }: Forwarded): ProxyError | undefined {
-  return admitted.refuseEnd?.(upload.receivedBytes) ?? digests?.refuse(exchange.body.rawTrailers);
+  const refusal = admitted.refuseEnd?.(upload.receivedBytes) ?? digests?.refuse(exchange.body.rawTrailers);
+  if (refusal === undefined || upload.observation === undefined) return refusal;
+  upload.observation.note(refusal);
+  return undefined;
 }
 
 async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[]): AsyncGenerator<Buffer> {
@@ -180,16 +184,24 @@ function spoolFull(why: SpoolBound, bytes: number): ProxyError {
       );
 }
 
+interface UploadHead {
+  readonly declaredBytes: number | undefined;
+  readonly framing: Framing;
+  /** Whether the proxy declares the size itself. Otherwise the client's own header goes on. */
+  readonly replaceSize: boolean;
+  readonly expectContinue: boolean;
+}
+
 /** Removes the client's size and framing headers before it adds the proxy's. */
 function uploadHeaders(
   headers: readonly HeaderLine[],
-  declaredBytes: number | undefined,
-  framing: Framing,
-  expectContinue: boolean,
+  { declaredBytes, framing, replaceSize, expectContinue }: UploadHead,
 ): HeaderLine[] {
-  const lines = headers.filter(({ name }) => name !== "content-length" && name !== SIZE_HEADER);
+  const lines = headers.filter(
+    ({ name }) => name !== "content-length" && !(replaceSize && name === SIZE_HEADER),
+  );
   const say = (name: string, value: string): void => void lines.push({ name, value });
-  if (declaredBytes !== undefined) say(SIZE_HEADER, String(declaredBytes));
+  if (replaceSize && declaredBytes !== undefined) say(SIZE_HEADER, String(declaredBytes));
   if (framing === "content-length") say("content-length", String(declaredBytes));
   else say("transfer-encoding", "chunked");
   if (expectContinue) say("expect", "100-continue");

@@ -13,8 +13,9 @@ import { toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
-import { readDigests } from "./digests.js";
+import { type BodyDigests, readDigests } from "./digests.js";
 import { createForward } from "./forward.js";
+import { Observation } from "./observation.js";
 import { createQuotaCheck } from "./quota-check.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
@@ -23,7 +24,7 @@ import { createSettle } from "./settle.js";
 import type { Quota } from "./spool/quota.js";
 import type { Spool } from "./spool/spool.js";
 import type { UnknownSizeRules } from "./unknown-size.js";
-import { Upload } from "./upload.js";
+import { Upload, type UploadOrigin } from "./upload.js";
 
 export interface UploadTarget {
   readonly operation: Operation;
@@ -55,22 +56,16 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const checkQuota =
     config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
+  if (!config.enforce)
+    observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
 
   return async (exchange, target) => {
     // Middleware before the proxy may have started the body. No byte may pass before it is counted.
     exchange.request.pause();
     const upload = new Upload(
-      {
-        requestId: exchange.requestId,
-        imageId: target.imageId,
-        operation: target.operation,
-        framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
-        peer: exchange.peer.address,
-        userAgent: exchange.head.values("user-agent")[0],
-        clientRequestId: exchange.clientRequestId,
-        traceparent: traceparentOf(exchange.head),
-      },
+      originOf(exchange, target),
       observers,
+      config.enforce ? undefined : new Observation(config),
     );
     upload.trace = traceUpload(exchange, target.operation);
     let current = exchange;
@@ -91,7 +86,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload: Upload,
     declared: DeclaredSize,
   ): Promise<void> {
-    const digests = readDigests(exchange.head, exchange.announced);
+    const digests = digestsOf(exchange, upload);
     const admitted = await admission.enter(upload, declared);
     upload.trace?.leave();
     try {
@@ -107,6 +102,27 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       admission.leave();
     }
   }
+}
+
+function originOf(exchange: Exchange, target: UploadTarget): UploadOrigin {
+  return {
+    requestId: exchange.requestId,
+    imageId: target.imageId,
+    operation: target.operation,
+    framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
+    peer: exchange.peer.address,
+    userAgent: exchange.head.values("user-agent")[0],
+    clientRequestId: exchange.clientRequestId,
+    traceparent: traceparentOf(exchange.head),
+  };
+}
+
+/** @throws ProxyError `invalid_digest`, unless the upload is only observed. */
+function digestsOf({ head, announced }: Exchange, { observation }: Upload): BodyDigests | undefined {
+  if (observation === undefined) return readDigests(head, announced);
+  let digests: BodyDigests | undefined;
+  observation.check(() => (digests = readDigests(head, announced)));
+  return digests;
 }
 
 /** Looks at the image of an upload, and notes its owner. */

@@ -8,9 +8,11 @@ import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError } from "../vocabulary/errors.js";
 import type { ClientKind, Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
-import type { Outcome } from "../vocabulary/outcomes.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
+import type { Observation } from "./observation.js";
 import { replayKey } from "./replay-memory.js";
+import type { UnknownSizeDecision } from "./unknown-size.js";
 
 export interface UploadOrigin {
   readonly requestId: string;
@@ -53,8 +55,8 @@ export class Upload {
   forwardedBytes = 0;
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
-  /** What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default`. */
-  sizeRule: string | undefined;
+  /** What was decided about an upload of unknown size; with `enforce: false`, what would have been. */
+  sizeDecision: UnknownSizeDecision | undefined;
   rollback: RollbackResult | undefined;
   /** The id by which Glance names the upload. */
   glanceRequestId: string | undefined;
@@ -83,6 +85,8 @@ export class Upload {
   constructor(
     readonly origin: UploadOrigin,
     private readonly observers: Observers,
+    /** Absent with `enforce: true`. */
+    readonly observation?: Observation,
   ) {
     this.client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
@@ -107,7 +111,7 @@ export class Upload {
     this.source = size.source;
     this.declaredBytes = size.bytes;
     if (size.source !== "unknown") return;
-    this.sizeRule = size.decision.rule;
+    this.sizeDecision = size.decision;
     this.observers.metrics.uploadUndeclared(this.client);
     this.observers.metrics.unknownSizeDecided(size.decision);
   }
@@ -159,7 +163,7 @@ export class Upload {
       peer,
       userAgent: userAgent?.slice(0, MAX_TEXT_LENGTH),
       sizeSource: this.source,
-      sizeRule: this.sizeRule,
+      sizeRule: this.sizeDecision?.rule,
       declaredBytes: this.declaredBytes,
       invalidSize: invalidSizeOf(this.#error)?.slice(0, MAX_TEXT_LENGTH),
       receivedBytes: this.receivedBytes,
@@ -174,10 +178,18 @@ export class Upload {
       spoolRead: this.#waited("spoolRead"),
       waitRollback: this.#waited("rollback"),
       outcome: this.#outcome,
+      verdict: this.#verdict(),
+      verdictReason: this.observation?.reason?.slice(0, MAX_TEXT_LENGTH),
       status: this.#status,
       reason: this.#error?.message.slice(0, MAX_TEXT_LENGTH),
       rollback: this.rollback,
     };
+  }
+
+  /** @returns what the outcome would have been so far. Undefined with `enforce: true`. */
+  #verdict(): Verdict | undefined {
+    this.observation?.measure(this, false);
+    return this.observation?.verdict(this.#outcome ?? "completed");
   }
 
   /** @returns seconds; undefined if the upload never waited for it. */

@@ -61,6 +61,17 @@ export const IMPORT_REFUSAL_REASONS = [
 export type ImportRefusalReason = (typeof IMPORT_REFUSAL_REASONS)[number];
 
 /**
+ * What became of a request to `hooks.url`.
+ *
+ * - `delivered`: answered 2xx.
+ * - `retried`: failed, and it is tried again.
+ * - `failed`: failed, and it is not tried again.
+ * - `dropped`: given up because the queue was full or the process ended.
+ */
+export const HOOK_RESULTS = ["delivered", "retried", "failed", "dropped"] as const;
+export type HookResult = (typeof HOOK_RESULTS)[number];
+
+/**
  * State of Glance, as this proxy sees it.
  *
  * - `slow`: its last answer took more than a second.

@@ -23,6 +23,14 @@ export type Outcome = keyof typeof KINDS;
 
 export const OUTCOMES = Object.keys(KINDS) as Outcome[];
 
+/**
+ * What an upload's outcome would have been with `enforce: true`. `content_range`: the request would have been refused because of its
+ * `Content-Range`. Such a request has no outcome.
+ */
+export type Verdict = Outcome | "content_range";
+
+export const VERDICTS: readonly Verdict[] = [...OUTCOMES, "content_range"];
+
 export function outcomeKind(outcome: Outcome): OutcomeKind {
   return KINDS[outcome];
 }

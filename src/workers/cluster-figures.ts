@@ -62,6 +62,11 @@ export class ClusterFigures {
     return findRival(this.#snapshot(), imageId, ageSeconds);
   }
 
+  /** @param listener called with each upload that ends, also with those of a worker that died. */
+  onFinish(listener: (upload: UploadView) => void): void {
+    this.#finished.onFinish(listener);
+  }
+
   /** Adds an upload to the finished uploads. */
   remember(upload: UploadView): void {
     this.#finished.finish({ view: () => upload });
@@ -83,7 +88,8 @@ export class ClusterFigures {
   #settle(upload: UploadView, durationSeconds: number): void {
     const reason = "The worker process of this upload died.";
     const outcome = "upstream_error";
-    const view = { ...upload, durationSeconds, waitsFor: undefined, outcome, reason } as const;
+    const verdict = upload.verdict === "completed" ? outcome : upload.verdict;
+    const view = { ...upload, durationSeconds, waitsFor: undefined, outcome, verdict, reason } as const;
     this.#metrics.uploadStarted(upload.operation);
     this.#metrics.uploadSettled({ ...view, source: upload.sizeSource, reframed: false });
     this.remember(view);

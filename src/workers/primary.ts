@@ -11,6 +11,7 @@ import type { Config } from "../config/config.js";
 import { collectFaults, ConfigError } from "../config/config-error.js";
 import type { LoadedConfig } from "../config/load.js";
 import { MAX_TIMER_MS } from "../config/values.js";
+import { createHooks, type Hooks } from "../hooks/hooks.js";
 import { nameInstance } from "../http/forwarded-headers.js";
 import { ListenError, readListenerCredentials } from "../http/listener.js";
 import type { LogOutput } from "../observe/log-output.js";
@@ -66,6 +67,7 @@ class Cluster implements Proxy {
   readonly #workers = new Set<WorkerHandle>();
   readonly #crew: Crew;
   readonly #reloads: Reloads;
+  readonly #hooks: Hooks;
   readonly #admin: AdminServer;
   readonly #refreshing: NodeJS.Timeout;
 
@@ -79,6 +81,7 @@ class Cluster implements Proxy {
     this.#replays = createReplayMemory(config.replay.windowMs);
     const workers = this.#workers;
     const figures = new ClusterFigures(workers, metrics, log);
+    this.#hooks = createHooks(config.hooks, { log, metrics, uploads: figures });
     const services = {
       quotas: this.#quotas,
       replays: this.#replays,
@@ -138,6 +141,7 @@ class Cluster implements Proxy {
     this.#listener.close();
     await this.#crew.untilHandedOver();
     await this.#crew.retireAll();
+    await this.#hooks.drain();
     this.close();
   }
 
@@ -151,6 +155,7 @@ class Cluster implements Proxy {
       : Promise.race([allGone, delay(this.#killDelayMs(timeoutMs), undefined, { ref: false })]));
     for (const worker of this.#workers) worker.kill();
     await allGone;
+    await this.#hooks.drain();
     this.close();
   }
 
@@ -158,6 +163,7 @@ class Cluster implements Proxy {
     this.#crew.stopReplacing();
     clearInterval(this.#refreshing);
     for (const worker of this.#workers) worker.kill();
+    this.#hooks.close();
     this.#admin.close();
   }
 
@@ -173,6 +179,7 @@ class Cluster implements Proxy {
         upstream = renewUpstream(upstream, this.config.upstream, config.upstream);
         return () => (this.#upstream = upstream);
       },
+      () => this.#hooks.prepareReload(config.hooks),
       () => this.#admin.prepareReload(config, upstream),
       // The workers use these files. A fault is found here before any worker starts.
       () => void readListenerCredentials("listen", config.listen.tls),

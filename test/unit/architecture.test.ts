@@ -9,7 +9,7 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((
 const source = new Map(files.map((file) => [file, readFileSync(`src/${file}`, "utf8")]));
 const tree = /```\nsrc\/\n([\s\S]*?)```/.exec(readFileSync("docs/architecture.md", "utf8"))?.[1] ?? "";
 /** Directories that the tree names as a whole. */
-const asAWhole = /^(config|observe|admin|doctor|demo)\//;
+const asAWhole = /^(config|observe|admin|doctor|demo|report)\//;
 
 /** Folders from the client to Glance, with the words at the bottom. The empty one is `src` itself. */
 const LAYERS = [
@@ -17,6 +17,7 @@ const LAYERS = [
     "",
     "demo",
     "doctor",
+    "report",
     "workers",
     "admin",
     "upload",
@@ -24,6 +25,7 @@ const LAYERS = [
     "download",
     "import",
     "pass-through",
+    "hooks",
   ],
   ...["observe", "client", "upstream", "raw-io", "http", "glance", "config", "vocabulary"],
 ];

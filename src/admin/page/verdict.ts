@@ -2,13 +2,8 @@
 import type { UploadView } from "../../observe/uploads-registry.js";
 import { words } from "./format.js";
 
-interface Observed {
-  readonly verdict?: string | undefined;
-  readonly verdictReason?: string | undefined;
-}
-
 /** @returns the outcome that the upload would have had if it is another one, with the reason; otherwise undefined. */
-export function verdictOf(upload: UploadView & Observed): { outcome: string; reason: string } | undefined {
+export function verdictOf(upload: UploadView): { outcome: string; reason: string } | undefined {
   const { verdict, verdictReason = "", outcome = "completed" } = upload;
   if (verdict === undefined || verdict === outcome) return undefined;
   return { outcome: words(verdict), reason: verdictReason };

@@ -3,7 +3,9 @@ import { format } from "prettier";
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { eventSchema } from "../../../src/admin/overview-schema.js";
+import { hookSchema } from "../../../src/hooks/hook-schema.js";
 import { uploadsSchema } from "../../../src/observe/uploads-schema.js";
+import { reportSchema } from "../../../src/report/report-schema.js";
 
 function publish(schema: z.ZodType): Promise<string> {
   const published = z.toJSONSchema(schema, {
@@ -20,6 +22,8 @@ function publish(schema: z.ZodType): Promise<string> {
 it.each([
   ["uploads", uploadsSchema],
   ["events", eventSchema],
+  ["report", reportSchema],
+  ["hook", hookSchema],
 ])(
   "docs/schemas/%s.json is what the code says (write it anew with `npm run reference`)",
   async (name, schema) => {

@@ -28,6 +28,7 @@ const everything: ConfigInput = {
     hosts: ["admin.example", "::1"],
   },
   readiness: { silence: "5s" },
+  enforce: false,
   size: {
     hints: ["X-Size"],
     unknown: "reject",
@@ -52,6 +53,10 @@ const everything: ConfigInput = {
   shutdown: { drainTimeout: "1d" },
   forwarded: { trust: ["10.0.0.0/8", "::1"] },
   cors: { allowedOrigins: ["https://horizon.example"] },
+  hooks: {
+    ...{ url: "https://hooks.example/uploads", secretFile: "/secret", timeout: "9s" },
+    ...{ tries: 2, backoff: "20ms", queue: 7 },
+  },
   workers: 3,
   log: { level: "silent", access: "all", owner: true },
 };

@@ -24,8 +24,10 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   spool_uploads: [],
   spool_limit_bytes: [],
   spool_full_total: ["reason"],
+  hooks_total: ["result"],
   undeclared_uploads_total: ["client"],
   unknown_size_rules_total: ["policy", "rule"],
+  uploads_observed_total: ["verdict"],
   rollbacks_total: ["result"],
   recovered_answers_total: ["result"],
   replays_refused_total: [],
@@ -175,6 +177,7 @@ describe("the metrics", () => {
     ],
     ["imports_total", "method", ["glance-direct", "web-download", "glance-download", "copy-image", "other"]],
     ["reframed_uploads_total", "operation", ["file", "stage"]],
+    ["uploads_observed_total", "verdict", [...OUTCOMES, "content_range"]],
   ])("have %s at 0 from the start, for each %s", async (name, label, values) => {
     const metric = await createMetrics()
       .registry.getSingleMetric(PREFIX + name)

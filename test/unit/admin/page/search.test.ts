@@ -43,7 +43,7 @@ it.each(["req-other", "10.0.0.7 curl", "completed", "undefined"])("does not find
 it("finds an upload by what would have become of it", () => {
   const observed = {
     ...uploadWith({ outcome: "completed" }),
-    verdict: "size_mismatch",
+    verdict: "size_mismatch" as const,
     verdictReason: "short",
   };
   expect(matches("would")(observed)).toBe(false);

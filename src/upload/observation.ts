@@ -1,0 +1,81 @@
+/**
+ * What the rules about sizes would have made of an upload, with `enforce: false`. It refuses nothing: it notes the first rule that the
+ * upload breaks.
+ */
+import type { Config } from "../config/config.js";
+import {
+  describeError,
+  type ProxyError,
+  sizeExceeded,
+  sizeMismatch,
+  tooLarge,
+  toProxyError,
+} from "../vocabulary/errors.js";
+import type { SizeSource } from "../vocabulary/labels.js";
+import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
+import type { UnknownSizeDecision } from "./unknown-size.js";
+
+interface Observed {
+  readonly source: SizeSource;
+  readonly sizeDecision: UnknownSizeDecision | undefined;
+  readonly declaredBytes: number | undefined;
+  readonly receivedBytes: number;
+}
+
+export class Observation {
+  readonly #config: Config;
+  #broken: { readonly verdict: Verdict; readonly reason: string } | undefined;
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  /** Runs a check of the enforcement, and notes its refusal. @param verdict Default: the outcome of the refusal. */
+  check(act: () => void, verdict?: Verdict): void {
+    try {
+      act();
+    } catch (cause) {
+      const error = toProxyError(cause);
+      if (error.code === "internal") throw cause;
+      this.note(error, verdict);
+    }
+  }
+
+  note(error: ProxyError, verdict: Verdict = error.outcome): void {
+    const { reason, cause } = describeError(error);
+    this.#broken ??= { verdict, reason: cause === undefined ? reason : `${reason} (${cause})` };
+  }
+
+  /** Compares the bytes received so far with the limits. @param hasEnded the client's body has ended. */
+  measure(observed: Observed, hasEnded: boolean): void {
+    const { declaredBytes, receivedBytes } = observed;
+    const maxBytes = this.#maxBytes(observed);
+    if (declaredBytes !== undefined && receivedBytes > declaredBytes) {
+      this.note(sizeExceeded(declaredBytes, receivedBytes));
+    } else if (receivedBytes > maxBytes) {
+      this.note(tooLarge(receivedBytes, maxBytes));
+    } else if (hasEnded && declaredBytes !== undefined && receivedBytes < declaredBytes) {
+      this.note(sizeMismatch(declaredBytes, receivedBytes));
+    }
+  }
+
+  /** @param outcome how the upload ended. @returns the outcome that it would have had. */
+  verdict(outcome: Outcome): Verdict {
+    return this.#broken?.verdict ?? outcome;
+  }
+
+  /** Undefined if the upload breaks no rule. */
+  get reason(): string | undefined {
+    return this.#broken?.reason;
+  }
+
+  #maxBytes({ source, sizeDecision }: Observed): number {
+    const { limits, spool } = this.#config;
+    const isRefused = source === "unknown" && sizeDecision?.policy === "spool" && spool.onFull === "reject";
+    return Math.min(
+      ...[limits.maxImageSizeBytes, isRefused ? spool.maxPerUploadBytes : 0].map((bytes) =>
+        bytes === 0 ? Number.POSITIVE_INFINITY : bytes,
+      ),
+    );
+  }
+}
