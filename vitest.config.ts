@@ -15,7 +15,7 @@ const ONCE = [
 
 /** What reads the connections of clients. */
 const OVER_TLS = [
-  "test/e2e/{half-close,hold-back,malformed-body,raw-relay}.test.ts",
+  "test/e2e/{digests,half-close,hold-back,malformed-body,raw-relay}.test.ts",
   "test/faults/client-faults.test.ts",
 ];
 

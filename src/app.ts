@@ -20,6 +20,7 @@ import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
 import type { ReloadOptions, ServeOptions } from "./upload/serve-options.js";
 import { createSpoolBudget, type SpoolBudget } from "./upload/spool/budget.js";
 import { requireSpoolDir, Spool } from "./upload/spool/spool.js";
+import { UnknownSizeRules } from "./upload/unknown-size.js";
 import { describeError, ProxyError, toProxyError } from "./vocabulary/errors.js";
 
 export interface AppOptions extends ServeOptions {
@@ -75,7 +76,9 @@ function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   const patience = { silenceMs: config.upstream.responseTimeoutMs, idleMs: config.limits.idleTimeoutMs };
   const { allowedOrigins } = config.cors;
   const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
-  if (config.size.unknown === "spool") requireSpoolDir(config.spool.dir);
+  const sizeRules = new UnknownSizeRules(config.size);
+  if (sizeRules.maySpool) requireSpoolDir(config.spool.dir);
+  metrics.showSizeRules(sizeRules.decisions);
   const upload = createUploadHandler({
     config,
     upstream,
@@ -83,6 +86,7 @@ function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
     slots: quotas.uploads,
     createSpool: () => new Spool(config.spool, budget),
     claimBody,
+    sizeRules,
     replays,
     observers,
   });

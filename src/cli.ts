@@ -4,11 +4,12 @@ import events from "node:events";
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { ConfigError } from "./config/config-error.js";
-import { type ConfigFlags, loadUpstream } from "./config/load.js";
+import { type ConfigFlags, loadWithoutListening } from "./config/load.js";
 import { printConfig } from "./config/print.js";
 import { startDemo } from "./demo/demo.js";
 import { openBrowser } from "./demo/open-browser.js";
 import { runDoctor } from "./doctor/doctor.js";
+import { adviseOnUnknownSizes } from "./doctor/unknown-sizes.js";
 import { ListenError } from "./http/listener.js";
 import { createServer } from "./index.js";
 import { openLog, runReport } from "./report/report.js";
@@ -55,8 +56,10 @@ const program = new Command("glance-size-proxy")
       "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
   )
   .action(async ({ checkConfig, ...flags }: ServeFlags & { checkConfig?: true }) => {
-    if (checkConfig) process.stdout.write(printConfig(readConfig(flags).written));
-    else await serve(flags);
+    if (!checkConfig) return serve(flags);
+    const { config, written } = readConfig(flags);
+    process.stdout.write(printConfig(written));
+    for (const advice of adviseOnUnknownSizes(config)) process.stderr.write(`warning: ${advice}\n`);
   });
 
 program
@@ -84,7 +87,10 @@ program
     "check a Glance: reachable, supports the size header, rolls back aborted uploads. Exits 1 if a check finds a problem",
   )
   .option("--upstream <url>", "URL of the Glance to check")
-  .option("--config <file>", "YAML configuration file; its `upstream` section has the TLS files for Glance")
+  .option(
+    "--config <file>",
+    "YAML configuration file: the TLS files for Glance, and what happens to uploads of unknown size",
+  )
   .addOption(
     new Option(
       "--token <token>",
@@ -101,14 +107,12 @@ program
       readOnly = false,
       ...flags
     } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true; readOnly?: true }>();
-    const upstream = loadUpstream({
+    const config = loadWithoutListening({
       flags,
       env: process.env,
       readFile: (path) => readFileSync(path, "utf8"),
     });
-    const healthy = await runDoctor({ upstream, token, readOnly, json }, (text) =>
-      process.stdout.write(text),
-    );
+    const healthy = await runDoctor({ config, token, readOnly, json }, (text) => process.stdout.write(text));
     process.exitCode = healthy ? 0 : 1;
   });
 

@@ -1,7 +1,7 @@
 /** How the proxy is expected to do beside its peers, in ratios within one run. Pure. */
 import type { Expectation } from "../expectation.js";
 import { BARE, HAPROXY, NGINX_1M, OURS } from "./peers.js";
-import type { Figures, Measured } from "./rounds.js";
+import { type Figures, type HASHERS, type Measured, WITHOUT_DIGEST } from "./rounds.js";
 import type { Key } from "./workloads.js";
 
 type Limits = Readonly<Record<string, number>>;
@@ -45,6 +45,7 @@ const TARGETS: Readonly<Partial<Record<Key, Target>>> = {
 
 export function judge(measured: readonly Measured[]): Expectation[] {
   return measured.flatMap(({ workload: { key, name, load }, figures }) => {
+    if (key === "digested upload") return judgeDigest(name, figures);
     const { cpu, time, p99, speed, maxPeakMib } = TARGETS[key] ?? {};
     const ours = figures.get(OURS);
     const ratios = (
@@ -69,6 +70,18 @@ export function judge(measured: readonly Measured[]): Expectation[] {
     return ours?.failures
       ? all.map(({ text }) => ({ text, found: `${ours.failures} failed`, holds: false }))
       : all;
+  });
+}
+
+/** A digest may add what hashing the same bytes takes. */
+function judgeDigest(name: string, figures: Measured["figures"]): Expectation[] {
+  const [ours, without] = [figures.get(OURS), figures.get(WITHOUT_DIGEST)];
+  const added = ours && without && ours.cpuSeconds - without.cpuSeconds;
+  const limits: Record<keyof typeof HASHERS, number> = { sha256sum: 1, "openssl dgst": 1.3 };
+  return Object.entries(limits).map(([hasher, limit]) => {
+    const its = figures.get(hasher)?.cpuSeconds;
+    const text = `${name}: CPU time that the digest adds, relative to ${hasher}`;
+    return atMost(text, added !== undefined && its !== undefined ? added / its : undefined, limit);
   });
 }
 

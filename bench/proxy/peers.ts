@@ -35,7 +35,7 @@ export async function findPeers(trafficProgram: string): Promise<Peer[]> {
   const haproxy = isProvided("haproxy") ? await haproxyVersion() : undefined;
   const own = await packageVersion(".");
   const node = `on Node ${process.versions.node}`;
-  return [
+  const all: Peer[] = [
     { name: "nginx as shipped", version: nginx, serves: () => true, start: nginxWith([]) },
     { name: NGINX_1M, version: nginx, serves: () => true, start: nginxWith(MIB_BUFFERS) },
     {
@@ -80,6 +80,15 @@ export async function findPeers(trafficProgram: string): Promise<Peer[]> {
         startPrinting(trafficProgram, ["relay", how, new URL(upstreamUrl).port]),
     })),
   ];
+  // No other one checks digests.
+  return all.map((peer) => ({
+    ...peer,
+    serves: (workload) => peer.serves(workload) && (!hasDigest(workload) || peer.name === OURS),
+  }));
+}
+
+function hasDigest({ load }: Workload): boolean {
+  return load.kind === "stream" && load.body === "digest";
 }
 
 /** Whether its bytes pass unchanged, in plain TCP or through a Unix socket. */

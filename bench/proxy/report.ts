@@ -45,7 +45,7 @@ function table({ workload: { load, spooled }, figures, direct }: Measured): stri
       ...[...figures].map(([name, one]) => [name, ...cells.map((cell) => cell(one))]),
     ]);
   };
-  const peak = { "peak MiB": (one: Figures) => one.peakMiB.toFixed(0) };
+  const peak = { "peak MiB": (one: Figures) => (Number.isNaN(one.peakMiB) ? "" : one.peakMiB.toFixed(0)) };
   const cpu = { "our CPU / its": ratio };
   switch (load.kind) {
     case "hold":

@@ -1,4 +1,8 @@
 /** Round after round, in each one workload after another, in each one peer after another: what disturbs one disturbs all. */
+import { execFile } from "node:child_process";
+import { truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Certificate } from "../../test/support/certificates.js";
 import { familyCpuSeconds, familyPeakBytes, restartFamilyPeak } from "../process.js";
 import type { Peer } from "./peers.js";
@@ -7,6 +11,7 @@ import type { Carried, Traffic } from "./traffic.js";
 import { gibOf, type Load, type Workload } from "./workloads.js";
 
 const MIB = 2 ** 20;
+const PATH = "/usr/bin:/bin";
 
 export interface Figures extends Carried {
   readonly cpuSeconds: number;
@@ -33,6 +38,9 @@ export interface Measured {
 }
 
 const DIRECT = "direct";
+/** Rows beside an upload with a digest: the same upload without one, and programs that hash the same bytes. */
+export const WITHOUT_DIGEST = "this proxy, without a digest";
+export const HASHERS = { sha256sum: "sha256sum", "openssl dgst": "openssl dgst -sha256" } as const;
 
 export async function measureAll(
   ends: Ends,
@@ -40,7 +48,8 @@ export async function measureAll(
   workloads: readonly Workload[],
   rounds: number,
 ): Promise<Measured[]> {
-  const taken = new Map(workloads.map((workload) => [workload, new Map<string, Figures[]>()]));
+  const served = workloads.filter((workload) => peers.some((peer) => peer.serves(workload)));
+  const taken = new Map(served.map((workload) => [workload, new Map<string, Figures[]>()]));
   for (let round = 1; round <= rounds; round += 1) {
     for (const [workload, byPeer] of taken) {
       const add = (name: string, figures: Figures): void => {
@@ -48,8 +57,15 @@ export async function measureAll(
         console.log(`${round}/${rounds} ${workload.name}: ${name} ${JSON.stringify(figures)}`);
       };
       if (workload.load.kind === "requests") add(DIRECT, await measureDirect(ends, workload));
-      for (const peer of peers)
-        if (peer.serves(workload)) add(peer.name, await measure(ends, peer, workload));
+      for (const peer of peers) {
+        if (!peer.serves(workload)) continue;
+        add(peer.name, await measure(ends, peer, workload));
+        if (workload.load.kind !== "stream" || workload.load.body !== "digest") continue;
+        const without = { ...workload, load: { ...workload.load, body: "length" } } as const;
+        add(WITHOUT_DIGEST, await measure(ends, peer, without));
+        for (const [name, command] of Object.entries(HASHERS))
+          add(name, await measureHash(ends, command, workload.load.mib));
+      }
     }
   }
   return [...taken].map(([workload, byPeer]) => {
@@ -67,6 +83,17 @@ async function measureDirect({ traffic }: Ends, { load }: Workload): Promise<Fig
   } finally {
     sink.stop();
   }
+}
+
+/** Hashes a file with the bytes of the upload. */
+async function measureHash({ directory }: Ends, command: string, mib: number): Promise<Figures> {
+  const file = join(directory, "hashed");
+  await writeFile(file, "");
+  await truncate(file, mib * MIB);
+  const script = `TIMEFORMAT="%R %U %S"; time ${command} "$0" >/dev/null`;
+  const { stderr } = await promisify(execFile)("bash", ["--norc", "-c", script, file], { env: { PATH } });
+  const [seconds = Number.NaN, user = Number.NaN, system = Number.NaN] = stderr.trim().split(" ").map(Number);
+  return { seconds, cpuSeconds: user + system, peakMiB: Number.NaN, failures: 0 };
 }
 
 async function measure(

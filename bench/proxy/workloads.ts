@@ -2,8 +2,8 @@
 export interface StreamLoad {
   readonly kind: "stream";
   readonly direction: "upload" | "download";
-  /** Of an upload: `declared` is chunked with the size header. Of a download: `range` asks for one part after another. */
-  readonly body: "length" | "chunked" | "declared" | "whole" | "range";
+  /** Of an upload: `declared` is chunked with the size header, `digest` has a length and `Content-Digest: sha-256`. Of a download: `range` asks for one part after another. */
+  readonly body: "length" | "chunked" | "declared" | "digest" | "whole" | "range";
   /** Of each body. */
   readonly mib: number;
   /** At once. */
@@ -48,6 +48,7 @@ export type Key =
   | "upload"
   | "declared upload"
   | "chunked upload"
+  | "digested upload"
   | "eight uploads"
   | "1 MiB uploads"
   | "4 MiB uploads"
@@ -133,6 +134,11 @@ function uploads(mib: number): Workload[] {
       key: "chunked upload",
       name: `one upload of ${mib} MiB, chunks of 64 KiB, no size declared`,
       load: stream("upload", "chunked", mib, 1),
+    },
+    {
+      key: "digested upload",
+      name: `one upload of ${mib} MiB, Content-Length, with a digest of sha-256`,
+      load: stream("upload", "digest", mib, 1),
     },
     {
       key: "eight uploads",

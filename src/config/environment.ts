@@ -20,8 +20,17 @@ function isFromKubernetes(name: string, value: string): boolean {
   return name.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//.test(value);
 }
 
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
 /** Converts a text to the type of the key. A text that does not fit stays text: the schema refuses it and names the key. */
 function coerce(key: Key, text: string): unknown {
+  if (key.fields !== undefined) return text.trim() === "" ? [] : parseJson(text);
   if (key.accepts.has("array")) {
     return text.trim() === "" ? [] : text.split(",").map((item) => item.trim());
   }

@@ -27,9 +27,17 @@ function publish({ takes, example, expert, required, ...schema }: JsonSchema): J
     ...(expert === true ? { "x-expert": true } : {}),
     ...(example === undefined ? {} : { examples: [example] }),
     ...(maximum === Number.MAX_SAFE_INTEGER ? { maximum: undefined } : {}),
-    ...(items === undefined ? {} : { items: publish(items) }),
+    ...(items === undefined ? {} : { items: publishItem(items) }),
     ...(properties === undefined ? {} : { type: ["object", "null"], properties: publishEach(properties) }),
   };
+}
+
+/** An item that is a mapping has required keys, and is not null. */
+function publishItem({ properties, required = [], ...item }: JsonSchema): JsonSchema {
+  const published = publish(item);
+  return properties === undefined
+    ? published
+    : { ...published, properties: publishEach(properties), required };
 }
 
 function publishEach(properties: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> {

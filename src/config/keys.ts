@@ -22,6 +22,8 @@ export interface Key {
   readonly expert: boolean;
   /** The types of JSON that may be written for the key; `const` or `enum` for fixed words. */
   readonly accepts: ReadonlySet<string>;
+  /** The keys of an item, if the value is a list of mappings. Their names begin as those of items: `size.rules[].client`. */
+  readonly fields: ReadonlyMap<string, Key> | undefined;
 }
 
 export interface Section {
@@ -84,7 +86,17 @@ function keyOf(schema: JsonSchema, path: readonly string[], required: boolean): 
     required,
     expert: schema.expert ?? false,
     accepts: new Set(acceptedTypes(schema)),
+    fields: fieldsOf(schema.items, path),
   };
+}
+
+function fieldsOf(item: JsonSchema | undefined, path: readonly string[]): Key["fields"] {
+  if (item?.properties === undefined) return undefined;
+  const fields = Object.entries(item.properties).map(([name, field]): [string, Key] => {
+    const key = keyOf(field, [...path, name], item.required?.includes(name) ?? false);
+    return [name, { ...key, name: `${path.join(".")}[].${name}` }];
+  });
+  return new Map(fields);
 }
 
 /** `size.unknown` -> `GLANCE_SIZE_PROXY_SIZE__UNKNOWN`: two underscores for a dot, one before each inner capital. */

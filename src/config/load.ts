@@ -47,8 +47,8 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
  *
  * @throws ConfigError with all faults.
  */
-export function loadUpstream(sources: ConfigSources): Config["upstream"] {
-  return toConfig(load(configSchema, sources)).upstream;
+export function loadWithoutListening(sources: ConfigSources): Config {
+  return toConfig(load(configSchema, sources));
 }
 
 function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): ParsedConfig {

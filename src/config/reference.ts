@@ -50,9 +50,28 @@ function yamlLines(section: Section, indent: string): string[] {
       ...apart,
       ...comment,
       ...wrap(`${sentence(child.takes)}${child.expert ? ` ${EXPERT_KEY}` : ""}`, `${indent}#`),
+      ...fieldLines(child, `${indent}#`),
       ...written.map((line) => lead + line),
     ];
   });
+}
+
+/** The keys of an item, and an example. Comments: the default is an empty list. */
+function fieldLines({ name, fields, example }: Key, lead: string): string[] {
+  if (fields === undefined) return [];
+  const about = [...fields].flatMap(([field, { required, meaning, takes }]) =>
+    wrap(`- ${field} (${required ? "required" : "optional"}): ${meaning} ${sentence(takes)}`, lead),
+  );
+  const shown = stringify({ [name.split(".").at(-1) ?? name]: example }, { collectionStyle: "any" });
+  return [
+    ...wrap("The keys of a rule:", lead),
+    ...about,
+    ...wrap("An example:", lead),
+    ...shown
+      .trimEnd()
+      .split("\n")
+      .map((line) => `${lead}   ${line}`),
+  ];
 }
 
 /** @returns the text of `config/default.yaml`: every key with its default and meaning. A key without a default is commented out. */
@@ -97,7 +116,11 @@ as YAML and exits.
 
 The name is \`GLANCE_SIZE_PROXY_\` followed by the key in capitals, with two underscores for each dot and one underscore
 before each inner capital: \`limits.maxImageSize\` is \`GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE\`. Separate the items of
-a list with commas. An empty value is an empty list.
+a list with commas. An empty value is an empty list. Write a list of mappings as JSON:
+
+\`\`\`sh
+GLANCE_SIZE_PROXY_SIZE__RULES='[{"store":["cinder"],"unknown":"spool"}]'
+\`\`\`
 
 \`GLANCE_SIZE_PROXY_UPSTREAM\`, \`GLANCE_SIZE_PROXY_LISTEN\` and \`GLANCE_SIZE_PROXY_ADMIN_LISTEN\` are short names for the
 variables of \`upstream.url\`, \`listen.address\` and \`admin.address\`. Setting the short and the long name to different values
@@ -142,7 +165,27 @@ function keyText(key: Key): string {
     `- Default: ${defaultText(key)}`,
     `- Environment: \`${key.env}\`${short}`,
     "",
+    ...fieldsText(key),
   ].join("\n");
+}
+
+function fieldsText({ name, fields, example }: Key): string[] {
+  if (fields === undefined) return [];
+  return [
+    "The keys of an item:",
+    "",
+    ...[...fields].map(
+      ([field, { required, meaning, takes }]) =>
+        `- \`${field}\` (${required ? "required" : "optional"}): ${meaning} ${sentence(takes)}`,
+    ),
+    "",
+    "Example:",
+    "",
+    "```yaml",
+    stringify(name.split(".").reduceRight<unknown>((inner, part) => ({ [part]: inner }), example)).trimEnd(),
+    "```",
+    "",
+  ];
 }
 
 function sectionText(section: Section): string[] {

@@ -12,17 +12,8 @@ import { readiness, upstream } from "./sections/glance.js";
 import { hooks } from "./sections/hooks.js";
 import { admin, cors, forwarded, listen } from "./sections/peers.js";
 import { log, shutdown, workers } from "./sections/process.js";
-import {
-  enforce,
-  imports,
-  limits,
-  quota,
-  replay,
-  rollback,
-  size,
-  spool,
-  upload,
-} from "./sections/uploads.js";
+import { size } from "./sections/size.js";
+import { enforce, imports, limits, quota, replay, rollback, spool, upload } from "./sections/uploads.js";
 
 export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
@@ -38,7 +29,9 @@ export const configSchema = z.strictObject({
   replay: replay
     .prefault({})
     .describe("Protection against clients that repeat an upload without rewinding the file."),
-  spool: spool.prefault({}).describe("Storing bodies of unknown size, if `size.unknown` is `spool`."),
+  spool: spool
+    .prefault({})
+    .describe("Storing bodies of unknown size, if `size.unknown` or a rule of `size.rules` is `spool`."),
   import: imports.prefault({}).describe("What clients may import, and from where."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),

@@ -121,6 +121,12 @@ export const origin = z
   .refine((value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value))
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
 
+/** The identifier of a store, as in Glance's `enabled_backends`. */
+export const storeId = z
+  .string()
+  .regex(/^[^\s,]+$/)
+  .meta({ takes: "store identifiers" });
+
 /** A path of which faults show nothing: the caller may have set the secret itself instead of its file. */
 export const absolutePath = z
   .string()

@@ -8,7 +8,7 @@ import { checkStores } from "./stores.js";
 import { checkUploads, UPLOAD_CHECKS } from "./upload-checks.js";
 
 export interface ChecksOptions {
-  readonly upstream: Config["upstream"];
+  readonly config: Pick<Config, "upstream" | "size" | "spool">;
   /** Keystone token; required if Glance uses Keystone. */
   readonly token: string | undefined;
   /** Create no test image, even with a token. */
@@ -26,27 +26,27 @@ export async function runChecks(options: ChecksOptions): Promise<CheckResult[]> 
   return (await lookAt(options)).map((result) => ({ ...result, detail: onOneLine(result.detail) }));
 }
 
-async function lookAt({ upstream, token, readOnly }: ChecksOptions): Promise<CheckResult[]> {
+async function lookAt(options: ChecksOptions): Promise<CheckResult[]> {
+  const { upstream } = options.config;
   const found = await findGlance(upstream);
   if (found.found === "not glance") {
     const { what, detail, remedy } = found;
     return [{ check: "reachable", ...problem(detail, remedy), facts: { found: what } }];
   }
   const { answer, version } = found;
-  const glance = createGlanceClient(upstream, token);
+  const glance = createGlanceClient(upstream, options.token);
   return [
     { check: "reachable", ...ok(`Glance, image API ${version}`, { found: "glance", version }) },
     { check: "clock", ...checkClock(answer) },
     ...checkCertificate(answer),
     ...(await checkConnection(glance, answer)),
-    ...(await checkImages(glance, token, readOnly)),
+    ...(await checkImages(glance, options)),
   ];
 }
 
 async function checkImages(
   glance: GlanceClient,
-  token: string | undefined,
-  readOnly: boolean,
+  { config, token, readOnly }: ChecksOptions,
 ): Promise<CheckResult[]> {
   const skip = (reason: string, remedy: string): CheckResult[] =>
     UPLOAD_CHECKS.map((check) => ({ check, ...unknown(reason, remedy) }));
@@ -56,12 +56,12 @@ async function checkImages(
   }
   if (readOnly) {
     return [
-      ...(await checkStores(glance, undefined)),
+      ...(await checkStores(glance, config, undefined)),
       ...skip("not checked: this needs a test image", "run without --read-only"),
     ];
   }
   const uploads = await checkUploads(glance);
-  return [...(await checkStores(glance, uploads.continues)), ...uploads.results];
+  return [...(await checkStores(glance, config, uploads.continues)), ...uploads.results];
 }
 
 /** Removes control characters: a detail can quote another server, and is written to a terminal. */

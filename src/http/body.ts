@@ -8,6 +8,8 @@ export interface Body {
   /** `end` has been emitted. */
   readonly readableEnded: boolean;
   readonly destroyed: boolean;
+  /** The trailers of a chunked body, once it has ended. A flat list: name, value, name, value ... */
+  readonly rawTrailers: readonly string[];
   /** The bytes are not a valid body, for example because of a malformed chunk. */
   readonly malformed?: boolean | undefined;
   /**
@@ -29,6 +31,12 @@ export interface Body {
 
 /** How a body is framed in HTTP/1.1. */
 export type Framing = "content-length" | "chunked";
+
+/** Hashes a body after transfer-decoding. */
+export interface BodyHasher {
+  /** Call it once with each piece, in order. The piece is not needed afterwards. */
+  update(piece: Buffer): void;
+}
 
 /** Counts a body after transfer-decoding. */
 export interface ByteCounter {

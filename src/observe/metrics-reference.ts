@@ -1,6 +1,7 @@
 /** Describes each metric: its unit, its labels and the meaning of each label value. Pure. */
 import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
+  ClientKind,
   GlanceState,
   HookResult,
   ImportRefusalReason,
@@ -11,7 +12,6 @@ import type {
   SpoolBound,
 } from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
-import type { ClientKind } from "./client-kind.js";
 import type { ReloadResult } from "./config-metrics.js";
 import { PREFIX } from "./metric-makers.js";
 import { createMetrics, type Metrics } from "./metrics.js";
@@ -29,9 +29,11 @@ const OUTCOMES: Meanings<Outcome> = {
     "The body has more bytes than the client declared, or two declared sizes differ. Answered 400.",
   size_mismatch:
     "The body has fewer bytes than the client declared, two declared sizes differ, or the upload was refused as a replay. Answered 400.",
+  digest_mismatch: "A digest that the client sent is malformed, or the body has another. Answered 400.",
   invalid_size: "A size header is not a plain decimal number given once. Answered 400.",
   too_large: "The image is larger than `limits.maxImageSize` or `spool.maxPerUpload`. Answered 413.",
-  length_required: "The client declared no size, and `size.unknown` is `reject`. Answered 411.",
+  length_required:
+    "The client declared no size, and `size.unknown` or a rule of `size.rules` is `reject`. Answered 411.",
   busy: "`limits.maxConcurrentUploads` was reached (429), or the spool was full (507).",
   client_aborted: "The client closed the connection, or sent a malformed body.",
   client_timeout: "The client sent nothing for `limits.idleTimeout`. Answered 408.",
@@ -132,10 +134,7 @@ const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
   admin: "The certificate presented to operators.",
 };
 
-/**
- * The values of each label. The key is the label, or metric and label if another metric has the same label with other values. A text
- * describes values that cannot be listed.
- */
+/** Values by label, or by metric and label if several metrics have the label. A text describes values that cannot be listed. */
 export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   operation: OPERATIONS,
   outcome: OUTCOMES,
@@ -148,6 +147,8 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   "hooks_total.result": HOOK_RESULTS,
   "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
+  rule: "The index of a rule in `size.rules`, from `0`; `default` if no rule matched and `size.unknown` decided.",
+  policy: "What the rule says: `forward`, `spool` or `reject`.",
   "imports_total.method":
     "The import method: `glance-direct`, `web-download`, `glance-download`, `copy-image` or `other`.",
   method: "The HTTP method: `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS` or `other`.",
@@ -166,6 +167,7 @@ const COUNTED: Readonly<Record<string, string>> = {
   uploads_observed_total: "uploads",
   reframed_uploads_total: "uploads",
   undeclared_uploads_total: "uploads",
+  unknown_size_rules_total: "uploads",
   rollbacks_total: "uploads",
   recovered_answers_total: "uploads",
   replays_refused_total: "uploads",

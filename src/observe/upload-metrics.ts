@@ -1,6 +1,8 @@
 /** The metrics of uploads. */
 import type { Histogram } from "prom-client";
 import {
+  CLIENT_KINDS,
+  type ClientKind,
   type Operation,
   OPERATIONS,
   RECOVERY_RESULTS,
@@ -11,9 +13,9 @@ import {
   type SizeSource,
   SPOOL_BOUNDS,
   type SpoolBound,
+  type UnknownSizePolicy,
 } from "../vocabulary/labels.js";
 import { type Outcome, OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
-import { CLIENT_KINDS, type ClientKind } from "./client-kind.js";
 import type { MetricMakers } from "./metric-makers.js";
 import type { Totals } from "./totals.js";
 import type { UploadView } from "./uploads-registry.js";
@@ -35,7 +37,17 @@ export interface UploadMetrics {
   uploadStarted(operation: Operation): void;
   /** The client declared no size. */
   uploadUndeclared(client: ClientKind): void;
+  /** Shows every rule with 0. @param decisions what may be decided. */
+  showSizeRules(decisions: readonly SizeDecision[]): void;
+  /** A rule decided about an upload of unknown size. */
+  unknownSizeDecided(decision: SizeDecision): void;
   uploadSettled(figures: UploadFigures): void;
+}
+
+/** A rule of `size.rules` by its index, or `default`, with its policy. */
+interface SizeDecision {
+  readonly rule: string;
+  readonly policy: UnknownSizePolicy;
 }
 
 export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadMetrics {
@@ -72,8 +84,17 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "verdict",
     VERDICTS,
   );
+  const sizeRules = make.counter(
+    "unknown_size_rules_total",
+    "Uploads without a declared size, by the rule of size.rules that decided and by its policy",
+    ["rule", "policy"],
+  );
   const observeWaits = createWaitMetrics(make);
   return {
+    showSizeRules(decisions) {
+      for (const { rule, policy } of decisions) sizeRules.inc({ rule, policy }, 0);
+    },
+    unknownSizeDecided: ({ rule, policy }) => sizeRules.inc({ rule, policy }),
     uploadStarted: (operation) => inFlight.inc({ operation }),
     uploadUndeclared: (client) => undeclared.inc({ client }),
     uploadSettled(figures) {

@@ -3,9 +3,8 @@
  * `docs/schemas/uploads.json` is rendered from it. The request path does not load this file. Pure.
  */
 import { z } from "zod";
-import { OPERATIONS, ROLLBACK_RESULTS, SIZE_SOURCES } from "../vocabulary/labels.js";
+import { CLIENT_KINDS, OPERATIONS, ROLLBACK_RESULTS, SIZE_SOURCES } from "../vocabulary/labels.js";
 import { OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
-import { CLIENT_KINDS } from "./client-kind.js";
 
 export const byteCount = z.int().nonnegative();
 export const timestamp = z.iso.datetime();
@@ -43,6 +42,12 @@ export const uploadSchema = z
     peer: z.string().optional().describe("The address from which the client or a load balancer connected."),
     userAgent: z.string().optional().describe("The client's `User-Agent`, cut to 256 characters."),
     sizeSource: z.enum(SIZE_SOURCES).describe("Where the size was learned."),
+    sizeRule: z
+      .string()
+      .optional()
+      .describe(
+        "What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default` for `size.unknown`. Absent if the client declared a size.",
+      ),
     declaredBytes: byteCount.optional().describe("Absent if nobody declared a size."),
     invalidSize: z
       .string()

@@ -4,6 +4,8 @@
  */
 export interface BodyFraming {
   readonly ended: boolean;
+  /** The trailers read so far, as Node's flat list: name, value, name, value ... */
+  readonly trailers: readonly string[];
   /**
    * Calls `onPiece` with each part of the body in `bytes`, not copied.
    * @returns the number of bytes read: all, unless the body ends earlier.
@@ -14,8 +16,12 @@ export interface BodyFraming {
 
 export class BadFraming extends Error {}
 
+const NO_TRAILERS: readonly string[] = [];
+
 /** A body of `Content-Length`. */
 export class LengthFraming implements BodyFraming {
+  readonly trailers = NO_TRAILERS;
+
   constructor(private left: number) {}
 
   get ended(): boolean {
@@ -35,7 +41,7 @@ const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const QUOTED = '"[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e]*"';
 /** The size, then extensions, which are ignored. */
 const SIZE_LINE = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*\r\n$`);
-const TRAILER_LINE = new RegExp(`^(${TOKEN}):[\t\\x20-\\x7e\\x80-\\xff]*\r\n$`);
+const TRAILER_LINE = new RegExp(`^(${TOKEN}):([\t\\x20-\\x7e\\x80-\\xff]*)\r\n$`);
 /** Not allowed in trailers: they would change the framing of a message that has ended. */
 const FRAMING_FIELDS = new Set(["connection", "content-length", "transfer-encoding", "upgrade"]);
 const EMPTY_LINE = "\r\n";
@@ -52,9 +58,14 @@ export class ChunkedFraming implements BodyFraming {
   /** Start of an incomplete line. */
   #line = "";
   #trailerBytes = 0;
+  #trailers: string[] | undefined;
 
   get ended(): boolean {
     return this.#next === "nothing";
+  }
+
+  get trailers(): readonly string[] {
+    return this.#trailers ?? NO_TRAILERS;
   }
 
   read(bytes: Buffer, onPiece: (piece: Buffer) => void): number {
@@ -101,9 +112,12 @@ export class ChunkedFraming implements BodyFraming {
     } else if (line === EMPTY_LINE) {
       this.#next = this.#next === "trailer" ? "nothing" : "size";
     } else {
-      const name = this.#next === "trailer" ? TRAILER_LINE.exec(line)?.[1]?.toLowerCase() : undefined;
-      if (name === undefined || FRAMING_FIELDS.has(name)) throw new BadFraming(`${this.#next}: malformed`);
+      const [, name, value = ""] = (this.#next === "trailer" ? TRAILER_LINE.exec(line) : undefined) ?? [];
+      if (name === undefined || FRAMING_FIELDS.has(name.toLowerCase())) {
+        throw new BadFraming(`${this.#next}: malformed`);
+      }
       this.#trailerBytes += line.length;
+      (this.#trailers ??= []).push(name, value.replace(/^[\t ]+|[\t ]+$/g, ""));
     }
   }
 }

@@ -73,6 +73,10 @@ export class RawBody extends EventEmitter implements Body {
     return this.#socket.destroyed;
   }
 
+  get rawTrailers(): readonly string[] {
+    return this.#framing.trailers;
+  }
+
   get malformed(): boolean {
     return this.#malformed;
   }

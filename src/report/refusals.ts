@@ -9,6 +9,7 @@ export type RefusalVerdict = Exclude<Verdict, NotRefused>;
 export const REFUSALS: Readonly<Record<RefusalVerdict, string>> = {
   size_exceeded: "400",
   size_mismatch: "400",
+  digest_mismatch: "400",
   invalid_size: "400",
   content_range: "400",
   too_large: "413",

@@ -1,7 +1,7 @@
 /** The schema of `report --json`. `docs/schemas/report.json` is rendered from it. Pure. */
 import { z } from "zod";
-import { CLIENT_KINDS } from "../observe/client-kind.js";
 import { byteCount, timestamp } from "../observe/uploads-schema.js";
+import { CLIENT_KINDS } from "../vocabulary/labels.js";
 import { REFUSALS } from "./refusals.js";
 
 const count = z.int().nonnegative();

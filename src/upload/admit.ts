@@ -13,6 +13,7 @@ import {
 } from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
 import type { Quota } from "./spool/quota.js";
+import type { UnknownSizeDecision, UnknownSizeRules } from "./unknown-size.js";
 import type { Upload } from "./upload.js";
 
 /** `Retry-After` of an upload that was refused because too many are in progress. */
@@ -23,6 +24,7 @@ export interface AdmissionOptions {
   /** `limits.maxConcurrentUploads` */
   readonly slots: Quota;
   readonly claimBody: ClaimBody | undefined;
+  readonly sizeRules: UnknownSizeRules;
   /** Absent if `replay.guard` is false. */
   readonly replays: ReplayMemory | undefined;
 }
@@ -67,11 +69,16 @@ class UploadAdmission implements Admission {
 
   #declare(exchange: Exchange, upload: Upload): DeclaredSize {
     const sizes = readDeclaredSizes(exchange.head, exchange.announced, this.#options.config.size.hints);
-    const declared = sizes[0] ?? { source: "unknown" };
+    const declared = sizes[0] ?? { source: "unknown", decision: this.#decide(exchange, upload) };
     upload.declare(declared);
     requireAgreement(sizes);
     this.#checkLimits(declared);
     return declared;
+  }
+
+  #decide({ head }: Exchange, { client, origin }: Upload): UnknownSizeDecision {
+    const { sizeRules } = this.#options;
+    return sizeRules.decide({ client, operation: origin.operation, stores: sizeRules.storesOf(head) });
   }
 
   claim(exchange: Exchange, declared: DeclaredSize): Exchange {
@@ -111,18 +118,17 @@ class UploadAdmission implements Admission {
 
   /** Bodies of unknown size are usually snapshots and volumes, which are large. */
   #claimPurpose(declared: DeclaredSize): "keep" | "send" | undefined {
-    const { enforce, size } = this.#options.config;
-    if (enforce && declared.source === "unknown" && size.unknown === "spool") return "keep";
+    if (declared.source === "unknown" && declared.decision.policy === "spool") return "keep";
     const { bytes = Number.POSITIVE_INFINITY } = declared;
     return bytes >= this.#leastClaimedBytes ? "send" : undefined;
   }
 
   #checkLimits(declared: DeclaredSize): void {
-    const { size, limits } = this.#options.config;
+    const { limits } = this.#options.config;
     if (limits.maxImageSizeBytes > 0 && (declared.bytes ?? 0) > limits.maxImageSizeBytes) {
       throw tooLarge(declared.bytes ?? 0, limits.maxImageSizeBytes);
     }
-    if (declared.source === "unknown" && size.unknown === "reject") {
+    if (declared.source === "unknown" && declared.decision.policy === "reject") {
       throw new ProxyError(
         "length_required",
         `The size of the image is required. Send it in ${SIZE_HEADER} or Content-Length.`,

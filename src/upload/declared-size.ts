@@ -2,13 +2,20 @@
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
 import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
+import type { UnknownSizeDecision } from "./unknown-size.js";
 
 export interface KnownSize {
   readonly source: "header" | "hint" | "content_length";
   readonly bytes: number;
 }
 
-export type DeclaredSize = KnownSize | { readonly source: "unknown"; readonly bytes?: never };
+export interface UnknownSize {
+  readonly source: "unknown";
+  readonly bytes?: never;
+  readonly decision: UnknownSizeDecision;
+}
+
+export type DeclaredSize = KnownSize | UnknownSize;
 
 export const SIZE_HEADER = "x-openstack-image-size";
 
@@ -45,10 +52,12 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
   }
 }
 
-/** The size that the framing of the body announces. @throws ProxyError `invalid_size` if two servers could read it differently. */
+const FORWARD: UnknownSizeDecision = { policy: "forward", rule: "default" };
+
+/** The size that the framing of the body announces. A body of unknown size is forwarded. @throws ProxyError `invalid_size` if two servers could read it differently. */
 export function sizeByFraming(announced: AnnouncedBody): DeclaredSize {
   const bytes = bodyLength(announced);
-  return bytes === undefined ? { source: "unknown" } : { source: "content_length", bytes };
+  return bytes === undefined ? { source: "unknown", decision: FORWARD } : { source: "content_length", bytes };
 }
 
 /** The length from HTTP framing. Without framing the body is empty (RFC 9112, section 6.3). */

@@ -1,4 +1,4 @@
-/** Forwards a body to Glance. If its size is unknown and `size.unknown` is `spool`, it is spooled first. */
+/** Forwards a body to Glance. If its size is unknown and the policy for it is `spool`, it is spooled first. */
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
 import type { Framing } from "../http/body.js";
@@ -9,7 +9,8 @@ import type { Upstream } from "../upstream/upstream.js";
 import { ProxyError } from "../vocabulary/errors.js";
 import type { SpoolBound } from "../vocabulary/labels.js";
 import type { Admitted } from "./admit.js";
-import { type DeclaredSize, SIZE_HEADER } from "./declared-size.js";
+import { SIZE_HEADER } from "./declared-size.js";
+import type { BodyDigests } from "./digests.js";
 import { relayBody } from "./relay.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { LookUp, Rollback } from "./rollback.js";
@@ -28,6 +29,8 @@ export interface Forwarded {
   readonly exchange: Exchange;
   readonly upload: Upload;
   readonly admitted: Admitted;
+  /** Absent if the client sent no digest. */
+  readonly digests: BodyDigests | undefined;
   /** What to send to Glance. */
   readonly path: string;
   readonly headers: readonly HeaderLine[];
@@ -71,21 +74,17 @@ class Forwarding {
   }
 
   /** Spools only if the image is `queued`. Otherwise Glance would refuse the upload, so it goes to Glance at once, which answers. */
-  async #spoolFor({ upload, admitted, lookUp }: Forwarded): Promise<Spool | undefined> {
-    if (!this.#isToBeKept(admitted.declared)) return undefined;
+  async #spoolFor({ upload, admitted: { declared }, lookUp }: Forwarded): Promise<Spool | undefined> {
+    if (declared.source !== "unknown" || declared.decision.policy !== "spool") return undefined;
     upload.waits.switchTo("glance");
     const seen = await lookUp(LOOK_UP_TIMEOUT_MS);
     upload.waits.switchTo(undefined);
     return seen.kind === "found" && seen.status === "queued" ? this.#createSpool() : undefined;
   }
 
-  #isToBeKept({ source }: DeclaredSize): boolean {
-    const { enforce, size } = this.#config;
-    return enforce && source === "unknown" && size.unknown === "spool";
-  }
-
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
-  async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+  async #keep(forwarded: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+    const { exchange, upload, digests } = forwarded;
     upload.trace?.enter("spool");
     exchange.sendContinue();
     const idleMs = this.#config.limits.idleTimeoutMs;
@@ -93,6 +92,7 @@ class Forwarding {
       source: exchange.body,
       spool,
       counter: upload,
+      digests,
       waits: upload.waits,
       maxBytes: this.#maxBytes,
       idleMs,
@@ -101,7 +101,7 @@ class Forwarding {
       case "failed":
         throw kept.error;
       case "whole": {
-        const refusal = admitted.refuseEnd?.(upload.receivedBytes);
+        const refusal = refuseEnd(forwarded);
         if (refusal) throw refusal;
         upload.spooled();
         return spool.read();
@@ -123,10 +123,8 @@ class Forwarding {
     );
   }
 
-  #relay(
-    { exchange, upload, admitted, path, headers, rollback }: Forwarded,
-    kept: AsyncIterable<Buffer> | undefined,
-  ): Promise<RelayEnd> {
+  #relay(forwarded: Forwarded, kept: AsyncIterable<Buffer> | undefined): Promise<RelayEnd> {
+    const { exchange, upload, admitted, digests, path, headers, rollback } = forwarded;
     const { enforce: replaceSize, size } = this.#config;
     const declaredBytes = upload.source === "spooled" ? upload.receivedBytes : admitted.declared.bytes;
     const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
@@ -135,13 +133,14 @@ class Forwarding {
     return relayBody({
       source: exchange.body,
       counter: upload,
+      digests,
       waits: upload.waits,
       kept,
       plan: {
         framing,
         declaredBytes,
         maxBytes: this.#maxBytes,
-        refuseEnd: () => admitted.refuseEnd?.(upload.receivedBytes),
+        refuseEnd: () => refuseEnd(forwarded),
         clientWaits: exchange.awaitsContinue,
         idleMs: this.#config.limits.idleTimeoutMs,
         silenceMs: this.#config.upstream.responseTimeoutMs,
@@ -157,6 +156,14 @@ class Forwarding {
         this.#config.rollback.verify ? rollback.untilBegun(over, said100) : Promise.resolve(false),
     });
   }
+}
+
+/** @returns the reason why a body that has ended must not become an image. With `enforce: false`, the reason is noted. */
+function refuseEnd({ exchange, upload, admitted, digests }: Forwarded): ProxyError | undefined {
+  const refusal = admitted.refuseEnd?.(upload.receivedBytes) ?? digests?.refuse(exchange.body.rawTrailers);
+  if (refusal === undefined || upload.observation === undefined) return refusal;
+  upload.observation.note(refusal);
+  return undefined;
 }
 
 async function* concatenate(first: AsyncIterable<Buffer>, then: readonly Buffer[]): AsyncGenerator<Buffer> {

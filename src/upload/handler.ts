@@ -12,6 +12,7 @@ import { toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
+import { type BodyDigests, readDigests } from "./digests.js";
 import { createForward } from "./forward.js";
 import { Observation } from "./observation.js";
 import { createQuotaCheck } from "./quota-check.js";
@@ -21,6 +22,7 @@ import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
 import type { Quota } from "./spool/quota.js";
 import type { Spool } from "./spool/spool.js";
+import type { UnknownSizeRules } from "./unknown-size.js";
 import { Upload } from "./upload.js";
 
 export interface UploadTarget {
@@ -38,6 +40,7 @@ export interface UploadHandlerOptions {
   readonly slots: Quota;
   readonly createSpool: () => Spool;
   readonly claimBody: ClaimBody | undefined;
+  readonly sizeRules: UnknownSizeRules;
   readonly replays: ReplayMemory;
   readonly observers: Observers;
 }
@@ -50,7 +53,9 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
   const checkQuota =
-    config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
+    config.quota.precheck === "auto" && config.enforce
+      ? createQuotaCheck(upstream, config.quota.timeoutMs)
+      : undefined;
   const settle = createSettle({ ...options, replays });
   if (!config.enforce)
     observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
@@ -58,21 +63,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   return async (exchange, target) => {
     // Middleware before the proxy may have started the body. No byte may pass before it is counted.
     exchange.request.pause();
-    const upload = new Upload(
-      {
-        requestId: exchange.requestId,
-        imageId: target.imageId,
-        operation: target.operation,
-        framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
-        peer: exchange.peer.address,
-        userAgent: exchange.head.values("user-agent")[0],
-        clientRequestId: exchange.clientRequestId,
-        traceparent: traceparentOf(exchange.head),
-      },
-      observers,
-      config.enforce ? undefined : new Observation(config),
-    );
-    upload.trace = traceUpload(exchange, target.operation);
+    const upload = openRecord(exchange, target, options);
     let current = exchange;
     try {
       const declared = admission.declare(exchange, upload);
@@ -91,6 +82,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload: Upload,
     declared: DeclaredSize,
   ): Promise<void> {
+    const digests = digestsOf(exchange, upload);
     const admitted = await admission.enter(upload, declared);
     upload.trace?.leave();
     try {
@@ -103,13 +95,47 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       };
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
-      const end = await forward({ exchange, upload, admitted, path, headers, lookUp, rollback });
+      const end = await forward({ exchange, upload, admitted, digests, path, headers, lookUp, rollback });
       upload.trace?.leave(resultOf(end));
       await settle.end({ exchange, upload, lookUp, rollback }, end);
     } finally {
       admission.leave();
     }
   }
+}
+
+function openRecord(
+  exchange: Exchange,
+  { imageId, operation }: UploadTarget,
+  { config, observers }: UploadHandlerOptions,
+): Upload {
+  const { requestId, clientRequestId, announced, peer, head } = exchange;
+  const upload = new Upload(
+    {
+      requestId,
+      imageId,
+      operation,
+      framingIn: announced.kind === "chunked" ? "chunked" : "content-length",
+      peer: peer.address,
+      userAgent: head.values("user-agent")[0],
+      clientRequestId,
+      traceparent: traceparentOf(head),
+    },
+    observers,
+    config.enforce ? undefined : new Observation(config),
+  );
+  upload.trace = traceUpload(exchange, operation);
+  return upload;
+}
+
+/** @throws ProxyError if a digest in the head is malformed. With `enforce: false`, this is noted, and no digest is checked. */
+function digestsOf({ head, announced }: Exchange, { observation }: Upload): BodyDigests | undefined {
+  if (observation === undefined) return readDigests(head, announced);
+  let digests: BodyDigests | undefined;
+  observation.check(() => {
+    digests = readDigests(head, announced);
+  });
+  return digests;
 }
 
 /** Attributes of the request to Glance, named by the conventions of OpenTelemetry. */

@@ -1,6 +1,6 @@
 /** What is decided before an upload is sent, and how sending it ended. */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Body, ByteCounter, Framing } from "../http/body.js";
+import type { Body, BodyHasher, ByteCounter, Framing } from "../http/body.js";
 import type { Patience } from "../http/turns.js";
 import type { Waits } from "../http/waits.js";
 import type { ProxyError } from "../vocabulary/errors.js";
@@ -24,6 +24,8 @@ export interface RelayOptions {
   readonly source: Body;
   readonly plan: RelayPlan;
   readonly counter: ByteCounter;
+  /** Gets each piece of `source` once. Absent if the client sent no digest. */
+  readonly digests?: BodyHasher | undefined;
   readonly waits: Waits;
   /** Start of the body, already counted; `source` has the rest. Each piece is valid until the next one is requested. */
   readonly kept?: AsyncIterable<Buffer> | undefined;

@@ -1,7 +1,6 @@
 /**
  * Sends an upload's body from the client to Glance and counts it. Glance never gets more bytes than declared, and never a complete body
  * before the client's body has ended. Any failure destroys the request to Glance.
- *
  * This relay ends or destroys the request to Glance. The caller owns the client's request and response.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
@@ -191,7 +190,7 @@ class Relay {
   }
 
   readonly #onPiece = (piece: Buffer): void => {
-    const { source, plan, counter } = this.#options;
+    const { source, plan, counter, digests } = this.#options;
     counter.received(piece.length);
     const bytes = counter.receivedBytes;
     if (plan.declaredBytes !== undefined && bytes > plan.declaredBytes) {
@@ -199,7 +198,9 @@ class Relay {
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#turns.awaitClient();
-    if (this.#write(piece, source.stopReusing !== undefined) || this.#isHere) return;
+    const goesOn = this.#write(piece, source.stopReusing !== undefined) || this.#isHere;
+    digests?.update(piece); // after the write: Glance reads meanwhile
+    if (goesOn) return;
     this.#waiting = true;
     this.#turns.awaitGlance();
     source.pause();
@@ -276,8 +277,7 @@ class Relay {
     const upstream = this.#upstream;
     const { untilBegun, waits } = this.#options;
     waits.switchTo("glance");
-    const said100 = this.#said100;
-    const end = await breakOff({ upstream, error, isSent: this.#isSent, said100, untilBegun });
+    const end = await breakOff({ upstream, error, isSent: this.#isSent, said100: this.#said100, untilBegun });
     waits.switchTo(undefined);
     if (typeof end !== "string") return this.#settleAnswered(end);
     upstream?.destroy();

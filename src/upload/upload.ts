@@ -2,12 +2,18 @@
 import type { Body, Framing } from "../http/body.js";
 import type { HeaderLine } from "../http/request-head.js";
 import { type Wait, Waits } from "../http/waits.js";
-import { type ClientKind, clientKind } from "../observe/client-kind.js";
+import { clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError } from "../vocabulary/errors.js";
-import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
+import type {
+  ClientKind,
+  Operation,
+  RollbackResult,
+  SizeSource,
+  UnknownSizePolicy,
+} from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
 import type { Observation } from "./observation.js";
@@ -54,6 +60,10 @@ export class Upload {
   forwardedBytes = 0;
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
+  /** What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default`. */
+  sizeRule: string | undefined;
+  /** What that rule says. */
+  sizePolicy: UnknownSizePolicy | undefined;
   rollback: RollbackResult | undefined;
   /** The id by which Glance names the upload. */
   glanceRequestId: string | undefined;
@@ -67,7 +77,7 @@ export class Upload {
   /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 
-  readonly #client: ClientKind;
+  readonly client: ClientKind;
   readonly #startedAt = new Date();
   /** Monotonic clock. */
   readonly #begun = performance.now();
@@ -85,7 +95,7 @@ export class Upload {
     /** Absent with `enforce: true`. */
     readonly observation?: Observation,
   ) {
-    this.#client = clientKind(origin.userAgent);
+    this.client = clientKind(origin.userAgent);
     observers.metrics.uploadStarted(origin.operation);
     observers.uploads.add(this);
   }
@@ -107,7 +117,11 @@ export class Upload {
   declare(size: DeclaredSize): void {
     this.source = size.source;
     this.declaredBytes = size.bytes;
-    if (size.source === "unknown") this.observers.metrics.uploadUndeclared(this.#client);
+    if (size.source !== "unknown") return;
+    this.sizeRule = size.decision.rule;
+    this.sizePolicy = size.decision.policy;
+    this.observers.metrics.uploadUndeclared(this.client);
+    this.observers.metrics.unknownSizeDecided(size.decision);
   }
 
   /** The whole body is in the spool, so its size is known. */
@@ -153,10 +167,11 @@ export class Upload {
       imageId: imageId.slice(0, MOST_ID_LENGTH),
       operation,
       owner: this.owner,
-      client: this.#client,
+      client: this.client,
       peer,
       userAgent: userAgent?.slice(0, MAX_TEXT_LENGTH),
       sizeSource: this.source,
+      sizeRule: this.sizeRule,
       declaredBytes: this.declaredBytes,
       invalidSize: invalidSizeOf(this.#error)?.slice(0, MAX_TEXT_LENGTH),
       receivedBytes: this.receivedBytes,

@@ -63,6 +63,8 @@ const ERRORS = {
   invalid_size: { status: 400, outcome: "invalid_size", proxyStatus: "http_request_error" },
   size_exceeded: { status: 400, outcome: "size_exceeded", proxyStatus: "http_request_error" },
   size_mismatch: { status: 400, outcome: "size_mismatch", proxyStatus: "http_request_error" },
+  invalid_digest: { status: 400, outcome: "digest_mismatch", proxyStatus: "http_request_error" },
+  digest_mismatch: { status: 400, outcome: "digest_mismatch", proxyStatus: "http_request_error" },
   too_large: { status: 413, outcome: "too_large", proxyStatus: "http_request_error" },
   length_required: { status: 411, outcome: "length_required", proxyStatus: "http_request_error" },
   busy: { status: 429, outcome: "busy", proxyStatus: "http_request_denied" },

@@ -4,6 +4,21 @@
 export const OPERATIONS = ["file", "stage"] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
+/** The client program of a request, as far as its `User-Agent` tells. */
+export const CLIENT_KINDS = [
+  "glanceclient",
+  "openstacksdk",
+  "gophercloud",
+  "curl",
+  "browser",
+  "other",
+] as const;
+export type ClientKind = (typeof CLIENT_KINDS)[number];
+
+/** What the proxy does with an upload of unknown size. */
+export const UNKNOWN_SIZE_POLICIES = ["forward", "spool", "reject"] as const;
+export type UnknownSizePolicy = (typeof UNKNOWN_SIZE_POLICIES)[number];
+
 /** How the size of an upload was learned, in order of precedence. */
 export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
 export type SizeSource = (typeof SIZE_SOURCES)[number];

@@ -8,6 +8,7 @@ const KINDS = {
   completed: "completed",
   size_exceeded: "refused",
   size_mismatch: "refused",
+  digest_mismatch: "refused",
   invalid_size: "refused",
   too_large: "refused",
   length_required: "refused",

@@ -48,7 +48,11 @@ describeWith(["cc", "haproxy", "libssl", "nginx", "openssl"], "npm run bench", (
 
       const page = await readFile(file, "utf8");
       expect(page).not.toMatch(/failed|NaN|undefined/);
-      expect(rowsOf(page)).toEqual(workloads(8).map(({ name }) => [name, ["nginx, 1 MiB buffers"]]));
+      expect(rowsOf(page)).toEqual(
+        workloads(8)
+          .filter(({ key }) => key !== "digested upload") // only this proxy checks digests
+          .map(({ name }) => [name, ["nginx, 1 MiB buffers"]]),
+      );
     },
     TIMEOUT_MS,
   );

@@ -17,6 +17,7 @@ import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type HeaderValues, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
 import { describeWith, type Requirement } from "../support/requirements.js";
+import { describeDigests } from "./digests.contract.js";
 import { describeImports } from "./imports.contract.js";
 import { describeSpooledBodies } from "./spooled.contract.js";
 import type { GlanceTraits } from "./traits.js";
@@ -76,6 +77,7 @@ export function describeProxiedGlance(
       describeSizes(() => glance, traits, unknown);
     });
     describeSpooledBodies(() => glance, traits);
+    describeDigests(() => glance);
     describeImports(() => glance);
   });
 }

@@ -80,6 +80,31 @@ describe("the command", () => {
     expect(stdout).toContain("maxImageSize: 1GiB\n");
     expect(stdout).toContain("idleTimeout: 1m\n");
   });
+
+  it("--check-config warns of uploads of unknown size that a store does not take, and of rules without effect", () => {
+    const rules = JSON.stringify([
+      { store: ["s3"], client: ["curl"], unknown: "spool" },
+      { client: ["curl"], unknown: "reject" },
+      { client: ["curl"], operation: "file", unknown: "spool" },
+    ]);
+    const check = (env: Record<string, string>) => {
+      const { status, stderr, stdout } = run(["--check-config", "--upstream", "http://glance"], env);
+      expect(status).toBe(0);
+      expect(stdout).toContain("url: http://glance");
+      return stderr.trimEnd().split("\n");
+    };
+    expect(check({ GLANCE_SIZE_PROXY_SIZE__RULES: rules })).toEqual([
+      "warning: size.rules[2]: never applies: size.rules[1] matches the same uploads first",
+      expect.stringMatching(/^warning: size\.defaultStore is not set/),
+      expect.stringMatching(
+        /^warning: size: if the store s3 is of the type s3 .* set size\.unknown to spool/,
+      ),
+    ]);
+    const size = { GLANCE_SIZE_PROXY_SIZE__DEFAULT_STORE: "cinder" };
+    expect(check(size)).toEqual([expect.stringMatching(/^warning: size: if the store cinder .* corrupted/)]);
+    expect(check({ ...size, GLANCE_SIZE_PROXY_SIZE__UNKNOWN: "reject" })).toEqual([""]);
+    expect(check({ GLANCE_SIZE_PROXY_SIZE__DEFAULT_STORE: "tank" })).toEqual([""]);
+  });
 });
 
 describe("the command exits with code 2 and one line for each fault:", () => {

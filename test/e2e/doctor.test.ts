@@ -349,6 +349,23 @@ describe.concurrent("the doctor reports", () => {
     expect(elsewhere.checks.map(({ check }) => check)).not.toContain("store fast");
   });
 
+  it("what the configuration does with uploads of unknown size", async () => {
+    const stores = [
+      { id: "volumes", type: "cinder", default: "true" },
+      { id: "other", type: "cinder" },
+    ];
+    const { checks } = await examine(await url({ stores }), [...WITH_TOKEN, "--read-only"], {
+      GLANCE_SIZE_PROXY_SIZE__RULES: '[{"store":["other","nowhere"],"unknown":"reject"}]',
+      GLANCE_SIZE_PROXY_SIZE__DEFAULT_STORE: "other",
+    });
+    const found = checks.filter(({ check }) => /^(store |size\.)/.test(check));
+    expect(found.map(({ check, finding, remedy }) => [check, finding, remedy])).toEqual([
+      ["store volumes", "hint", expect.stringContaining("begin size.rules with { store: [volumes]")],
+      ["size.rules", "hint", "correct the name in size.rules"],
+      ["size.rules", "problem", "set size.defaultStore to volumes, Glance's default store"],
+    ]);
+  });
+
   it("that Glance refuses connections", async () => {
     const { code, checks } = await examine("http://127.0.0.1:1");
     expect(checks).toEqual([

@@ -1,5 +1,5 @@
 /** The proxy as Express middleware, in an app and on a server of the user's own. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -163,6 +163,20 @@ it("the middleware lists its uploads in flight", async () => {
   peer.sendChunk("hello").endChunks();
   await peer.response();
   expect(proxy.uploads()).toMatchObject({ inFlight: [], finished: [{ outcome: "completed" }] });
+});
+
+it("the middleware checks a digest that comes as a trailer", async () => {
+  const port = await listen(express().use(middleware()));
+  const upload = async (digest: string) => {
+    const peer = await scene.startUpload({ [SIZE]: 5, Trailer: "Content-Digest" }, FILE, port);
+    peer.sendChunk("hello").send(`0\r\nContent-Digest: sha-256=:${digest}:\r\n\r\n`);
+    return (await peer.response()).text;
+  };
+  const digest = createHash("sha256").update("hello").digest("base64");
+  expect(await upload(digest)).toBe("");
+  expect(await upload(digest.replace(/^./, (first) => (first === "A" ? "B" : "A")))).toContain(
+    "Digest mismatch: ",
+  );
 });
 
 it("a body parser in front of the middleware is detected, and creates no empty image", async () => {

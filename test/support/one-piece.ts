@@ -6,6 +6,7 @@ import type { Body } from "../../src/http/body.js";
 export class OnePiece extends EventEmitter implements Body {
   complete = false;
   destroyed = false;
+  readonly rawTrailers = [];
   readonly release = vi.fn();
   readonly stopReusing = vi.fn();
 

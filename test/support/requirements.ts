@@ -74,6 +74,7 @@ const PROVIDED = {
     debianPackages: "python3-requests",
   },
   curl: { paths: ["/usr/bin/curl"], debianPackages: "curl" },
+  go: { paths: ["/usr/bin/go"], debianPackages: "golang-go" },
   nginx: { paths: ["/usr/sbin/nginx"], debianPackages: "nginx-light" },
   cc: { paths: ["/usr/bin/cc", "/usr/include/stdlib.h"], debianPackages: "gcc libc6-dev" },
   libssl: { paths: ["/usr/include/openssl/ssl.h"], debianPackages: "libssl-dev" },

@@ -1,6 +1,7 @@
 /* Large bodies, up or down. */
 #include "traffic.h"
 #include "wire.h"
+#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,20 @@ static struct {
   struct piece piece;
   char head[512];
 } streams;
+
+/* The digest of so many zeros, as a line of the head. */
+static int print_digest(char *line, long mib) {
+  static unsigned char zeros[MIB];
+  unsigned char digest[EVP_MAX_MD_SIZE], text[2 * EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  EVP_MD_CTX *hash = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+  for (long i = 0; i < mib; i += 1) EVP_DigestUpdate(hash, zeros, MIB);
+  EVP_DigestFinal_ex(hash, digest, &length);
+  EVP_MD_CTX_free(hash);
+  EVP_EncodeBlock(text, digest, length);
+  return sprintf(line, "Content-Digest: sha-256=:%s:\r\n", text);
+}
 
 static int upload(struct wire *w) {
   int closes;
@@ -57,6 +72,7 @@ void run_streams(const char *to, const char *direction, const char *kind, long m
     streams.piece = make_piece(streams.framed);
     head += sprintf(head, "PUT /v2/images/bench/file HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n");
     if (strcmp(kind, "declared") == 0) head += sprintf(head, "x-openstack-image-size: %ld\r\n", mib * MIB);
+    if (strcmp(kind, "digest") == 0) head += print_digest(head, mib);
     if (streams.framed) sprintf(head, "Transfer-Encoding: chunked\r\n\r\n");
     else sprintf(head, "Content-Length: %ld\r\n\r\n", mib * MIB);
   } else {

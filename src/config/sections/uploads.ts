@@ -1,7 +1,7 @@
-/** The keys about uploads and imports: sizes, limits, and what happens if one fails. Part of the schema. */
+/** The keys about uploads and imports: limits, and what happens if one fails. Part of the schema. */
 import { z } from "zod";
 import { requireRoomPerUpload } from "../rules.js";
-import { durationMs, hintName, hostEntry, sizeBytes } from "../values.js";
+import { durationMs, hostEntry, sizeBytes } from "../values.js";
 
 export const enforce = z
   .boolean()
@@ -13,30 +13,6 @@ export const enforce = z
       "requests that two servers could read differently, clients that stall, and uploads beyond " +
       "`limits.maxConcurrentUploads`.",
   );
-
-export const size = z.strictObject({
-  hints: z
-    .array(hintName)
-    .prefault(["x-image-meta-size", "upload-length", "x-upload-content-length", "x-expected-entity-length"])
-    .describe(
-      "Request headers, in addition to `x-openstack-image-size`, in which clients may declare the size.",
-    ),
-  unknown: z
-    .enum(["forward", "spool", "reject"])
-    .prefault("forward")
-    .describe(
-      "What to do if the client declares no size. `forward`: send the body to Glance in chunks, counted but " +
-        "without a size. `spool`: store the whole body first (see `spool`), then send it with its size. `reject`: " +
-        "answer 411.",
-    ),
-  reframe: z
-    .boolean()
-    .prefault(true)
-    .describe(
-      "Send every upload of declared size to Glance with `Content-Length`, whatever framing the client used. A " +
-        "Glance before 2025.2 learns the size only from `Content-Length`.",
-    ),
-});
 
 export const limits = z.strictObject({
   maxImageSize: sizeBytes

@@ -1,5 +1,5 @@
 /** Reads the client's body into a spool, counted, until the body ends or a limit of the spool is reached. */
-import type { Body, ByteCounter } from "../../http/body.js";
+import type { Body, BodyHasher, ByteCounter } from "../../http/body.js";
 import { createTimer, type Timer } from "../../http/timer.js";
 import type { Waits } from "../../http/waits.js";
 import {
@@ -15,6 +15,8 @@ export interface KeepOptions {
   readonly source: Body;
   readonly spool: Spool;
   readonly counter: ByteCounter;
+  /** Gets each counted piece once. Absent if the client sent no digest. */
+  readonly digests?: BodyHasher | undefined;
   readonly waits: Waits;
   /** Maximum bytes accepted. */
   readonly maxBytes: number;
@@ -67,9 +69,10 @@ class Keeping {
   }
 
   readonly #onPiece = (piece: Buffer): void => {
-    const { counter, maxBytes } = this.#options;
+    const { counter, maxBytes, digests } = this.#options;
     counter.received(piece.length);
     if (counter.receivedBytes > maxBytes) return this.#fail(tooLarge(counter.receivedBytes, maxBytes));
+    digests?.update(piece);
     this.#pending.push(piece);
     if (this.#isWaiting) return;
     this.#awaitClient();

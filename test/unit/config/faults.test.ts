@@ -161,12 +161,12 @@ const cases: [string, Sources, string][] = [
   [
     "an unknown key like no other",
     { ...UPSTREAM, file: "size: { colour: red }" },
-    `size.colour: "red" (${FILE}): unknown key; the keys of size are hints, unknown, reframe`,
+    `size.colour: "red" (${FILE}): unknown key; the keys of size are hints, unknown, rules, defaultStore, reframe`,
   ],
   [
     "a key that every object has",
     { ...UPSTREAM, file: "size: { __proto__: 1 }" },
-    `size.__proto__: 1 (${FILE}): unknown key; the keys of size are hints, unknown, reframe`,
+    `size.__proto__: 1 (${FILE}): unknown key; the keys of size are hints, unknown, rules, defaultStore, reframe`,
   ],
   [
     "a key given twice",
@@ -197,6 +197,79 @@ const cases: [string, Sources, string][] = [
     "two documents",
     { ...UPSTREAM, file: "log: {}\n---\nsize: {}\n" },
     `${FILE}:2: a second YAML document begins here: write all keys in one document`,
+  ],
+  [
+    "a rule that names no policy",
+    { ...UPSTREAM, file: "size: { rules: [{ unknown: spool }, { client: [curl] }] }" },
+    `size.rules[1].unknown: missing (${FILE}): must be forward, spool or reject`,
+  ],
+  [
+    "a rule with a policy that does not exist",
+    { ...UPSTREAM, file: "size: { rules: [{ unknown: spool }, { unknown: spol }] }" },
+    `size.rules[1].unknown: "spol" (${FILE}): must be forward, spool or reject`,
+  ],
+  [
+    "a rule for a client that does not exist",
+    { ...UPSTREAM, file: "size: { rules: [{ client: [curl, nova], unknown: spool }] }" },
+    `size.rules[0].client: "nova" (${FILE}): ` +
+      "must be a list of at least one of glanceclient, openstacksdk, gophercloud, curl, browser, other",
+  ],
+  [
+    "a rule for no client",
+    { ...UPSTREAM, file: "size: { rules: [{ client: [], unknown: spool }] }" },
+    `size.rules[0].client: [] (${FILE}): must be a list of at least one of`,
+  ],
+  [
+    "text where a rule has a list",
+    { ...UPSTREAM, file: "size: { rules: [{ store: cinder, unknown: spool }] }" },
+    `size.rules[0].store: "cinder" (${FILE}): must be a list of at least one store identifier, such as ceph`,
+  ],
+  [
+    "a rule for an operation that does not exist",
+    { ...UPSTREAM, file: "size: { rules: [{ operation: import, unknown: spool }] }" },
+    `size.rules[0].operation: "import" (${FILE}): must be file or stage`,
+  ],
+  [
+    "an unknown key in a rule",
+    { ...UPSTREAM, file: "size: { rules: [{ stores: [a], unknown: spool }] }" },
+    `size.rules[0].stores: ["a"] (${FILE}): unknown key; did you mean size.rules[0].store?`,
+  ],
+  [
+    "an unknown key in a rule, like no other",
+    { ...UPSTREAM, file: "size: { rules: [{ __proto__: 1, unknown: spool }] }" },
+    `size.rules[0].__proto__: 1 (${FILE}): ` +
+      "unknown key; the keys of size.rules[0] are client, store, operation, unknown",
+  ],
+  [
+    "a rule that is no mapping",
+    { ...UPSTREAM, file: "size: { rules: [spool] }" },
+    `size.rules[0]: "spool" (${FILE}): must be a mapping with keys out of: client, store, operation, unknown`,
+  ],
+  [
+    "a rule in place of a list of rules",
+    { ...UPSTREAM, file: "size: { rules: { unknown: spool } }" },
+    `size.rules: {"unknown":"spool"} (${FILE}): must be a list of up to 100 rules, in a variable as JSON`,
+  ],
+  [
+    "more rules than there are labels for",
+    { ...UPSTREAM, file: `size: { rules: ${JSON.stringify(Array(101).fill({ unknown: "spool" }))} }` },
+    'size.rules: [{"unknown":"spool"}',
+  ],
+  [
+    "rules in a variable that are not JSON",
+    { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_SIZE__RULES: "unknown: spool" } },
+    'size.rules: "unknown: spool" (GLANCE_SIZE_PROXY_SIZE__RULES): ' +
+      "must be a list of up to 100 rules, in a variable as JSON",
+  ],
+  [
+    "a bad rule in a variable",
+    { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_SIZE__RULES: '[{"unknown":"spool"},{"unknown":"spol"}]' } },
+    'size.rules[1].unknown: "spol" (GLANCE_SIZE_PROXY_SIZE__RULES): must be forward, spool or reject',
+  ],
+  [
+    "a default store that cannot be one",
+    { ...UPSTREAM, file: "size: { defaultStore: 'a b' }" },
+    `size.defaultStore: "a b" (${FILE}): must be the identifier of a store, such as ceph`,
   ],
   [
     "a header that is always read, as a hint",

@@ -29,7 +29,16 @@ const everything: ConfigInput = {
   },
   readiness: { silence: "5s" },
   enforce: false,
-  size: { hints: ["X-Size"], unknown: "reject", reframe: false },
+  size: {
+    hints: ["X-Size"],
+    unknown: "reject",
+    rules: [
+      { client: ["curl"], store: ["s3"], operation: "stage", unknown: "spool" },
+      { unknown: "forward" },
+    ],
+    defaultStore: "ceph",
+    reframe: false,
+  },
   limits: { maxImageSize: "3GiB", maxConcurrentUploads: 9, idleTimeout: "2m", maxHeaderSize: 5000 },
   quota: { precheck: "auto", timeout: "7s" },
   upload: { relay: "raw" },

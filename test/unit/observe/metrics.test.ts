@@ -27,6 +27,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   hooks_total: ["result"],
   undeclared_uploads_total: ["client"],
   uploads_observed_total: ["verdict"],
+  unknown_size_rules_total: ["policy", "rule"],
   rollbacks_total: ["result"],
   recovered_answers_total: ["result"],
   replays_refused_total: [],
@@ -73,6 +74,7 @@ function exercise(metrics: Metrics): void {
     reframed: true,
   });
   metrics.uploadUndeclared("curl");
+  metrics.unknownSizeDecided({ rule: "default", policy: "forward" });
   metrics.rollback("queued", 0.1);
   metrics.spoolFull("total");
   metrics.importRequested("glance-direct");
@@ -227,6 +229,7 @@ describe("the metrics", () => {
       "client_aborted",
       "client_timeout",
       "completed",
+      "digest_mismatch",
       "invalid_size",
       "length_required",
       "size_exceeded",
