@@ -2,6 +2,7 @@
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
+import type { HeaderLine } from "../http/request-head.js";
 import { traceparentOf } from "../http/request-id.js";
 import type { Observers } from "../observe/observers.js";
 import { traceUpload } from "../observe/tracing.js";
@@ -88,11 +89,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     try {
       const headers = exchange.upstreamHeaders();
       if (checkQuota && declared.bytes !== undefined) await checkQuota(target, declared.bytes, headers);
-      const lookUp: LookUp = async (timeoutMs) => {
-        const seen = await lookUpImage(upstream, target.imageId, upload.traced(headers), timeoutMs);
-        if (seen.kind === "found") upload.owner = seen.owner;
-        return seen;
-      };
+      const lookUp = createLookUp(upstream, upload, target.imageId, headers);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
       const end = await forward({ exchange, upload, admitted, digests, path, headers, lookUp, rollback });
@@ -136,6 +133,20 @@ function digestsOf({ head, announced }: Exchange, { observation }: Upload): Body
     digests = readDigests(head, announced);
   });
   return digests;
+}
+
+/** Looks at the image of an upload, and notes its owner. */
+function createLookUp(
+  upstream: Upstream,
+  upload: Upload,
+  imageId: string,
+  headers: readonly HeaderLine[],
+): LookUp {
+  return async (timeoutMs) => {
+    const seen = await lookUpImage(upstream, imageId, upload.traced(headers), timeoutMs);
+    if (seen.kind === "found") upload.owner = seen.owner;
+    return seen;
+  };
 }
 
 /** Attributes of the request to Glance, named by the conventions of OpenTelemetry. */
