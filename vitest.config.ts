@@ -5,8 +5,8 @@ import { defineConfig } from "vitest/config";
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 /** They have no uploads, or choose their relay themselves. */
 const ONCE = [
-  "test/e2e/{admin,cli,doctor,downloads,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
-  "test/e2e/{pass-through,raw-check,raw-relay,readiness,refused-requests,secrets,tls,workers}.test.ts",
+  "test/e2e/{admin,admin-guard,cli,doctor,downloads,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{pass-through,raw-check,raw-relay,readiness,refused-requests,secrets,tls,tracing,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,spellings}.test.ts",
   "test/clients/direct.test.ts",
@@ -29,6 +29,8 @@ const built = { globalSetup: ["test/support/build.ts", "test/support/shared-dire
 const HEAVY = ["test/load/memory.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
 const STORES = ["test/stores/**/*.test.ts"];
+/** OpenStack's own tests, for a quarter of an hour: `npm run tempest`. */
+const TEMPEST = ["test/tempest/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 export default defineConfig({
@@ -49,7 +51,7 @@ export default defineConfig({
         test: {
           name: "stream",
           include: ["test/**/*.test.ts"],
-          exclude: [...UNIT, ...HEAVY, ...STORES],
+          exclude: [...UNIT, ...HEAVY, ...STORES, ...TEMPEST],
           ...built,
         },
       },
@@ -70,6 +72,7 @@ export default defineConfig({
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
       { extends: true, test: { name: "stores", include: STORES, ...alone, ...built } },
+      { extends: true, test: { name: "tempest", include: TEMPEST, ...alone, ...built } },
     ],
   },
 });

@@ -37,6 +37,7 @@ try {
     // Of an upload that was sent and refused, the phases and the roll-back are the most interesting.
     const refused = (page) => page.locator(".finished tr", { hasText: "size mismatch" }).first();
     await refused(desktop).getByRole("button").click();
+    await desktop.mouse.move(0, 0); // no row is under the mouse
     await desktop.locator("#finished").evaluate((heading) => heading.scrollIntoView());
     await save(desktop, `page-row-${colorScheme}`);
     await phone.getByRole("link", { name: "In flight" }).click();

@@ -14,6 +14,7 @@ import { createImportHandler, type ImportHandler } from "./import/handler.js";
 import { type AccessLog, createAccessLog, describeRequest } from "./observe/access-log.js";
 import type { Observers } from "./observe/observers.js";
 import { createPassThrough, type PassThrough } from "./pass-through/pass-through.js";
+import { amendPreflight } from "./pass-through/preflight.js";
 import type { ClaimBody } from "./raw-io/claim-body.js";
 import { createUploadHandler, type UploadHandler } from "./upload/handler.js";
 import type { ReloadOptions, ServeOptions } from "./upload/serve-options.js";
@@ -59,7 +60,7 @@ interface Carriers {
   readonly forwarder: HeaderForwarder;
   readonly answerer: Answerer;
   readonly upload: UploadHandler;
-  readonly importImage: ImportHandler;
+  readonly imports: ImportHandler;
   readonly download: Download;
   readonly passThrough: PassThrough;
 }
@@ -87,8 +88,8 @@ function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   });
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const download = createDownload({ upstream, answerer, metrics, patience });
-  const importImage = createImportHandler({ config, upstream, passThrough, metrics });
-  return { forwarder, answerer, upload, importImage, download, passThrough };
+  const imports = createImportHandler({ config, upstream, passThrough, observers });
+  return { forwarder, answerer, upload, imports, download, passThrough };
 }
 
 class RequestWay {
@@ -96,6 +97,7 @@ class RequestWay {
   readonly #access: AccessLog | undefined;
   readonly #pathPrefix: string;
   readonly #enforce: boolean;
+  readonly #allowedOrigins: readonly string[];
   readonly #carriers: Carriers;
 
   constructor(options: AppOptions, budget: SpoolBudget) {
@@ -103,6 +105,7 @@ class RequestWay {
     this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#enforce = options.config.enforce;
+    this.#allowedOrigins = options.config.cors.allowedOrigins;
     this.#carriers = createCarriers(options, budget);
   }
 
@@ -144,10 +147,16 @@ class RequestWay {
         return this.#carriers.upload(exchange, target);
       case "import":
         guardContentLength(announced);
-        return this.#carriers.importImage(exchange, target);
+        return this.#carriers.imports.importImage(exchange, target);
+      case "task":
+        guardContentLength(announced);
+        return this.#carriers.imports.createTask(exchange, target.path);
       case "download":
         guardContentLength(announced);
         return this.#carriers[isEmpty(announced) ? "download" : "passThrough"](exchange, target.path);
+      case "preflight":
+        guardContentLength(announced);
+        return this.#carriers.passThrough(exchange, target.path, amendPreflight(head, this.#allowedOrigins));
       case "other":
         guardContentLength(announced);
         return this.#carriers.passThrough(exchange, target.path);

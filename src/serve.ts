@@ -1,6 +1,7 @@
 /** Runs the proxy as the command does: start, signals, end of the process. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Descriptors, Proxy } from "./admin/proxy-server.js";
+import { ConfigError } from "./config/config-error.js";
 import { type ConfigFlags, loadConfig, type LoadedConfig } from "./config/load.js";
 import { addressOf, takeInherited } from "./inherited.js";
 import { createLog, type LeveledLog } from "./observe/log.js";
@@ -25,7 +26,7 @@ export function readConfig(flags: ConfigFlags): LoadedConfig {
   return loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
 }
 
-/** @throws ConfigError, ListenError, or Error if the id cannot be written. */
+/** @throws ConfigError or ListenError if the proxy cannot be started as it was asked for. */
 export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
   const inherited = takeInherited(process.env);
   const read = (): LoadedConfig => readConfig(flags);
@@ -53,7 +54,7 @@ export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
   );
   const command = new RunningProxy(server, log, output, pidFile);
   const addresses = await starting;
-  if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`);
+  writePid(pidFile, server);
   process.on("SIGTERM", (signal) => command.end(signal)).on("SIGINT", (signal) => command.end(signal));
   process.on("SIGUSR2", () => void command.upgrade());
   // Other programs wait for this line, whatever `log.level` is.
@@ -61,6 +62,20 @@ export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
   if (inherited.hasPredecessor) tellPredecessor();
   const advice = adviseOnNode(process.version, new Date());
   if (advice) log.warn({ node: process.version, ...advice }, "install a Node with security fixes");
+}
+
+/** @throws ConfigError if the file cannot be written. Then the server is closed. */
+function writePid(pidFile: string | undefined, server: Proxy): void {
+  if (pidFile === undefined) return;
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`);
+  } catch (cause) {
+    server.close();
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ConfigError([
+      `--pid-file: ${JSON.stringify(pidFile)}: cannot be written (${code}): must be a file in a writable directory`,
+    ]);
+  }
 }
 
 class RunningProxy {

@@ -1,11 +1,12 @@
 /** The proxy as a server in one process: the listener for clients and the listener for operators. */
 import type { Descriptors, Proxy } from "./admin/proxy-server.js";
-import { type AdminServer, createAdminServer } from "./admin/server.js";
+import { adminNeedsStart, type AdminServer, createAdminServer } from "./admin/server.js";
 import type { Config } from "./config/config.js";
 import { collectFaults } from "./config/config-error.js";
 import type { LoadedConfig } from "./config/load.js";
 import { createHooks, type Hooks } from "./hooks/hooks.js";
 import { nameInstance } from "./http/forwarded-headers.js";
+import { differsInKind } from "./http/listener.js";
 import type { Observers } from "./observe/observers.js";
 import { Reloads } from "./observe/reloads.js";
 import { serveClients } from "./serve-clients.js";
@@ -127,17 +128,12 @@ class SingleProcess implements Proxy {
 function needsStart(key: string, before: Config, after: Config): boolean {
   switch (key) {
     case "listen.address":
-    case "admin.address":
     case "upload.relay":
       return true;
     case "workers":
       return countWorkers(after) > 1;
     default:
-      return key.startsWith("listen.tls.") && asksForTls(before) !== asksForTls(after);
+      if (key.startsWith("listen.tls.")) return differsInKind(before.listen.tls, after.listen.tls);
+      return adminNeedsStart(key, before, after);
   }
-}
-
-/** What a Node server cannot change: whether it uses TLS, and whether it asks for client certificates. */
-function asksForTls({ listen: { tls } }: Config): string {
-  return `${tls.certFile !== undefined} ${tls.clientCaFile !== undefined}`;
 }

@@ -33,6 +33,12 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
     watchers.set(watcher, finished);
   }
 
+  function drop(watcher: Response | undefined): void {
+    if (watcher === undefined) return;
+    watchers.delete(watcher);
+    watcher.destroy();
+  }
+
   async function run(): Promise<void> {
     running = true;
     try {
@@ -52,10 +58,7 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
   }
 
   return (_request, response) => {
-    if (watchers.size >= MAX_WATCHERS) {
-      response.status(503).json({ error: `${MAX_WATCHERS} watch already` });
-      return;
-    }
+    if (watchers.size >= MAX_WATCHERS) drop(oldestOfLargestPeer([...watchers.keys()]));
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
@@ -67,4 +70,16 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
     if (running) send(response);
     else void run();
   };
+}
+
+/**
+ * The watcher that a newcomer replaces if all places are taken. The page of a browser connects again, a silent watcher does not. So
+ * silent ones lose their places, and those of one address lose them first.
+ */
+function oldestOfLargestPeer(watchers: readonly Response[]): Response | undefined {
+  const peers = watchers.map(({ req }) => req.socket.remoteAddress);
+  const counts = new Map<string | undefined, number>();
+  for (const peer of peers) counts.set(peer, (counts.get(peer) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return watchers.find((_, index) => counts.get(peers[index]) === most);
 }

@@ -4,12 +4,13 @@ import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
 import { proxyStatus } from "../http/proxy-status.js";
-import { createRequestHead, linesByName, type RequestHead } from "../http/request-head.js";
+import { createRequestHead, linesByName } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
 import type { Waits } from "../http/waits.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
 import type { ProxyError } from "../vocabulary/errors.js";
 import { collectAnswer, type GlanceAnswer, type RelayedAnswer, streamAnswer } from "./answer-stream.js";
+import { crossOriginHeaders } from "./cross-origin.js";
 import type { Exchange } from "./exchange.js";
 import type { Linger } from "./linger.js";
 
@@ -54,7 +55,7 @@ class HttpAnswerer implements Answerer {
     const accept = head.values("accept").join(", ");
     const { contentType, body } = glanceError(error.status, error.message + remark, accept);
     response.writeHead(error.status, reasonPhrase(error.status), {
-      ...this.#crossOrigin(head),
+      ...crossOriginHeaders(head, this.#options.allowedOrigins),
       ...error.headers,
       ...(isSending(exchange) ? { connection: "close" } : {}),
       "content-type": contentType,
@@ -69,7 +70,7 @@ class HttpAnswerer implements Answerer {
   succeed(exchange: Exchange): void {
     const { response, requestId, head } = exchange;
     response.writeHead(204, {
-      ...this.#crossOrigin(head),
+      ...crossOriginHeaders(head, this.#options.allowedOrigins),
       "proxy-status": proxyStatus("Glance's answer was lost. The image has all bytes that were sent."),
       "x-openstack-request-id": requestId,
     });
@@ -102,16 +103,6 @@ class HttpAnswerer implements Answerer {
     response.write(body);
     this.#finish(exchange);
     return "whole";
-  }
-
-  #crossOrigin(head: RequestHead): Record<string, string> {
-    const [origin] = head.values("origin");
-    if (origin === undefined || !this.#options.allowedOrigins.includes(origin)) return {};
-    return {
-      "access-control-allow-origin": origin,
-      "access-control-expose-headers": "Proxy-Status, X-Openstack-Request-Id",
-      vary: "Origin",
-    };
   }
 
   #writeHead(response: ServerResponse, answer: AnswerHead, more: readonly string[] = []): void {

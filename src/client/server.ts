@@ -74,8 +74,7 @@ export function createClientServer(options: ClientServerOptions): ClientServer {
   let claimBody: ClaimBody | undefined;
   let current = config;
   const app = openApp((exchange, purpose) => claimBody?.(exchange, purpose));
-  const { listen } = config;
-  const listener = createListener("listen.address", listen.address, serverOptions(config, app), listen.tls);
+  const listener = createListener("listen", config.listen, serverOptions(config, app));
   const { server } = listener;
   // No limit on the number of header lines, only on their size (`maxHeaderSize`).
   server.maxHeadersCount = 0;

@@ -7,7 +7,7 @@ import type { ParsedConfig } from "./schema.js";
 export type Config = ReturnType<typeof toConfig>;
 
 export function toConfig(parsed: ParsedConfig) {
-  const { upstream, readiness, limits, rollback, replay, spool, shutdown, hooks, ...rest } = parsed;
+  const { upstream, readiness, limits, rollback, replay, quota, spool, shutdown, hooks, ...rest } = parsed;
   const { connectTimeout: connectTimeoutMs, responseTimeout: responseTimeoutMs, ...glance } = upstream;
   const {
     maxImageSize: maxImageSizeBytes,
@@ -29,6 +29,7 @@ export function toConfig(parsed: ParsedConfig) {
     limits: { maxImageSizeBytes, maxConcurrentUploads, idleTimeoutMs, maxHeaderSizeBytes },
     rollback: { verify: rollback.verify, timeoutMs: rollback.timeout, intervalMs: rollback.interval },
     replay: { guard: replay.guard, windowMs: replay.window },
+    quota: { precheck: quota.precheck, timeoutMs: quota.timeout },
     spool: { ...otherSpool, memoryBytes, maxPerUploadBytes, maxTotalBytes },
     hooks: { ...otherHooks, timeoutMs, backoffMs },
     shutdown: { drainTimeoutMs: shutdown.drainTimeout },

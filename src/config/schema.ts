@@ -12,7 +12,17 @@ import { readiness, upstream } from "./sections/glance.js";
 import { hooks } from "./sections/hooks.js";
 import { admin, cors, forwarded, listen } from "./sections/peers.js";
 import { log, shutdown, workers } from "./sections/process.js";
-import { enforce, imports, limits, replay, rollback, size, spool, upload } from "./sections/uploads.js";
+import {
+  enforce,
+  imports,
+  limits,
+  quota,
+  replay,
+  rollback,
+  size,
+  spool,
+  upload,
+} from "./sections/uploads.js";
 
 export const configSchema = z.strictObject({
   upstream: upstream.describe("The Glance behind the proxy."),
@@ -22,13 +32,14 @@ export const configSchema = z.strictObject({
   enforce,
   size: size.prefault({}).describe("How the proxy learns the size of an upload and passes it to Glance."),
   limits: limits.prefault({}).describe("Limits for clients."),
+  quota: quota.prefault({}).describe("Quotas that Glance keeps in Keystone (`use_keystone_limits`)."),
   upload: upload.prefault({}).describe("How upload bodies are read."),
   rollback: rollback.prefault({}).describe("What happens after an aborted upload."),
   replay: replay
     .prefault({})
     .describe("Protection against clients that repeat an upload without rewinding the file."),
   spool: spool.prefault({}).describe("Storing bodies of unknown size, if `size.unknown` is `spool`."),
-  import: imports.prefault({}).describe("Imports of staged data."),
+  import: imports.prefault({}).describe("What clients may import, and from where."),
   shutdown: shutdown.prefault({}).describe("What happens on SIGTERM and SIGINT."),
   forwarded: forwarded.prefault({}).describe("Which peers' forwarding headers are trusted."),
   cors: cors.prefault({}).describe("Browsers that upload to Glance directly (Horizon's direct upload)."),

@@ -1,4 +1,4 @@
-/** The part of the schema below `upstream.tls` and `listen.tls`. */
+/** The part of the schema below `upstream.tls`, `listen.tls` and `admin.tls`. */
 import { z } from "zod";
 
 const pemFile = z
@@ -55,29 +55,37 @@ export const upstreamTls = z
   })
   .superRefine(wantsBoth);
 
-export const listenTls = z
-  .strictObject({
-    certFile: pemFile
-      .optional()
-      .describe(
-        "Server certificate (PEM), followed by its chain. If set, the proxy serves HTTPS. Read again on SIGHUP.",
-      ),
-    keyFile: pemFile.optional().describe("Private key of the server certificate. Read again on SIGHUP."),
-    clientCaFile: pemFile
-      .optional()
-      .describe(
-        "CA bundle (PEM) used to verify client certificates. If set, every client must present one. Requires " +
-          "`certFile`. Read again on SIGHUP.",
-      ),
-  })
-  .superRefine(wantsBoth)
-  .superRefine(({ certFile, clientCaFile }, context) => {
-    // Without TLS, `clientCaFile` would have no effect: the proxy would accept every client over plain HTTP.
-    if (clientCaFile !== undefined && certFile === undefined) {
-      context.addIssue({
-        code: "custom",
-        path: ["certFile"],
-        message: "missing: clientCaFile requires certFile and keyFile; set both, or remove clientCaFile",
-      });
-    }
-  });
+/** @param clientCa what `clientCaFile` means for the clients of this address. */
+function serverTls(clientCa: string) {
+  return z
+    .strictObject({
+      certFile: pemFile
+        .optional()
+        .describe(
+          "Server certificate (PEM), followed by its chain. If set, the proxy serves HTTPS. Read again on SIGHUP.",
+        ),
+      keyFile: pemFile.optional().describe("Private key of the server certificate. Read again on SIGHUP."),
+      clientCaFile: pemFile
+        .optional()
+        .describe(
+          `CA bundle (PEM) used to verify client certificates. ${clientCa} Requires \`certFile\`. Read again on SIGHUP.`,
+        ),
+    })
+    .superRefine(wantsBoth)
+    .superRefine(({ certFile, clientCaFile }, context) => {
+      // Without TLS, `clientCaFile` would have no effect: the proxy would accept every client over plain HTTP.
+      if (clientCaFile !== undefined && certFile === undefined) {
+        context.addIssue({
+          code: "custom",
+          path: ["certFile"],
+          message: "missing: clientCaFile requires certFile and keyFile; set both, or remove clientCaFile",
+        });
+      }
+    });
+}
+
+export const listenTls = serverTls("If set, every client must present one.");
+
+export const adminTls = serverTls(
+  "If set, every request except `/livez` and `/readyz` gets 403 unless the client presents one.",
+);

@@ -115,11 +115,32 @@ export const network = z
   .union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()])
   .meta({ takes: "addresses or networks, such as 192.0.2.7 or 10.0.0.0/8" });
 
-/** An origin in the form of the `Origin` header. With a trailing slash or a path, it would never match. */
+/** `*`, or an origin in the form of the `Origin` header. With a trailing slash or a path, it would never match. */
 export const origin = z
   .string()
-  .refine((value) => URL.canParse(value) && new URL(value).origin === value)
+  .refine((value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value))
   .meta({ takes: "origins such as https://horizon.example, without a path or a trailing slash" });
+
+/** A path of which faults show nothing: the caller may have set the secret itself instead of its file. */
+export const absolutePath = z
+  .string()
+  .regex(/^\/./)
+  .meta({ takes: "the absolute path of a file", example: "/etc/glance-size-proxy/admin-token" });
+
+/** A host as {@link normalizeHost} returns it, or undefined if the text is no host, with or without a port. */
+export function normalizeHost(text: string): string | undefined {
+  if (!/^[^\s/?#@\\]+$/.test(text)) return undefined;
+  const url = `http://${isIPv6(text) ? `[${text}]` : text}`;
+  return URL.canParse(url) ? new URL(url).hostname.replace(/\.$/, "") : undefined;
+}
+
+/** A host name or an address, without a port. An IPv6 address may have brackets. */
+export const hostName = z
+  .string()
+  .regex(/^(\[[\dA-Fa-f:.]+\]|[\dA-Fa-f:.]+|[^\s/?#@\\:[\]]+)$/, { abort: true })
+  .refine((value) => !value.includes(":") || isIPv6(value.replace(/^\[|\]$/g, "")))
+  .refine((value) => normalizeHost(value) !== undefined)
+  .meta({ takes: "host names or addresses without a port, such as localhost or [::1]" });
 
 /** These are no hints: the proxy reads them for every upload. */
 const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
@@ -133,3 +154,21 @@ export const hintName = z
     error: ({ input }) => `must not have ${String(input)}, which the proxy always reads: remove it`,
   })
   .meta({ takes: "header names" });
+
+const LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?";
+const HOST_NAME = new RegExp(`^(\\*\\.)?(${LABEL}\\.)*${LABEL}$`);
+
+/** A host name, `*.example.org`, an address or a network. A name that ends in a number would be another spelling of an address. */
+export const hostEntry = z
+  .union([
+    network,
+    z
+      .string()
+      .toLowerCase()
+      .regex(HOST_NAME)
+      .refine((name) => !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(name)),
+  ])
+  .meta({
+    takes:
+      "host names, such as images.example.org or *.example.org, or addresses or networks, such as 10.0.0.0/8",
+  });

@@ -60,9 +60,9 @@ async function work(
     const { id } = glance.images.create({ name: "demo", disk_format: "raw", container_format: "bare" });
     // Refusals are part of the show, and Ctrl-C ends the uploads in flight.
     await upload(image, `${proxyUrl}/v2/images/${id}/file`, signal).catch(() => undefined);
-    if (signal.aborted) return;
-    glance.images.delete(id);
     await delay(PAUSE_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    glance.images.delete(id); // the proxy has seen by now what became of it
   }
 }
 

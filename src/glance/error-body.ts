@@ -38,7 +38,11 @@ export function glanceError(status: number, explanation: string, accept: string 
         body: JSON.stringify({ message: `${explanation}<br /><br />\n\n\n`, code: line, title }),
       };
     case "text/plain":
-      return { contentType: "text/plain; charset=UTF-8", body: `${line}\n\n${explanation}\n\n   ` };
+      // webob puts the explanation on one line.
+      return {
+        contentType: "text/plain; charset=UTF-8",
+        body: `${line}\n\n${explanation.replaceAll("\n", " ")}\n\n   `,
+      };
   }
 }
 

@@ -14,6 +14,10 @@ export type RequestTarget =
       readonly path: string;
     }
   | { readonly kind: "import"; readonly imageId: string; readonly path: string }
+  /** A task; Glance lets its administrators import with it. */
+  | { readonly kind: "task"; readonly path: string }
+  /** A browser asks whether it may upload. */
+  | { readonly kind: "preflight"; readonly path: string }
   /** Image data. */
   | { readonly kind: "download"; readonly path: string }
   | { readonly kind: "other"; readonly path: string }
@@ -22,6 +26,7 @@ export type RequestTarget =
 
 /** The version is optional: Glance then decides by `Accept: application/vnd.openstack.images-v2`. */
 const IMAGE_ACTION = /^((?:\/v2(?:\.\d+)?)?)\/images\/([^/]+)\/(file|stage|import)$/;
+const TASKS = /^(?:\/v2(?:\.\d+)?)?\/tasks$/;
 
 /**
  * @param method the method as received.
@@ -51,7 +56,9 @@ export function readTarget(method: string, target: string, prefix: string): Requ
   if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };
   const path = rawPath.slice(prefix.length);
   const original = `${path === "" ? "/" : path}${query}`;
-  const action = IMAGE_ACTION.exec(decoded.slice(prefix.length));
+  const route = decoded.slice(prefix.length);
+  if (method === "POST" && TASKS.test(route)) return { kind: "task", path: `${route}${query}` };
+  const action = IMAGE_ACTION.exec(route);
   if (action) {
     const [, version = "", imageId = "", name] = action;
     const canonical = `${version}/images/${encodeURIComponent(imageId)}/${name}${query}`;
@@ -59,6 +66,7 @@ export function readTarget(method: string, target: string, prefix: string): Requ
       return { kind: "upload", operation: name, imageId, path: canonical };
     }
     if (method === "POST" && name === "import") return { kind: "import", imageId, path: canonical };
+    if (method === "OPTIONS" && name !== "import") return { kind: "preflight", path: original };
     if (method === "GET" && name === "file") return { kind: "download", path: original };
   }
   return { kind: "other", path: original };

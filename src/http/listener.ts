@@ -30,26 +30,31 @@ export interface Listener {
   prepareReload(tls: Config["listen"]["tls"]): () => void;
 }
 
+/** The section of the configuration that has the address, for faults. */
+type Section = "listen" | "admin";
+
 /**
- * @param key configuration key of the address, for faults.
  * @param tls the listener uses HTTPS if this has a certificate.
+ * @param handshake whether the handshake fails without a client certificate that `tls.clientCaFile` verifies. If it may succeed, the
+ *   caller checks each request.
  * @throws ConfigError if a file cannot be used.
  */
 export function createListener(
-  key: string,
-  address: ListenAddress,
+  section: Section,
+  { address, tls }: Pick<Config["listen"], "address" | "tls">,
   options: ServerOptions = {},
-  tls: Config["listen"]["tls"] = {},
+  handshake: "verifies" | "asks" = "verifies",
 ): Listener {
   const secure = tls.certFile !== undefined;
-  let credentials = secure ? readListenerCredentials(tls) : {};
+  const key = `${section}.address`;
+  let credentials = secure ? readListenerCredentials(section, tls) : {};
   const server = secure
     ? createHttpsServer({
         ...options,
         ...credentials,
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         requestCert: tls.clientCaFile !== undefined,
-        rejectUnauthorized: tls.clientCaFile !== undefined,
+        rejectUnauthorized: tls.clientCaFile !== undefined && handshake === "verifies",
       })
     : createHttpServer(options);
   return {
@@ -59,7 +64,7 @@ export function createListener(
     credentials: () => credentials,
     prepareReload(next) {
       if (!(server instanceof HttpsServer)) return () => undefined;
-      const read = readListenerCredentials(next);
+      const read = readListenerCredentials(section, next);
       return () => {
         credentials = read;
         server.setSecureContext(read);
@@ -69,13 +74,19 @@ export function createListener(
 }
 
 /** @throws ConfigError if a file cannot be used. */
-export function readListenerCredentials({
-  certFile,
-  keyFile,
-  clientCaFile,
-}: Config["listen"]["tls"]): Credentials {
+export function readListenerCredentials(
+  section: Section,
+  { certFile, keyFile, clientCaFile }: Config["listen"]["tls"],
+): Credentials {
   const authorities = clientCaFile === undefined ? undefined : { key: "clientCaFile", path: clientCaFile };
-  return readCredentials("listen.tls", { certFile, keyFile, caFile: authorities });
+  return readCredentials(`${section}.tls`, { certFile, keyFile, caFile: authorities });
+}
+
+/** @returns whether a listener cannot change from one to the other while it listens: to TLS, or to client certificates. */
+export function differsInKind(before: Config["listen"]["tls"], after: Config["listen"]["tls"]): boolean {
+  return (["certFile", "clientCaFile"] as const).some(
+    (key) => (before[key] === undefined) !== (after[key] === undefined),
+  );
 }
 
 /** Node has no public way to the descriptor of a server. @returns undefined if it is not found. */

@@ -1,18 +1,17 @@
 /**
- * Handles `POST /v2/images/{id}/import`: counts the import by the method in its body, then passes it through unchanged. Refuses to
- * import incompletely staged data, of which Glance would make an image.
+ * Handles the requests that let Glance fetch image data itself: `POST /v2/images/{id}/import` and `POST /v2/tasks`. Counts imports by the
+ * method in their bodies, refuses those that the configuration does not allow, and refuses to import incompletely staged data, of which
+ * Glance would make an image. Everything else is passed through unchanged.
  */
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
-import { createTimer } from "../http/timer.js";
-import type { Metrics } from "../observe/metrics.js";
+import type { Observers } from "../observe/observers.js";
 import type { PassThrough } from "../pass-through/pass-through.js";
 import { LOOK_UP_TIMEOUT_MS, lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import { clientTimeout, malformedBody, ProxyError } from "../vocabulary/errors.js";
-
-/** Maximum size of a body that is parsed. Import requests have a few hundred bytes. */
-const MAX_BODY_BYTES = 64 * 1024;
+import { ProxyError } from "../vocabulary/errors.js";
+import { createImportGuard, type ImportRefusal } from "./guard.js";
+import { peekBody } from "./peek-body.js";
 
 export interface ImportTarget {
   readonly imageId: string;
@@ -24,25 +23,66 @@ export interface ImportHandlerOptions {
   readonly config: Config;
   readonly upstream: Upstream;
   readonly passThrough: PassThrough;
-  readonly metrics: Metrics;
+  readonly observers: Observers;
 }
 
-/** Resolves when the response is closed. @throws ProxyError if the request must not be passed on. */
-export type ImportHandler = (exchange: Exchange, target: ImportTarget) => Promise<void>;
+/** Both resolve when the response is closed. @throws ProxyError if the request must not be passed on. */
+export interface ImportHandler {
+  importImage(exchange: Exchange, target: ImportTarget): Promise<void>;
+  createTask(exchange: Exchange, path: string): Promise<void>;
+}
 
 export function createImportHandler(options: ImportHandlerOptions): ImportHandler {
-  const { config, upstream, passThrough, metrics } = options;
+  const { config, upstream, passThrough, observers } = options;
+  const { metrics, log } = observers;
+  const guard = createImportGuard(config.import);
 
-  return async (exchange, { imageId, path }) => {
-    exchange.sendContinue();
-    const body = await peekBody(exchange, config.limits.idleTimeoutMs);
-    if (body === "gone") return;
-    const method = methodOf(body);
-    metrics.importRequested(method);
-    if (method === "glance-direct" && config.import.verifyStaged) await requireStaged(exchange, imageId);
-    if (exchange.response.destroyed) return;
-    await passThrough(exchange, path);
+  return {
+    async importImage(exchange, { imageId, path }) {
+      exchange.sendContinue();
+      const body = await peekBody(exchange, config.limits.idleTimeoutMs);
+      if (body === "gone") return;
+      const parsed = body === "too_large" ? undefined : parseJson(body);
+      const method = methodOf(parsed);
+      metrics.importRequested(method);
+      if (guard) enforce(exchange, readable(exchange, body, parsed), (judged) => guard.judgeImport(judged));
+      if (method === "glance-direct" && config.import.verifyStaged) await requireStaged(exchange, imageId);
+      if (exchange.response.destroyed) return;
+      await passThrough(exchange, path);
+    },
+
+    async createTask(exchange, path) {
+      if (!guard) return passThrough(exchange, path);
+      exchange.sendContinue();
+      const body = await peekBody(exchange, config.limits.idleTimeoutMs);
+      if (body === "gone") return;
+      const parsed = body === "too_large" ? undefined : parseJson(body);
+      enforce(exchange, readable(exchange, body, parsed), (judged) => guard.judgeTask(judged));
+      await passThrough(exchange, path);
+    },
   };
+
+  /** A body that the guard cannot read must not reach Glance, which may be able to. */
+  function readable(exchange: Exchange, body: Buffer | "too_large", parsed: Parsed | undefined): Parsed {
+    if (parsed) return parsed;
+    metrics.importRefused("body");
+    log.warn({ ...describe(exchange), reason: "body" }, "import refused");
+    if (body === "too_large") throw new ProxyError("too_large", "The body of the request is too large.");
+    throw new ProxyError("bad_request", "Malformed JSON in request body.");
+  }
+
+  function enforce(
+    exchange: Exchange,
+    { value }: Parsed,
+    judge: (value: unknown) => ImportRefusal | undefined,
+  ): void {
+    const refusal = judge(value);
+    if (!refusal) return;
+    const { reason, explanation, uri } = refusal;
+    metrics.importRefused(reason);
+    log.warn({ ...describe(exchange), reason, uri }, "import refused");
+    throw new ProxyError("forbidden", explanation);
+  }
 
   async function requireStaged(exchange: Exchange, imageId: string): Promise<void> {
     const seen = await lookUpImage(upstream, imageId, exchange.upstreamHeaders(), LOOK_UP_TIMEOUT_MS);
@@ -56,68 +96,28 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
   }
 }
 
-/**
- * Reads the body and puts it back, so that it can be read again.
- * @returns the body; empty if it is larger than {@link MAX_BODY_BYTES}; `gone` if the client has disconnected.
- * @throws ProxyError `client_timeout`.
- */
-function peekBody({ request, body }: Exchange, idleMs: number): Promise<Buffer | "gone"> {
-  return new Promise((resolve, reject) => {
-    const pieces: Buffer[] = [];
-    let bytes = 0;
-    const stop = (): void => {
-      idle.stop();
-      request
-        .off("readable", onReadable)
-        .off("end", onEnd)
-        .off("close", onClose)
-        .off("malformed", onMalformed);
-    };
-    const idle = createTimer(idleMs, () => {
-      stop();
-      reject(clientTimeout());
-    });
-    const onReadable = (): void => {
-      idle.start();
-      for (let piece; (piece = request.read() as Buffer | null) !== null;) {
-        pieces.push(piece);
-        bytes += piece.length;
-      }
-      if (!request.complete && bytes <= MAX_BODY_BYTES) return;
-      stop();
-      const peeked = Buffer.concat(pieces);
-      // In the same tick as the last read, so that `end` has not been emitted yet.
-      if (bytes > 0) request.unshift(peeked);
-      resolve(bytes <= MAX_BODY_BYTES ? peeked : Buffer.alloc(0));
-    };
-    const onEnd = (): void => {
-      stop();
-      resolve(Buffer.alloc(0));
-    };
-    const onClose = (): void => {
-      stop();
-      resolve("gone");
-    };
-    const onMalformed = (): void => {
-      stop();
-      reject(malformedBody());
-    };
-    if (request.destroyed) return onClose();
-    if (body.malformed) return onMalformed();
-    request
-      .on("readable", onReadable)
-      .once("end", onEnd)
-      .once("close", onClose)
-      .once("malformed", onMalformed);
-    idle.start();
-  });
+function describe({ requestId, peer }: Exchange): object {
+  return { requestId, peer: peer.address };
 }
 
-function methodOf(body: Buffer): string {
+interface Parsed {
+  readonly value: unknown;
+}
+
+/**
+ * Whatever this function accepts, Glance reads alike: like Python, `JSON.parse` takes the last of repeated keys, and refuses a byte order
+ * mark. Glance ignores `Content-Type` and `Content-Encoding`. What Python accepts beyond JSON (`NaN`) is not accepted here.
+ */
+function parseJson(body: Buffer): Parsed | undefined {
   try {
-    const { method } = JSON.parse(body.toString()) as { method?: { name?: unknown } };
-    return typeof method?.name === "string" ? method.name : "";
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+    return { value: JSON.parse(text) };
   } catch {
-    return ""; // Glance will refuse it
+    return undefined;
   }
+}
+
+function methodOf(parsed: Parsed | undefined): string {
+  const { method } = (parsed?.value ?? {}) as { method?: { name?: unknown } | null };
+  return typeof method?.name === "string" ? method.name : "";
 }

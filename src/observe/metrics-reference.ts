@@ -3,6 +3,7 @@ import type { UpstreamErrorKind } from "../vocabulary/errors.js";
 import type {
   GlanceState,
   HookResult,
+  ImportRefusalReason,
   Operation,
   RecoveryResult,
   RollbackResult,
@@ -91,6 +92,16 @@ const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   disk: "The file system of `spool.dir` is full or not writable.",
 };
 
+const IMPORT_REFUSALS: Meanings<ImportRefusalReason> = {
+  method: "The method is not in `import.methods`, or the type of a task is unknown.",
+  scheme: "The scheme of the URI is not in `import.webDownload.schemes`.",
+  host: "The host of the URI is not in `import.webDownload.hosts`.",
+  denied: "The host of the URI is in `import.webDownload.deny`.",
+  address: "The host of the URI is not public.",
+  uri: "Programs could read the URI in different ways.",
+  body: "The body of the request is not JSON, or too large.",
+};
+
 const ERROR_KINDS: Meanings<UpstreamErrorKind> = {
   connect: "The connection to Glance could not be opened, or TLS failed.",
   connect_timeout: "The connection was not open within `upstream.connectTimeout`.",
@@ -118,6 +129,7 @@ const RELAYS: Meanings<Parameters<Metrics["relayChosen"]>[0]> = {
 const SIDES: Meanings<keyof Parameters<Metrics["watchCertificates"]>[0]> = {
   listen: "The certificate presented to clients.",
   upstream: "The certificate presented to Glance.",
+  admin: "The certificate presented to operators.",
 };
 
 /**
@@ -133,6 +145,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
   "hooks_total.result": HOOK_RESULTS,
+  "imports_refused_total.reason": IMPORT_REFUSALS,
   "config_reloads_total.result": RELOAD_RESULTS,
   reason: SPOOL_BOUNDS,
   "imports_total.method":
@@ -161,6 +174,7 @@ const COUNTED: Readonly<Record<string, string>> = {
   hooks_total: "requests",
   hooks_queued: "hooks",
   imports_total: "requests",
+  imports_refused_total: "requests",
   requests_total: "requests",
   upstream_errors_total: "failures",
   log_lines_dropped_total: "lines",

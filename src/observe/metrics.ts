@@ -7,7 +7,13 @@ import {
   Registry,
 } from "prom-client";
 import { UPSTREAM_ERROR_KINDS, type UpstreamErrorKind } from "../vocabulary/errors.js";
-import { GLANCE_STATES, type GlanceState, isDown } from "../vocabulary/labels.js";
+import {
+  GLANCE_STATES,
+  type GlanceState,
+  IMPORT_REFUSAL_REASONS,
+  type ImportRefusalReason,
+  isDown,
+} from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
 import { type ConfigMetrics, createConfigMetrics } from "./config-metrics.js";
 import { createHookMetrics, type HookMetrics } from "./hook-metrics.js";
@@ -58,6 +64,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
 interface RequestMetrics {
   importRequested(method: string): void;
+  importRefused(reason: ImportRefusalReason): void;
   request(method: string, status: number, seconds: number): void;
   upstreamError(kind: UpstreamErrorKind): void;
 }
@@ -67,6 +74,12 @@ function createRequestMetrics(make: MetricMakers): RequestMetrics {
     ...IMPORT_METHODS,
     "other",
   ]);
+  const refused = make.counterBy(
+    "imports_refused_total",
+    "Import requests and tasks refused by import.methods or import.webDownload, by reason",
+    "reason",
+    IMPORT_REFUSAL_REASONS,
+  );
   const requests = make.counter("requests_total", "Requests answered, including uploads", [
     "method",
     "status",
@@ -85,6 +98,7 @@ function createRequestMetrics(make: MetricMakers): RequestMetrics {
   );
   return {
     importRequested: (method) => imports.inc({ method: IMPORT_METHODS.includes(method) ? method : "other" }),
+    importRefused: (reason) => refused.inc({ reason }),
     request(method, status, seconds) {
       const known = METHODS.has(method) ? method : "other";
       requests.inc({ method: known, status });
@@ -120,13 +134,18 @@ function watchUpstream(make: MetricMakers, look: () => Promise<GlanceState>): vo
   );
 }
 
+type Expiries = { readonly [Side in "listen" | "upstream" | "admin"]?: () => number | undefined };
+
 interface ProcessMetrics {
   /** Sets the metric that shows how upload bodies are read. */
   relayChosen(relay: "raw" | "stream"): void;
   /** @param log `dropped` is the number of lines dropped since the start. */
   watchLog(log: { readonly dropped: number }): void;
-  /** @param expiries the expiry of each side's certificate, seconds since 1970. Undefined without a certificate. */
-  watchCertificates(expiries: Record<"listen" | "upstream", () => number | undefined>): void;
+  /**
+   * May be called once for each side.
+   * @param expiries the expiry of each side's certificate, seconds since 1970. Undefined without a certificate.
+   */
+  watchCertificates(expiries: Expiries): void;
 }
 
 function createProcessMetrics(make: MetricMakers): ProcessMetrics {
@@ -144,6 +163,7 @@ function createProcessMetrics(make: MetricMakers): ProcessMetrics {
   const relayHelp = "Always 1; the label is how upload bodies are read: raw or stream";
   const relayInfo = make.gaugeBy("relay_info", relayHelp, ["relay"], "max");
   let log = { dropped: 0 };
+  let expiries: Expiries | undefined;
   make.countedElsewhere(
     "log_lines_dropped_total",
     "Log lines dropped because standard output did not accept them",
@@ -158,23 +178,23 @@ function createProcessMetrics(make: MetricMakers): ProcessMetrics {
     watchLog(watched) {
       log = watched;
     },
-    watchCertificates: (expiries) => watchCertificates(make, expiries),
+    watchCertificates(more) {
+      if (expiries === undefined) watchCertificates(make, (expiries = {}));
+      Object.assign(expiries, more);
+    },
   };
 }
 
-function watchCertificates(
-  make: MetricMakers,
-  expiries: Parameters<ProcessMetrics["watchCertificates"]>[0],
-): void {
+function watchCertificates(make: MetricMakers, expiries: Expiries): void {
   make.gaugeBy(
     "tls_certificate_expiry_timestamp_seconds",
-    "Expiry of the certificate presented to clients (listen) or to Glance (upstream), in seconds since 1970",
+    "Expiry of the certificate presented to clients (listen), to Glance (upstream) or to operators (admin), in seconds since 1970",
     ["side"],
     "min", // the certificate that expires first
     (gauge) => {
       gauge.reset();
-      for (const side of ["listen", "upstream"] as const) {
-        const expiry = expiries[side]();
+      for (const side of ["listen", "upstream", "admin"] as const) {
+        const expiry = expiries[side]?.();
         if (expiry !== undefined) gauge.set({ side }, expiry);
       }
     },

@@ -13,7 +13,7 @@ import { Readable } from "node:stream";
 import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import { type AnnouncedBody, isEmpty } from "../http/announced-body.js";
-import { type HeaderLine, linesByName } from "../http/request-head.js";
+import { createRequestHead, flatten, type HeaderLine, linesByName } from "../http/request-head.js";
 import type { Patience } from "../http/turns.js";
 import type { Metrics } from "../observe/metrics.js";
 import type { Upstream } from "../upstream/upstream.js";
@@ -21,8 +21,14 @@ import { malformedBody } from "../vocabulary/errors.js";
 import { httpProxy } from "./http-proxy.js";
 import { RoundTrip } from "./round-trip.js";
 
+/** What the proxy changes in a request or in Glance's answer to it. */
+export interface Amendment {
+  request(lines: readonly HeaderLine[]): readonly HeaderLine[];
+  answer(lines: readonly HeaderLine[]): readonly HeaderLine[];
+}
+
 /** Resolves when the response is closed. @throws ProxyError if the request must not be passed on. */
-export type PassThrough = (exchange: Exchange, path: string) => Promise<void>;
+export type PassThrough = (exchange: Exchange, path: string, amendment?: Amendment) => Promise<void>;
 
 export interface PassThroughOptions {
   readonly upstream: Upstream;
@@ -31,29 +37,40 @@ export interface PassThroughOptions {
   readonly patience: Patience;
 }
 
+interface Trip {
+  readonly trip: RoundTrip;
+  readonly path: string;
+  readonly amendment: Amendment | undefined;
+}
+
 export function createPassThrough(options: PassThroughOptions): PassThrough {
   const proxy = httpProxy.createProxyServer<IncomingMessage, ServerResponse>({
     selfHandleResponse: true,
     ignorePath: true,
   });
   /** By the client's request, because http-proxy's events carry nothing else. */
-  const trips = new Map<IncomingMessage, { readonly trip: RoundTrip; readonly path: string }>();
+  const trips = new Map<IncomingMessage, Trip>();
   proxy.on("proxyReq", (outgoing, request) => {
     const { trip, path } = trips.get(request) ?? {};
     if (trip === undefined || path === undefined) return void outgoing.destroy(); // the client has disconnected meanwhile
     outgoing.path = options.upstream.path(path);
     trip.opened(outgoing);
   });
-  proxy.on("proxyRes", (answer, request) => trips.get(request)?.trip.answered(answer));
+  proxy.on("proxyRes", (answer, request) => {
+    const { trip, amendment } = trips.get(request) ?? {};
+    if (amendment) answer.rawHeaders = flatten(amendment.answer(createRequestHead(answer.rawHeaders).lines));
+    trip?.answered(answer);
+  });
 
-  return (exchange, path) => {
+  return (exchange, path, amendment) => {
     const { request, response, announced, body } = exchange;
     if (body.malformed) return Promise.reject(malformedBody());
-    request.headers = headersFor(exchange.upstreamHeaders(), announced);
+    const lines = exchange.upstreamHeaders();
+    request.headers = headersFor(amendment ? amendment.request(lines) : lines, announced);
     exchange.sendContinue();
     return new Promise((resolve, onFailure) => {
       const trip = new RoundTrip({ ...options, exchange, onFailure });
-      trips.set(request, { trip, path });
+      trips.set(request, { trip, path, amendment });
       response.once("close", () => {
         trips.delete(request);
         trip.end();

@@ -86,6 +86,7 @@ class Forwarding {
 
   /** @returns the spooled data, which is sent before the rest of the body. @throws ProxyError if the upload ends here. */
   async #keep({ exchange, upload, admitted }: Forwarded, spool: Spool): Promise<AsyncIterable<Buffer>> {
+    upload.trace?.enter("spool");
     exchange.sendContinue();
     const idleMs = this.#config.limits.idleTimeoutMs;
     const kept = await keepBody({
@@ -130,6 +131,7 @@ class Forwarding {
     const declaredBytes = upload.source === "spooled" ? upload.receivedBytes : admitted.declared.bytes;
     const framing = declaredBytes !== undefined && size.reframe ? "content-length" : upload.origin.framingIn;
     upload.framingOut = framing;
+    upload.trace?.enter("relay", this.#config.upstream.url);
     return relayBody({
       source: exchange.body,
       counter: upload,
@@ -148,7 +150,7 @@ class Forwarding {
         this.#upstream.request(
           "PUT",
           path,
-          uploadHeaders(headers, { declaredBytes, framing, replaceSize, expectContinue }),
+          uploadHeaders(upload.traced(headers), { declaredBytes, framing, replaceSize, expectContinue }),
         ),
       onContinue: () => exchange.sendContinue(),
       untilBegun: (over, said100) =>

@@ -3,16 +3,20 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import type { Config } from "../config/config.js";
 import { traceparentOf } from "../http/request-id.js";
+import type { HeaderLine } from "../http/request-head.js";
 import type { Observers } from "../observe/observers.js";
+import { traceUpload } from "../observe/tracing.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import { toProxyError } from "../vocabulary/errors.js";
+import { ProxyError, toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { createForward } from "./forward.js";
 import { Observation } from "./observation.js";
+import { createQuotaCheck } from "./quota-check.js";
+import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
 import { createSettle } from "./settle.js";
@@ -46,6 +50,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const replays = config.replay.guard ? options.replays : undefined;
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
+  const checkQuota =
+    config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
   if (!config.enforce)
     observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
@@ -67,6 +73,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       observers,
       config.enforce ? undefined : new Observation(config),
     );
+    upload.trace = traceUpload(exchange, target.operation);
     let current = exchange;
     try {
       const declared = admission.declare(exchange, upload);
@@ -74,6 +81,8 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
       await carry(current, target, upload, declared);
     } catch (cause) {
       await settle.refuse(current, upload, toProxyError(cause));
+    } finally {
+      upload.trace?.end(upload.view());
     }
   };
 
@@ -84,19 +93,48 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     declared: DeclaredSize,
   ): Promise<void> {
     const admitted = await admission.enter(upload, declared);
+    upload.trace?.leave();
     try {
       const headers = exchange.upstreamHeaders();
+      await guardQuota(target, upload, headers);
       const lookUp: LookUp = async (timeoutMs) => {
-        const seen = await lookUpImage(upstream, target.imageId, headers, timeoutMs);
+        const seen = await lookUpImage(upstream, target.imageId, upload.traced(headers), timeoutMs);
         if (seen.kind === "found") upload.owner = seen.owner;
         return seen;
       };
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
       const end = await forward({ exchange, upload, admitted, path, headers, lookUp, rollback });
+      upload.trace?.leave(resultOf(end));
       await settle.end({ exchange, upload, lookUp, rollback }, end);
     } finally {
       admission.leave();
     }
   }
+
+  /** With `enforce: false`, a refusal is only noted. */
+  async function guardQuota(
+    target: UploadTarget,
+    upload: Upload,
+    headers: readonly HeaderLine[],
+  ): Promise<void> {
+    const { declaredBytes, observation } = upload;
+    if (checkQuota === undefined || declaredBytes === undefined) return;
+    try {
+      await checkQuota(target, declaredBytes, headers);
+    } catch (cause) {
+      if (observation === undefined || !(cause instanceof ProxyError)) throw cause;
+      observation.note(cause);
+    }
+  }
+}
+
+/** Attributes of the request to Glance, named by the conventions of OpenTelemetry. */
+function resultOf(end: RelayEnd): Record<string, string | number | undefined> {
+  if (end.kind === "failed") return { "error.type": end.error.code };
+  const status = end.answer.statusCode ?? 0;
+  return {
+    "http.response.status_code": status,
+    "error.type": status < 400 ? undefined : String(status),
+  };
 }

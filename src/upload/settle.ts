@@ -130,6 +130,7 @@ class Settlement implements Settle {
     if (!rollback.verify || rollback.timeoutMs === 0) return undefined;
     const { imageId, operation } = upload.origin;
     upload.waits.switchTo("glance");
+    upload.trace?.enter("recovery");
     const recovery = await recoverAnswer(
       {
         imageId,
@@ -142,6 +143,7 @@ class Settlement implements Settle {
       rollback,
     );
     upload.waits.switchTo(undefined);
+    upload.trace?.leave({ "glance_size_proxy.recovery": recovery.result });
     this.#observers.metrics.answerRecovered(recovery.result);
     return recovery;
   }
@@ -156,7 +158,9 @@ class Settlement implements Settle {
   async #rollBack({ upload, rollback }: Sent, begun: Begun): Promise<string> {
     const startedAt = performance.now();
     upload.waits.switchTo("rollback");
+    upload.trace?.enter("rollback");
     const rolledBack = await rollback.untilBack(begun);
+    upload.trace?.leave({ "glance_size_proxy.rollback": rolledBack?.result });
     upload.waits.switchTo(undefined);
     if (rolledBack === undefined) return "";
     const { result, remark } = rolledBack;

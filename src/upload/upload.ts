@@ -1,8 +1,10 @@
 /** Record of one upload. It settles once, whatever happens first; metrics, log and list of uploads follow from that. */
 import type { Body, Framing } from "../http/body.js";
+import type { HeaderLine } from "../http/request-head.js";
 import { type Wait, Waits } from "../http/waits.js";
 import { type ClientKind, clientKind } from "../observe/client-kind.js";
 import type { Observers } from "../observe/observers.js";
+import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError } from "../vocabulary/errors.js";
 import type { Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
@@ -60,6 +62,8 @@ export class Upload {
   /** Seconds between the last byte of the body and Glance's answer. */
   lastByteToAnswer: number | undefined;
   readonly waits = new Waits();
+  /** Absent without an SDK of OpenTelemetry. */
+  trace: UploadTrace | undefined;
   /** Called if the first byte of the body is read only to be discarded. */
   onFirstDiscarded: (() => void) | undefined;
 
@@ -93,6 +97,11 @@ export class Upload {
 
   get elapsedSeconds(): number {
     return (performance.now() - this.#begun) / 1000;
+  }
+
+  /** @returns the headers for Glance, with the trace context of the current phase. */
+  traced(headers: readonly HeaderLine[]): readonly HeaderLine[] {
+    return this.trace?.inject(headers) ?? headers;
   }
 
   declare(size: DeclaredSize): void {

@@ -1,6 +1,6 @@
 /** Reads an image's record from Glance, with the client's credentials. */
 import type { HeaderLine } from "../http/request-head.js";
-import { readSmallAnswer } from "./small-answer.js";
+import { readSmallAnswer, type SmallAnswer } from "./small-answer.js";
 import type { Upstream } from "./upstream.js";
 
 export type ImageLookUp =
@@ -29,20 +29,27 @@ const NOT_IDENTITY =
   /^(accept|cache-control$|content-|expect$|if-|pragma$|prefer$|range$|transfer-encoding$|x-(http-)?method|x-openstack-image-size$)/;
 
 /** Never rejects. @param headers headers of the client's request. */
+async function get(
+  upstream: Upstream,
+  path: string,
+  headers: readonly HeaderLine[],
+  timeoutMs: number,
+): Promise<SmallAnswer> {
+  const identity = headers.filter(({ name }) => !NOT_IDENTITY.test(name));
+  const request = upstream.request("GET", path, [...identity, { name: "accept", value: "application/json" }]);
+  const answering = readSmallAnswer(request, { timeoutMs });
+  request.end();
+  return answering;
+}
+
+/** Never rejects. @param headers headers of the client's request. */
 export async function lookUpImage(
   upstream: Upstream,
   imageId: string,
   headers: readonly HeaderLine[],
   timeoutMs: number,
 ): Promise<ImageLookUp> {
-  const identity = headers.filter(({ name }) => !NOT_IDENTITY.test(name));
-  const request = upstream.request("GET", `/v2/images/${encodeURIComponent(imageId)}`, [
-    ...identity,
-    { name: "accept", value: "application/json" },
-  ]);
-  const answering = readSmallAnswer(request, { timeoutMs });
-  request.end();
-  const answer = await answering;
+  const answer = await get(upstream, `/v2/images/${encodeURIComponent(imageId)}`, headers, timeoutMs);
   if (answer.kind !== "answer" || !answer.isWhole) return { kind: "failed" };
   const { head, body } = answer;
   return readLookUp(head.statusCode ?? 0, head.headers.date, body.toString());
@@ -53,12 +60,7 @@ function readLookUp(httpStatus: number, date: string | undefined, body: string):
   if (httpStatus === 401 || httpStatus === 403) return { kind: "denied" };
   if (httpStatus !== 200) return { kind: "failed" };
   try {
-    const image = JSON.parse(body) as {
-      status?: unknown;
-      size?: unknown;
-      updated_at?: unknown;
-      owner?: unknown;
-    };
+    const image = JSON.parse(body) as Record<"status" | "size" | "owner" | "updated_at", unknown>;
     if (typeof image.status !== "string") return { kind: "failed" };
     const changedMsAgo = Date.parse(date ?? "") - Date.parse(String(image.updated_at));
     return {
@@ -70,5 +72,39 @@ function readLookUp(httpStatus: number, date: string | undefined, body: string):
     };
   } catch {
     return { kind: "failed" };
+  }
+}
+
+/** In Glance's units: MiB, or a number of images. */
+export interface ResourceUsage {
+  readonly usage: number;
+  /** -1: no limit. */
+  readonly limit: number;
+}
+
+/** @returns `none` if this Glance has no such quotas. Never rejects. @param headers headers of the client's request. */
+export async function lookUpUsage(
+  upstream: Upstream,
+  headers: readonly HeaderLine[],
+  timeoutMs: number,
+): Promise<ReadonlyMap<string, ResourceUsage> | "none" | "failed"> {
+  const answer = await get(upstream, "/v2/info/usage", headers, timeoutMs);
+  if (answer.kind !== "answer" || !answer.isWhole) return "failed";
+  if (answer.head.statusCode === 404) return "none";
+  return answer.head.statusCode === 200 ? readUsage(answer.body.toString()) : "failed";
+}
+
+/** Without `use_keystone_limits`, Glance answers with an empty object. */
+function readUsage(body: string): ReadonlyMap<string, ResourceUsage> | "none" | "failed" {
+  try {
+    const { usage } = JSON.parse(body) as { usage: Record<string, Partial<ResourceUsage> | null> };
+    const usages = new Map<string, ResourceUsage>();
+    for (const [name, resource] of Object.entries(usage)) {
+      const { usage: used, limit } = resource ?? {};
+      if (typeof used === "number" && typeof limit === "number") usages.set(name, { usage: used, limit });
+    }
+    return Object.keys(usage).length === 0 ? "none" : usages;
+  } catch {
+    return "failed";
   }
 }

@@ -50,6 +50,7 @@ function ofGlance(status: number, upstreamKind: UpstreamErrorKind, proxyStatus: 
 const ERRORS = {
   // the client's request as a whole
   bad_request: { status: 400, outcome: "upstream_error", proxyStatus: "http_request_error" },
+  forbidden: { status: 403, outcome: "upstream_error", proxyStatus: "http_request_denied" },
   head_too_large: { status: 431, outcome: "upstream_error", proxyStatus: "http_request_error" },
   not_found: { status: 404, outcome: "upstream_error", proxyStatus: "destination_not_found" },
   conflict: { status: 409, outcome: "upstream_error", proxyStatus: "http_request_denied" },

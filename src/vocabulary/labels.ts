@@ -33,6 +33,18 @@ export type RollbackResult = (typeof ROLLBACK_RESULTS)[number];
 export const RECOVERY_RESULTS = ["success", "queued", "unknown"] as const;
 export type RecoveryResult = (typeof RECOVERY_RESULTS)[number];
 
+/** Why an import was refused. `observe/metrics-reference.ts` says what each means. */
+export const IMPORT_REFUSAL_REASONS = [
+  "method",
+  "scheme",
+  "host",
+  "denied",
+  "address",
+  "uri",
+  "body",
+] as const;
+export type ImportRefusalReason = (typeof IMPORT_REFUSAL_REASONS)[number];
+
 /**
  * What became of a request to `hooks.url`.
  *

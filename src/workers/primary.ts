@@ -6,7 +6,7 @@ import cluster from "node:cluster";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Descriptors, Proxy } from "../admin/proxy-server.js";
-import { type AdminServer, createAdminServer } from "../admin/server.js";
+import { adminNeedsStart, type AdminServer, createAdminServer } from "../admin/server.js";
 import type { Config } from "../config/config.js";
 import { collectFaults, ConfigError } from "../config/config-error.js";
 import type { LoadedConfig } from "../config/load.js";
@@ -105,7 +105,7 @@ class Cluster implements Proxy {
       loaded,
       log,
       metrics: metrics.watchConfig(),
-      needsStart: (key) => key === "listen.address" || key === "admin.address",
+      needsStart: (key, before, after) => key === "listen.address" || adminNeedsStart(key, before, after),
       remedy: "restart the proxy",
       apply: (next) => this.#apply(next),
     });
@@ -182,7 +182,7 @@ class Cluster implements Proxy {
       () => this.#hooks.prepareReload(config.hooks),
       () => this.#admin.prepareReload(config, upstream),
       // The workers use these files. A fault is found here before any worker starts.
-      () => void readListenerCredentials(config.listen.tls),
+      () => void readListenerCredentials("listen", config.listen.tls),
     ]);
     await this.#crew.renew(this.#plan(next)).catch((error: unknown) => {
       throw new ConfigError((error as Error).message.split("\n"));

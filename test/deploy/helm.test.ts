@@ -1,7 +1,7 @@
 /** The chart, rendered by Helm 3 and Helm 4 themselves. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../src/config/load.js";
@@ -22,10 +22,18 @@ const EVERYTHING = {
   imagePullSecrets: [{ name: "registry" }],
   service: { type: "LoadBalancer", annotations: { "example.org/internal": "true" } },
   tls: { secretName: "image-tls" },
+  admin: {
+    tls: { secretName: "admin-tls", verifyClients: true },
+    token: { secretName: "admin-token", key: "secret" },
+  },
   drain: { noticeSeconds: 20, uploadSeconds: 600 },
   spool: { size: "40Gi", storageClass: "fast" },
   autoscaling: { enabled: true },
-  serviceMonitor: { enabled: true, labels: { release: "prometheus" } },
+  serviceMonitor: {
+    enabled: true,
+    labels: { release: "prometheus" },
+    tlsConfig: { serverName: "image.example", ca: { secret: { name: "admin-tls", key: "ca.crt" } } },
+  },
   networkPolicy: {
     clients: [{ ipBlock: { cidr: "10.0.0.0/8" } }],
     monitoring: [{ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "monitoring" } } }],
@@ -40,7 +48,7 @@ const EVERYTHING = {
 };
 
 interface Probe {
-  httpGet: { path: string; port: string };
+  httpGet: { path: string; port: string; scheme?: string };
 }
 
 /** The parts of a Deployment that these tests look at. */
@@ -107,6 +115,11 @@ describeWith(["helm"], "the Helm chart", () => {
       ["a key that there is not", { ...UPSTREAM, replica: 3 }, "replica"],
       ["a number that is none", { ...UPSTREAM, replicas: "three" }, "replicas"],
       ["a size in other units", { ...UPSTREAM, spool: { size: "20GB" } }, "spool[./]size"],
+      [
+        "client certificates without TLS",
+        { ...UPSTREAM, admin: { tls: { verifyClients: true } } },
+        "verifyClients requires admin.tls.secretName",
+      ],
       ["a key that the proxy does not have", { ...UPSTREAM, config: { limits: { maxSize: 5 } } }, "maxSize"],
       [
         "a value that the proxy refuses",
@@ -173,7 +186,12 @@ describeWith(["helm"], "the Helm chart", () => {
         ["liveness", "/livez"],
         ["readiness", "/readyz"],
       ] as const) {
-        expect(container?.[`${probe}Probe`].httpGet).toEqual({ path, port: "admin" });
+        const isSecure = config.admin.tls.certFile !== undefined;
+        expect(container?.[`${probe}Probe`].httpGet).toEqual({
+          path,
+          port: "admin",
+          ...(isSecure && { scheme: "HTTPS" }),
+        });
       }
       // The kubelet does not end the pod before the proxy has ended by itself, roll-back included.
       const notice = Number(container?.lifecycle.preStop.exec.command.at(-1));
@@ -195,6 +213,34 @@ describeWith(["helm"], "the Helm chart", () => {
       secret: { secretName: "combined-ca-bundle", items: [{ key: "tls-ca-bundle.pem", path: "ca.crt" }] },
     });
     expect(await complaintsAbout(manifests)).toEqual([]);
+  });
+
+  it("the admin address is guarded by secrets, which Prometheus uses too", async () => {
+    expect(configOf(await render(UPSTREAM)).admin).toMatchObject({ tls: {}, hosts: [] });
+    const manifests = await render(EVERYTHING);
+    const { admin } = configOf(manifests);
+    const [container] = podOf(manifests).containers;
+    const folders = container?.volumeMounts.map(({ mountPath }) => mountPath) ?? [];
+    for (const file of [admin.tls.certFile, admin.tls.keyFile, admin.tls.clientCaFile, admin.tokenFile]) {
+      expect(folders).toContain(dirname(file ?? ""));
+    }
+    expect(podOf(manifests).volumes.find(({ name }) => name === "admin-token")).toMatchObject({
+      secret: { secretName: "admin-token", items: [{ key: "secret", path: "token" }] },
+    });
+    expect(find(manifests, "ServiceMonitor")["endpoints"]).toEqual([
+      {
+        port: "admin",
+        path: "/metrics",
+        interval: "15s",
+        scheme: "https",
+        tlsConfig: EVERYTHING.serviceMonitor.tlsConfig,
+        authorization: { credentials: { name: "admin-token", key: "secret" } },
+      },
+    ]);
+    const [plain] = find(await render({ ...UPSTREAM, serviceMonitor: { enabled: true } }), "ServiceMonitor")[
+      "endpoints"
+    ] as object[];
+    expect(plain).toEqual({ port: "admin", path: "/metrics", interval: "15s" });
   });
 
   it("bodies are spooled to a volume that is slightly larger than spool.maxTotal", async () => {

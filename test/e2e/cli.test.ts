@@ -112,6 +112,13 @@ describe("the command exits with code 2 and one line for each fault:", () => {
     ["an unknown flag", ["--upstream", UPSTREAM, "--nonsense", "x"]],
     ["an argument too many", ["--upstream", UPSTREAM, "extra"]],
     ["a file that is not there", ["--upstream", UPSTREAM, "--config", "/nowhere/proxy.yaml"]],
+    [
+      "a file for the process id that cannot be written",
+      [
+        ...["--upstream", UPSTREAM, "--pid-file", "/nowhere/pid"],
+        ...["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+      ],
+    ],
   ])("%s", (_, args) => {
     const { status, stderr } = run(args);
     expect(status).toBe(2);

@@ -1,16 +1,23 @@
 /** The stream that the live page listens to, as it goes over the wire. */
 import { once } from "node:events";
 import { createServer, get, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import express from "express";
 import { afterEach, describe, expect, it } from "vitest";
 import { createEvents, type OverviewEvent } from "../../src/admin/events.js";
 import type { Overview } from "../../src/admin/overview.js";
+import { createAdminServer } from "../../src/admin/server.js";
+import { parseConfig } from "../../src/config/load.js";
 import { createLog } from "../../src/observe/log.js";
+import { createMetrics } from "../../src/observe/metrics.js";
+import { createUpstream } from "../../src/upstream/upstream.js";
+import { createAuthority } from "../support/certificates.js";
 import { overviewAt, uploadWith } from "../support/overviews.js";
-import { request } from "../support/raw-http.js";
+import { Peer, request } from "../support/raw-http.js";
+import { describeWith } from "../support/requirements.js";
 import { FILE, SIZE, useScene } from "./scene.js";
 
 /** Above the second between two events. */
@@ -29,8 +36,8 @@ interface Stream {
   has(count: number): Promise<OverviewEvent[]>;
 }
 
-async function watch(port: number): Promise<Stream> {
-  const outgoing = get({ port, host: "127.0.0.1", path: "/events", agent: false });
+async function watch(port: number, localAddress = "127.0.0.1"): Promise<Stream> {
+  const outgoing = get({ port, host: "127.0.0.1", path: "/events", agent: false, localAddress });
   cleanUp.push(() => outgoing.destroy());
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   const events: OverviewEvent[] = [];
@@ -200,13 +207,20 @@ describe("the stream at /events", () => {
     expect(times.some((time, index) => index > 0 && time > (times[index - 1] ?? 0) + 1)).toBe(true);
   });
 
-  it("accepts 100 pages and refuses more", async () => {
+  it("has 100 places: the next page takes the place of the oldest page of the address with most", async () => {
     const served = await serve(() => overviewAt(0));
-    const streams = await Promise.all(Array.from({ length: 100 }, () => watch(served.port)));
-    expect(streams.map(({ response }) => response.statusCode)).toEqual(streams.map(() => 200));
-    expect((await request(served.port, "GET", "/events")).status).toBe(503);
-    streams[0]?.response.destroy();
-    await expect.poll(async () => (await watch(served.port)).response.statusCode).toBe(200);
+    const other = await watch(served.port, "127.0.0.2");
+    const streams: Stream[] = [];
+    for (let count = 0; count < 99; count += 1) streams.push(await watch(served.port));
+    const [first, second, ...rest] = streams;
+    const newcomer = await watch(served.port, "127.0.0.3");
+    await newcomer.has(1);
+    await expect.poll(() => first?.response.destroyed).toBe(true);
+    await (await watch(served.port)).has(1);
+    await expect.poll(() => second?.response.destroyed).toBe(true);
+    const others = [other, newcomer, ...rest];
+    expect(others.filter(({ response }) => response.destroyed)).toEqual([]);
+    expect(await served.connections()).toBe(100);
   });
 
   it("ends if the data cannot be collected, and logs the reason", async () => {
@@ -217,4 +231,60 @@ describe("the stream at /events", () => {
     await expect.poll(() => stream.response.destroyed).toBe(true);
     expect(served.logged.join()).toContain("a worker does not answer");
   });
+});
+
+describeWith(["openssl"], "a watcher that reads nothing", () => {
+  it("is dropped, and those that read are not, over plain TCP and over TLS", async () => {
+    const authority = await createAuthority();
+    cleanUp.push(() => void authority.remove());
+    const { certFile, keyFile } = await authority.issue("127.0.0.1");
+    await Promise.all([dropsSilent({}), dropsSilent({ certFile, keyFile })]);
+  });
+
+  async function dropsSilent(tls: object): Promise<void> {
+    const isSecure = Object.keys(tls).length > 0;
+    const port = await startAdmin(tls);
+    const open = async (): Promise<Peer> => {
+      const options = { port, host: "127.0.0.1", rejectUnauthorized: false };
+      const socket = isSecure ? connectTls(options) : connectPlain(options);
+      cleanUp.push(() => socket.destroy());
+      await once(socket, isSecure ? "secureConnect" : "connect");
+      return new Peer(socket).sendHead("GET", "/events");
+    };
+    const silent = (await open()).pause();
+    const reading = await open();
+    let events = 0;
+    reading.socket.on("data", (piece: Buffer) => {
+      if (piece.includes("\n\n")) events += 1;
+    });
+    // Events come each second. From the fifth at the latest, nothing moves on the silent connection for twice ten seconds.
+    await expect.poll(() => events, { timeout: 40_000 }).toBeGreaterThan(26);
+    await silent.closed(2_000);
+    const before = events;
+    await expect.poll(() => events, { timeout: 5_000 }).toBeGreaterThan(before);
+  }
+
+  /** Of an admin server whose events are more than the kernel takes off its hands. */
+  async function startAdmin(tls: object): Promise<number> {
+    const config = parseConfig({
+      upstream: { url: "http://127.0.0.1:1" },
+      admin: { address: "127.0.0.1:0", tls },
+    });
+    const inFlight = Array.from({ length: 5_000 }, (_, index) => uploadWith({ imageId: `image ${index}` }));
+    const metrics = createMetrics();
+    const admin = createAdminServer({
+      config,
+      upstream: createUpstream(config.upstream),
+      log: createLog("silent"),
+      metrics,
+      lastActivity: () => 0,
+      isListening: () => true,
+      workers: () => 1,
+      scrape: () => metrics.registry.metrics(),
+      uploads: () => Promise.resolve({ inFlight, finished: [] }),
+      totals: () => metrics.totals,
+    });
+    cleanUp.push(() => admin.close());
+    return Number(new URL(await admin.listen()).port);
+  }
 });

@@ -2,7 +2,7 @@
 import { Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { request } from "../support/raw-http.js";
-import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
+import { CHUNKED, FILE, SIZE, STAGE, useScene } from "./scene.js";
 
 const INSTANCE = /^1\.1 glance-size-proxy-[0-9a-f]{8}$/;
 const CLAIMED = {
@@ -194,6 +194,92 @@ describe("the proxy's own answers", () => {
     expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
     expect(answer.headers).not.toHaveProperty("x-openstack-request-id");
     expect(scene.upstream.requests[0]?.headers["x-openstack-request-id"]).toBe(OWN_ID);
+  });
+});
+
+describe("a browser that asks whether it may send x-openstack-image-size", () => {
+  const scene = useScene({ cors: { allowedOrigins: ["https://horizon.test", "*"] } });
+  const ASKED = "access-control-request-headers";
+  const ANSWERED = "access-control-allow-headers";
+
+  interface Question {
+    readonly origin?: string;
+    readonly asked?: string;
+    readonly target?: string;
+    readonly answer?: Record<string, string>;
+    readonly port?: number;
+  }
+
+  async function ask(question: Question) {
+    const { origin = "https://horizon.test", asked = "content-type,x-auth-token,x-openstack-image-size" } =
+      question;
+    scene.upstream.onOther = (_, response) => {
+      response.writeHead(200, question.answer ?? { "Access-Control-Allow-Origin": origin }).end();
+    };
+    const { port = scene.proxy.port, target = FILE } = question;
+    const { headers } = await request(port, "OPTIONS", target, {
+      headers: {
+        Origin: origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": asked,
+      },
+    });
+    return { headers, seen: scene.upstream.requests.at(-1)?.headers };
+  }
+
+  it("is told so if Glance allows the other headers", async () => {
+    const { headers, seen } = await ask({
+      answer: {
+        "Access-Control-Allow-Origin": "https://horizon.test",
+        "Access-Control-Allow-Headers": "content-type,x-auth-token",
+      },
+    });
+    expect(seen?.[ASKED]).toBe("content-type,x-auth-token");
+    expect(headers[ANSWERED]).toBe("content-type,x-auth-token,x-openstack-image-size");
+    expect(headers["access-control-allow-origin"]).toBe("https://horizon.test");
+  });
+
+  it("is told so if it asks for nothing else", async () => {
+    const { headers, seen } = await ask({ asked: " X-OpenStack-Image-Size ", target: STAGE });
+    expect(seen).not.toHaveProperty(ASKED);
+    expect(headers[ANSWERED]).toBe("x-openstack-image-size");
+  });
+
+  it("gets Glance's answer as it is if Glance does not allow the origin", async () => {
+    const { headers } = await ask({ answer: { "X-Other": "1" } });
+    expect(headers).not.toHaveProperty(ANSWERED);
+    expect(headers).not.toHaveProperty("access-control-allow-origin");
+  });
+
+  it.each([
+    ["for something else", { target: "/v2/images/one" }],
+    ["without that header", { asked: "content-type" }],
+  ])("changes nothing in a question %s", async (_, question) => {
+    const { headers, seen } = await ask({ ...question, answer: { "Access-Control-Allow-Origin": "*" } });
+    expect(seen?.[ASKED]).toBe(
+      "asked" in question ? question.asked : "content-type,x-auth-token,x-openstack-image-size",
+    );
+    expect(headers).not.toHaveProperty(ANSWERED);
+  });
+
+  it("changes nothing for an origin that is not in cors.allowedOrigins", async () => {
+    const { port } = await scene.startAnother({ cors: { allowedOrigins: ["https://other.test"] } });
+    const { headers, seen } = await ask({ port });
+    expect(seen?.[ASKED]).toBe("content-type,x-auth-token,x-openstack-image-size");
+    expect(headers).not.toHaveProperty(ANSWERED);
+  });
+
+  it("reads refusals with credentials if its origin is listed, and without them through *", async () => {
+    const refused = async (origin: string) =>
+      (await request(scene.proxy.port, "PUT", FILE, { headers: { ...CHUNKED, [SIZE]: "x", Origin: origin } }))
+        .headers;
+    expect(await refused("https://horizon.test")).toMatchObject({
+      "access-control-allow-origin": "https://horizon.test",
+      "access-control-allow-credentials": "true",
+    });
+    const others = await refused("https://any.test");
+    expect(others["access-control-allow-origin"]).toBe("*");
+    expect(others).not.toHaveProperty("access-control-allow-credentials");
   });
 });
 

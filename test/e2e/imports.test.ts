@@ -143,3 +143,82 @@ describe("an import by a client that", () => {
     expect((await peer.response()).text).toBe("GET /v2/schemas/image");
   });
 });
+
+describe("with a guard", () => {
+  const TASKS = "/v2/tasks";
+  const LONG = "x".repeat(70_000);
+  const webDownload = (uri: string): string => JSON.stringify({ method: { name: "web-download", uri } });
+  const task = (uri: string): string => JSON.stringify({ type: "import", input: { import_from: uri } });
+  const config = {
+    import: {
+      methods: ["glance-direct", "web-download"],
+      webDownload: { hosts: ["*.example.org", "10.0.0.0/8"] },
+    },
+  };
+
+  async function post(target: string, body: string, isChunked = false) {
+    const proxy = await scene.startAnother(config);
+    const answer = await request(proxy.port, "POST", target, {
+      headers: isChunked ? CHUNKED : {},
+      body: Buffer.from(isChunked ? `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n` : body),
+    });
+    return { proxy, answer };
+  }
+
+  it.each([
+    [403, "method", IMPORT, '{"method":{"name":"copy-image"}}'],
+    [403, "host", IMPORT, webDownload("http://example.net/image")],
+    [403, "address", IMPORT, webDownload("http://127.1/image")],
+    [403, "uri", IMPORT, webDownload("http://a\\@b.example.org/image")],
+    [403, "scheme", IMPORT, webDownload("file:///etc/passwd")],
+    [403, "host", TASKS, task("http://example.net/image")],
+    [403, "host", "//v2/%74asks?a", task("http://example.net/image")],
+    [400, "body", IMPORT, "{"],
+    [400, "body", IMPORT, ""],
+    [400, "body", TASKS, `\uFEFF${task("http://a.example.org/")}`],
+    [413, "body", IMPORT, `{"method":{"name":"glance-direct"},"more":"${LONG}"}`],
+    [413, "body", TASKS, LONG],
+  ])("answers %i and counts %s for POST %s of %j", async (status, reason, target, body) => {
+    for (const isChunked of [false, true]) {
+      const { proxy, answer } = await post(target, body, isChunked && body !== "");
+      expect(answer.status).toBe(status);
+      expect(await proxy.metric(`imports_refused_total{reason="${reason}"}`)).toBe(1);
+      expect(proxy.logged).toContainEqual(expect.objectContaining({ msg: "import refused", reason }));
+    }
+    expect(importsUpstream()).toEqual([]);
+  });
+
+  it.each([
+    [IMPORT, DIRECT],
+    [IMPORT, webDownload("https://a.example.org/image?a=b")],
+    [IMPORT, ` ${webDownload("http://10.1/\u0061")}\n`],
+    [TASKS, task("http://10.0.0.1/image")],
+  ])("passes on POST %s of %s as it is", async (target, body) => {
+    let seen = "";
+    scene.upstream.onOther = (incoming, response) => {
+      incoming.setEncoding("utf8").on("data", (piece: string) => (seen += piece));
+      incoming.once("end", () => response.writeHead(202).end());
+    };
+    for (const isChunked of [false, true]) {
+      seen = "";
+      expect((await post(target, body, isChunked)).answer.status).toBe(202);
+      expect(seen).toBe(body);
+    }
+  });
+
+  it("shows the client why, and the log neither the query nor the user of the URI", async () => {
+    const { proxy, answer } = await post(IMPORT, webDownload("http://me:secret@127.0.0.1/image?key=secret"));
+    expect(answer.text).toContain("An import from this URI is not allowed here: it has user information");
+    const other = await post(IMPORT, webDownload("http://127.0.0.1/image?key=secret"));
+    expect(other.answer.text).toContain("127.0.0.1 is not a public host");
+    const lines = JSON.stringify([proxy.logged, other.proxy.logged]);
+    expect(lines).toContain("http://127.0.0.1/image");
+    expect(lines).not.toContain("secret");
+  });
+});
+
+it("a task is passed on as it is if nothing is restricted", async () => {
+  const answer = await request(scene.proxy.port, "POST", "/v2/tasks", { body: "not json" });
+  expect(answer.status).toBe(200);
+  expect(importsUpstream()).toMatchObject([{ target: "/v2/tasks", bytes: 8, complete: true }]);
+});

@@ -136,6 +136,15 @@ function ask(port: number): { stop(): Promise<number> } {
   };
 }
 
+/** Ends a process that may have ended already. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 async function children(pid: number): Promise<number[]> {
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
   return text.trim().split(" ").filter(Boolean).map(Number);
@@ -342,7 +351,7 @@ describe.each([1, 2])("with workers: %i, SIGUSR2", (workers) => {
     process.kill(pid, "SIGUSR2");
     await expect.poll(() => proxy.logged(FINISHES).length, { interval: 10 }).toBe(before + 1);
     const successor = Number(proxy.logged(FINISHES)[before]?.["successor"]);
-    cleanUp.push(() => process.kill(successor, "SIGKILL"));
+    cleanUp.push(() => kill(successor));
     return successor;
   }
 

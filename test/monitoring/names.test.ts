@@ -7,6 +7,7 @@ import { DASHBOARD_FILE, GUIDE_FILE, recordings, RULES_FILE, RULES_TEST_FILE } f
 
 function known(): Set<string> {
   const metrics = createMetrics();
+  metrics.watchConfig();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });

@@ -1,4 +1,5 @@
 /** A real Prometheus scrapes proxies under load: each query of the dashboard finds data, and the alerts are raised. */
+import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { sendTraffic } from "../load/traffic.js";
 import { createAuthority } from "../support/certificates.js";
@@ -233,5 +234,42 @@ describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
   it("scraped a load in which each upload had the expected outcome", async () => {
     sending = false;
     await load;
+  });
+});
+
+describeWith(["prometheus", "openssl"], "a real Prometheus", () => {
+  it("scrapes an admin address that requires a client certificate and a token over TLS", async () => {
+    const cleanUp: (() => unknown)[] = [];
+    try {
+      const glance = await startRecordingUpstream();
+      cleanUp.push(() => glance.stop());
+      const authority = await createAuthority();
+      cleanUp.push(() => authority.remove());
+      const [{ certFile, keyFile }, client] = [
+        await authority.issue("127.0.0.1"),
+        await authority.issue("client"),
+      ];
+      const token = `${authority.certFile}.token`;
+      await writeFile(token, "canary-7f3a\n", { mode: 0o600 });
+      const proxy = await startProxy(glance.url, {
+        admin: { tls: { certFile, keyFile, clientCaFile: authority.certFile }, tokenFile: token },
+      });
+      cleanUp.push(() => proxy.stop());
+      const files = {
+        "ca.crt": authority.certFile,
+        "client.crt": client.certFile,
+        "client.key": client.keyFile,
+        token,
+      };
+      const prometheus = await startPrometheus([`127.0.0.1:${proxy.adminPort}`], files);
+      cleanUp.push(() => prometheus.stop());
+      await until(
+        () => prometheus.query('glance_size_proxy_tls_certificate_expiry_timestamp_seconds{side="admin"}'),
+        (found) => found.length === 1,
+        PATIENCE_MS,
+      );
+    } finally {
+      for (const act of cleanUp.reverse()) await act();
+    }
   });
 });

@@ -7,12 +7,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
 import { SIZE, useScene } from "../e2e/scene.js";
+import { createAuthority } from "../support/certificates.js";
 import { startCommand } from "../support/cli.js";
 import type { Peer } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 import { SOON, useBrowser } from "./live-page.js";
 
-describeWith(["chromium"], "the live page", () => {
+describeWith(["chromium", "openssl"], "the live page", () => {
   const scene = useScene();
   const browser = useBrowser();
 
@@ -45,6 +46,33 @@ describeWith(["chromium"], "the live page", () => {
       expectLoss();
     } finally {
       await command.stop();
+    }
+  });
+
+  it("shows live data to whoever has logged in over TLS", async () => {
+    const authority = await createAuthority();
+    const { certFile, keyFile } = await authority.issue("127.0.0.1");
+    const tokenFile = `${certFile}.token`;
+    await writeFile(tokenFile, "canary-7f3a", { mode: 0o600 });
+    const command = await startCommand(scene.upstream.url, {
+      GLANCE_SIZE_PROXY_WORKERS: "2",
+      GLANCE_SIZE_PROXY_ADMIN__TLS__CERT_FILE: certFile,
+      GLANCE_SIZE_PROXY_ADMIN__TLS__KEY_FILE: keyFile,
+      GLANCE_SIZE_PROXY_ADMIN__TOKEN_FILE: tokenFile,
+    });
+    try {
+      const httpCredentials = { username: "operator", password: "canary-7f3a" };
+      const options = { ignoreHTTPSErrors: true, httpCredentials };
+      const { page, expectLoss } = await browser.open(command.adminPort, options, "https");
+      const peer = await scene.startUpload({ [SIZE]: 10 }, "/v2/images/one/file", command.port);
+      peer.sendChunk("hello");
+      await expect.poll(() => page.locator("progress[value='50']").count(), SOON).toBe(1);
+      peer.sendChunk("world").endChunks();
+      await expect.poll(() => page.locator(".verdict").allInnerTexts(), SOON).toEqual(["completed"]);
+      expectLoss();
+    } finally {
+      await command.stop();
+      await authority.remove();
     }
   });
 

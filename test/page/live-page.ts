@@ -16,7 +16,7 @@ export interface LivePage {
 }
 
 export interface PageScene {
-  open(adminPort: number, options?: BrowserContextOptions): Promise<LivePage>;
+  open(adminPort: number, options?: BrowserContextOptions, scheme?: "http" | "https"): Promise<LivePage>;
 }
 
 interface Watched {
@@ -24,6 +24,21 @@ interface Watched {
   readonly origin: string;
   readonly asked: Set<string>;
   readonly complaints: string[];
+}
+
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
 }
 
 /**
@@ -34,18 +49,7 @@ export function useBrowser(): PageScene {
   let browser: Browser;
   let opened: Watched[] = [];
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: "/usr/bin/chromium",
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launchBrowser();
   });
   afterAll(() => browser.close());
   afterEach(async () => {
@@ -59,11 +63,11 @@ export function useBrowser(): PageScene {
     }
   });
   return {
-    async open(adminPort, options = {}) {
+    async open(adminPort, options = {}, scheme = "http") {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       await context.addInitScript({ path: AXE });
       const page = await context.newPage();
-      const origin = `http://127.0.0.1:${adminPort}`;
+      const origin = `${scheme}://127.0.0.1:${adminPort}`;
       const watched: Watched = { page, origin, asked: new Set(), complaints: [] };
       opened.push(watched);
       let lossExpected = false;

@@ -14,6 +14,11 @@ import { run } from "./run.js";
 export const CEPH_REQUIREMENTS: readonly Requirement[] = ["ceph"];
 
 export interface Ceph {
+  readonly configFile: string;
+  /** Lines of a section `[global]` that a client needs. */
+  readonly clientConfig: string;
+  /** Runs one of Ceph's commands. @returns what it wrote. @throws Error if it fails. */
+  command(program: string, ...args: string[]): Promise<string>;
   /** Of Glance's images. */
   readonly store: GlanceStore;
   /** Names of the RBD images that there are. Glance names each by its image's id. */
@@ -53,6 +58,9 @@ export function startCeph(): Promise<Ceph> {
     await ceph("ceph", "osd", "pool", "create", POOL, "8");
     await ceph("rbd", "pool", "init", POOL); // waits until the OSD has written
     return {
+      configFile,
+      clientConfig: `mon_host = [${monitor}]\nauth_client_required = none\n`,
+      command: ceph,
       store: {
         type: "rbd",
         options: [

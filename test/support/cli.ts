@@ -24,11 +24,13 @@ export async function startCommand(
   env: Record<string, string> = {},
   launcher: readonly string[] = [],
   more: readonly string[] = [],
+  nodeFlags: readonly string[] = [],
 ): Promise<RunningCommand> {
   const addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const [file = "", ...args] = [
     ...launcher,
     process.execPath,
+    ...nodeFlags,
     ...["dist/cli.js", "--upstream", upstreamUrl, ...addresses, ...more],
   ];
   const child = spawn(file, args, {

@@ -20,6 +20,10 @@ export interface GlanceConfig {
   readonly policies?: Readonly<Record<string, string>>;
   /** Lines of the section `[keystone_authtoken]`. Glance then asks that Keystone who a client is. */
   readonly authtoken?: readonly string[];
+  /** Lines of the section `[import_filtering_opts]`: what may be imported with `web-download`. */
+  readonly importFiltering?: readonly string[];
+  /** What SQLAlchemy connects to. Default: a file of SQLite's in Glance's directory. */
+  readonly database?: string;
 }
 
 /** A request that reached Glance's own code, whatever came of it. */
@@ -44,7 +48,8 @@ const MODULE = "in_keystones_place";
 /** Writes it all into `directory`; Glance's options into {@link CONFIG_FILE} there. */
 export async function writeGlanceConfig(directory: string, config: GlanceConfig): Promise<void> {
   const fileStore = { type: "file", options: [`filesystem_store_datadir = ${join(directory, "store")}`] };
-  const { port, defaults = [], store = fileStore, policies = {}, authtoken } = config;
+  const { port, defaults = [], store = fileStore, policies = {}, authtoken, database } = config;
+  const { importFiltering = [] } = config;
   for (const name of ["store", "staging", "tasks", "lock"]) await mkdir(join(directory, name));
   const policyFile = join(directory, "policy.yaml");
   await writeFile(policyFile, JSON.stringify(policies));
@@ -61,7 +66,7 @@ enabled_backends = ${store.type}:${store.type}
 enabled_import_methods = [glance-direct,web-download]
 ${defaults.join("\n")}
 [database]
-connection = sqlite:///${join(directory, "glance.sqlite")}?timeout=30
+connection = ${database ?? `sqlite:///${join(directory, "glance.sqlite")}?timeout=30`}
 sqlite_synchronous = false
 [glance_store]
 default_backend = ${store.type}
@@ -80,6 +85,8 @@ flavor = ${authtoken === undefined ? "" : "keystone"}
 config_file = ${pasteIni}
 [keystone_authtoken]
 ${(authtoken ?? []).join("\n")}
+[import_filtering_opts]
+${importFiltering.join("\n")}
 `,
   );
 }
@@ -117,6 +124,7 @@ def identity(global_conf, **local_conf):
             environ.setdefault("HTTP_X_USER_ID", "user")
             environ.setdefault("HTTP_X_PROJECT_ID", "project")
             environ.setdefault("HTTP_X_ROLES", "admin,member")
+            environ.setdefault("HTTP_X_SERVICE_CATALOG", "[]")
             return app(environ, start_response)
         return identified
     return filter

@@ -32,16 +32,21 @@ export interface ServerPlan {
   readonly user?: string;
 }
 
-/** Writes what the servers read into `directory`. */
-export async function planServer(server: GlanceServer, directory: string, port: number): Promise<ServerPlan> {
+/** Writes what the servers read into `directory`. @param processes of uWSGI. SQLite allows only one. */
+export async function planServer(
+  server: GlanceServer,
+  directory: string,
+  port: number,
+  processes = 1,
+): Promise<ServerPlan> {
   const eventlet = ["/usr/bin/glance-api", "--config-file", join(directory, CONFIG_FILE)];
   switch (server) {
     case "eventlet":
       return { commands: [eventlet], glancePort: port };
     case "uwsgi":
-      return { commands: [await uwsgi(directory, httpSocket(port))], glancePort: port };
+      return { commands: [await uwsgi(directory, httpSocket(port), processes)], glancePort: port };
     case "uwsgi-router":
-      return { commands: [await uwsgi(directory, httpRouter(port))], glancePort: port };
+      return { commands: [await uwsgi(directory, httpRouter(port), processes)], glancePort: port };
     case "apache":
       // Apache refuses to run applications as root.
       return {
@@ -79,7 +84,7 @@ socket-timeout = 30
 http-keepalive = 1
 `;
 
-async function uwsgi(directory: string, options: string): Promise<string[]> {
+async function uwsgi(directory: string, options: string, processes: number): Promise<string[]> {
   const iniFile = join(directory, "glance-api-uwsgi.ini");
   await writeFile(
     iniFile,
@@ -87,7 +92,7 @@ async function uwsgi(directory: string, options: string): Promise<string[]> {
 ${options}
 wsgi-file = /usr/bin/glance-wsgi-api
 chdir = ${directory}
-processes = 1
+processes = ${processes}
 threads = 8
 master = true
 no-orphans = true

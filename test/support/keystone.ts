@@ -27,6 +27,11 @@ export interface Keystone {
   accepts(token: string): Promise<boolean>;
   /** Puts Glance into the catalog of a new region. */
   addGlance(region: string, glanceUrl: string): Promise<void>;
+  /**
+   * Registers limits of each project, by the names of Glance's resources.
+   * @returns lines of Glance's configuration, of `[DEFAULT]` and of the section behind it.
+   */
+  addLimits(limits: Readonly<Record<string, number>>): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
@@ -65,6 +70,11 @@ async function describeKeystone(port: number): Promise<Omit<Keystone, "stop">> {
   const { service } = await create<{ service: { id: string } }>("/v3/services", {
     service: { type: "image", name: "glance" },
   });
+  const addEndpoint = async (region: string, glanceUrl: string): Promise<{ endpoint: { id: string } }> => {
+    await create("/v3/regions", { region: { id: region } });
+    const endpoint = { interface: "public", region_id: region, service_id: service.id, url: glanceUrl };
+    return create("/v3/endpoints", { endpoint });
+  };
   const url = `http://127.0.0.1:${port}/v3`;
   return {
     url,
@@ -75,9 +85,27 @@ async function describeKeystone(port: number): Promise<Omit<Keystone, "stop">> {
       return (await request(port, "GET", "/v3/auth/tokens", { headers })).status === 200;
     },
     async addGlance(region, glanceUrl) {
-      await create("/v3/regions", { region: { id: region } });
-      const endpoint = { interface: "public", region_id: region, service_id: service.id, url: glanceUrl };
-      await create("/v3/endpoints", { endpoint });
+      await addEndpoint(region, glanceUrl);
+    },
+    async addLimits(limits) {
+      const region = "limits";
+      // Glance looks its limits up by its endpoint, and asks nothing at that address.
+      const { endpoint } = await addEndpoint(region, "http://127.0.0.1:1");
+      const registered = Object.entries(limits).map(([name, limit]) => ({
+        ...{ service_id: service.id, region_id: region },
+        ...{ resource_name: name, default_limit: limit },
+      }));
+      await create("/v3/registered_limits", { registered_limits: registered });
+      return [
+        ...[
+          "use_keystone_limits = true",
+          "[oslo_limit]",
+          `endpoint_id = ${endpoint.id}`,
+          "system_scope = all",
+        ],
+        ...[`auth_url = ${url}`, "auth_type = password", "user_domain_name = Default"],
+        ...[`username = ${USER.name}`, `password = ${USER.password}`],
+      ];
     },
     authtoken: [
       `www_authenticate_uri = ${url}`,

@@ -20,11 +20,17 @@ export interface Prometheus {
 
 const DEPLOYED = "deploy/prometheus";
 
-/** @param targets what to scrape, HOST:PORT each. */
-export async function startPrometheus(targets: readonly string[]): Promise<Prometheus> {
+/** Files for a guarded admin address, by the end of the name that they have in `deploy/`. */
+export type GuardFiles = Readonly<Record<"ca.crt" | "client.crt" | "client.key" | "token", string>>;
+
+/**
+ * @param targets what to scrape, HOST:PORT each.
+ * @param files the lines for a guarded admin address are used, with these files.
+ */
+export async function startPrometheus(targets: readonly string[], files?: GuardFiles): Promise<Prometheus> {
   return startServers("prometheus", async ({ directory, start, untilReady }) => {
     const configFile = join(directory, "prometheus.yaml");
-    await writeFile(configFile, await configure(targets));
+    await writeFile(configFile, await configure(targets, files));
     await start([
       ...["/usr/bin/prometheus", `--config.file=${configFile}`],
       ...[`--storage.tsdb.path=${join(directory, "data")}`, "--web.listen-address=127.0.0.1:0"],
@@ -52,8 +58,17 @@ export async function startPrometheus(targets: readonly string[]): Promise<Prome
   });
 }
 
-async function configure(targets: readonly string[]): Promise<string> {
-  const config = parse(await readFile(join(DEPLOYED, "prometheus.yaml"), "utf8")) as {
+/** Uncomments the keys below a scrape, which are in lower case. */
+function guard(text: string, files: GuardFiles): string {
+  const keys = text.replace(/^ {4}# ( *[a-z_]+:.*)$/gm, "    $1");
+  return Object.entries(files).reduce((config, [name, file]) => {
+    return config.replace(`/etc/prometheus/glance-size-proxy-${name}`, file);
+  }, keys);
+}
+
+async function configure(targets: readonly string[], files?: GuardFiles): Promise<string> {
+  const text = await readFile(join(DEPLOYED, "prometheus.yaml"), "utf8");
+  const config = parse(files ? guard(text, files) : text) as {
     scrape_configs: object[];
     rule_files: string[];
   };

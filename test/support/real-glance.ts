@@ -51,18 +51,28 @@ export interface RealGlanceOptions {
   readonly policies?: Readonly<Record<string, string>>;
   /** Lines of the section `[keystone_authtoken]`; without them there is no Keystone. */
   readonly authtoken?: readonly string[];
+  /** Lines of the section `[import_filtering_opts]`: what may be imported with `web-download`. */
+  readonly importFiltering?: readonly string[];
+  /** What SQLAlchemy connects to, an empty database; it gets Glance's own metadata definitions. Default: a file of SQLite's. */
+  readonly database?: string;
+  /** Of uWSGI. Default 1: more need a `database`. */
+  readonly processes?: number;
   /** Default 60 s. */
   readonly startTimeoutMs?: number;
 }
 
 /** Starts one and waits until it answers. */
 export function startRealGlance(options: RealGlanceOptions): Promise<RealGlance> {
-  const { server, startTimeoutMs, ...config } = options;
+  const { server, startTimeoutMs, processes, ...config } = options;
   return startServers(`glance-${server}`, async ({ directory, start, untilReady }) => {
     const port = await freePort();
-    const { commands, glancePort, user } = await planServer(server, directory, port);
+    const { commands, glancePort, user } = await planServer(server, directory, port, processes);
     await writeGlanceConfig(directory, { port: glancePort, ...config });
-    await provideDatabase(directory);
+    if (config.database === undefined) await provideDatabase(directory);
+    else {
+      await manage(directory, "db_sync");
+      await manage(directory, "db_load_metadefs", "/etc/glance/metadefs");
+    }
     if (user !== undefined && process.getuid?.() === 0)
       await run("/usr/bin/chown", ["-R", `${user}:`, directory]);
     const env = { PYTHONPATH: directory, OS_GLANCE_CONFIG_DIR: directory };
@@ -91,15 +101,16 @@ async function provideDatabase(directory: string): Promise<void> {
   const shared = process.env[SHARED_DIRECTORY];
   const template = join(shared ?? directory, "empty-glance.sqlite");
   if (existsSync(template)) return copyFile(template, database);
-  const result = await run("/usr/bin/glance-manage", [
-    "--config-file",
-    join(directory, CONFIG_FILE),
-    "db_sync",
-  ]);
-  if (result.code !== 0) throw new Error(`glance-manage db_sync failed:\n${result.stderr}`);
+  await manage(directory, "db_sync");
   if (shared === undefined) return;
   // Renamed, so that no other file finds half of it.
   const copy = join(directory, "copy.sqlite");
   await copyFile(database, copy);
   await rename(copy, template);
+}
+
+async function manage(directory: string, ...command: string[]): Promise<void> {
+  const configFile = join(directory, CONFIG_FILE);
+  const result = await run("/usr/bin/glance-manage", ["--config-file", configFile, ...command]);
+  if (result.code !== 0) throw new Error(`glance-manage ${command.join(" ")} failed:\n${result.stderr}`);
 }

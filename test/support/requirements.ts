@@ -48,6 +48,23 @@ const PROVIDED = {
     ],
     debianPackages: "ceph-mon ceph-osd ceph-common python3-rbd",
   },
+  // Not the packages with the services.
+  swift: {
+    paths: ["/usr/lib/python3/dist-packages/swift/proxy/server.py", "/usr/bin/memcached"],
+    debianPackages: "python3-swift memcached",
+  },
+  cinder: {
+    paths: ["/usr/lib/python3/dist-packages/cinder/cmd/volume.py", "/usr/bin/sudo"],
+    debianPackages: "python3-cinder sudo",
+  },
+  mariadb: {
+    paths: [
+      ...["/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/bin/mariadb-install-db"],
+      "/usr/lib/python3/dist-packages/pymysql/__init__.py",
+    ],
+    debianPackages: "mariadb-server-core mariadb-client-core python3-pymysql",
+  },
+  tempest: { paths: ["/usr/bin/tempest", "/usr/bin/subunit2csv"], debianPackages: "python3-tempest subunit" },
   boto3: { paths: ["/usr/lib/python3/dist-packages/boto3/__init__.py"], debianPackages: "python3-boto3" },
   h11: { paths: ["/usr/lib/python3/dist-packages/h11/__init__.py"], debianPackages: "python3-h11" },
   glance: { paths: ["/usr/bin/glance"], debianPackages: "python3-glanceclient" },

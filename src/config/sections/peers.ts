@@ -1,7 +1,7 @@
 /** The keys of the side towards clients and operators. Part of the schema. */
 import { z } from "zod";
-import { listenTls } from "../tls-keys.js";
-import { listenAddress, network, origin } from "../values.js";
+import { adminTls, listenTls } from "../tls-keys.js";
+import { absolutePath, hostName, listenAddress, network, origin } from "../values.js";
 
 export const listen = z.strictObject({
   address: listenAddress
@@ -23,8 +23,24 @@ export const admin = z.strictObject({
   address: listenAddress
     .prefault("127.0.0.1:9190")
     .describe(
-      "Address and port for metrics, health checks and the live page. There is no authentication: keep it " +
-        "private.",
+      "Address and port for metrics, health checks and the live page. If other machines can reach it, set " +
+        "`admin.tokenFile` or `admin.tls.clientCaFile`.",
+    ),
+  tls: adminTls.prefault({}).describe("TLS for operators."),
+  tokenFile: absolutePath
+    .optional()
+    .describe(
+      "File with one secret, without the white space around it. If set, every request except `/livez` and " +
+        "`/readyz` must have it, as `Authorization: Bearer SECRET` or as the password of HTTP Basic with any user " +
+        "name. Otherwise the answer is 401. Read again on SIGHUP.",
+    ),
+  hosts: z
+    .array(hostName)
+    .prefault([])
+    .describe(
+      "Names and addresses by which operators reach the admin address, such as `localhost`, without a port. If " +
+        "set, a request whose `Host` names something else gets 421, except `/livez` and `/readyz`. That protects a " +
+        "browser from web pages whose host name leads to the admin address (DNS rebinding).",
     ),
 });
 
@@ -43,7 +59,8 @@ export const cors = z.strictObject({
     .array(origin)
     .prefault([])
     .describe(
-      "Origins (such as https://horizon.example) whose scripts may read the proxy's own answers. Use the same " +
-        "list as Glance's `[cors] allowed_origin`.",
+      "Origins (such as https://horizon.example) whose scripts may read the proxy's own answers and may send " +
+        "`x-openstack-image-size`. `*` means every origin, without credentials. Use the same list as Glance's " +
+        "`[cors] allowed_origin`: Glance itself decides which origins may upload.",
     ),
 });

@@ -1,7 +1,7 @@
 /** The keys about uploads and imports: sizes, limits, and what happens if one fails. Part of the schema. */
 import { z } from "zod";
 import { requireRoomPerUpload } from "../rules.js";
-import { durationMs, hintName, sizeBytes } from "../values.js";
+import { durationMs, hintName, hostEntry, sizeBytes } from "../values.js";
 
 export const enforce = z
   .boolean()
@@ -147,7 +147,62 @@ export const spool = z
   })
   .superRefine(requireRoomPerUpload);
 
+export const quota = z.strictObject({
+  precheck: z
+    .enum(["auto", "off"])
+    .prefault("off")
+    .describe(
+      "When to check a project's quota. `auto`: before an upload of declared size, ask Glance for the project's usage (`GET /v2/info/usage`, with the client's " +
+        "token), and answer 413 if the image does not fit into the quota, as Glance itself does from 2026.2 on. Earlier " +
+        "releases accept such an upload. If Glance has no such quotas or does not answer within `quota.timeout`, the upload " +
+        "goes on. `off`: do not ask, which saves a request and Glance's requests to Keystone for each upload.",
+    ),
+  timeout: durationMs
+    .refine((ms) => ms > 0)
+    .meta({ takes: "a time above 0 with a unit, such as 2s", expert: true })
+    .prefault("2s")
+    .describe(
+      "Maximum time for each question of `quota.precheck`. Glance asks Keystone several times to answer it.",
+    ),
+});
+
+const webDownload = z.strictObject({
+  schemes: z
+    .array(z.enum(["http", "https"]))
+    .prefault([])
+    .describe("Schemes that the URI of a `web-download` may have. Empty means http and https."),
+  hosts: z
+    .array(hostEntry)
+    .prefault([])
+    .describe(
+      "Hosts from which Glance may download: names, `*.example.org` (every name below example.org), addresses and " +
+        "networks. Empty means every public host. An entry that names a private host or network allows it.",
+    ),
+  deny: z
+    .array(hostEntry)
+    .prefault([])
+    .describe("Hosts from which Glance may not download, in the same form. They win over `hosts`."),
+});
+
 export const imports = z.strictObject({
+  methods: z
+    .array(
+      z
+        .string()
+        .regex(/^[a-z0-9_-]+$/)
+        .meta({ takes: "import methods, such as glance-direct" }),
+    )
+    .prefault([])
+    .describe(
+      "Import methods that clients may use, such as glance-direct, web-download, glance-download or copy-image. Any " +
+        "other method gets 403. Empty means all methods that Glance allows.",
+    ),
+  webDownload: webDownload
+    .prefault({})
+    .describe(
+      "URIs from which Glance may download image data (`web-download`, and tasks of type `import`). If a key of this " +
+        "section is set, every other URI gets 403, and so do private, loopback and link-local hosts. See docs/imports.md.",
+    ),
   verifyStaged: z
     .boolean()
     .prefault(true)

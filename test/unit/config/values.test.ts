@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import {
   durationMs,
+  hostEntry,
   listenAddress,
   network,
   origin,
@@ -195,13 +196,12 @@ describe("a network or origin", () => {
     },
   );
 
-  it.each(["https://horizon.example", "http://h:8080"])("takes the origin %j", (written) => {
+  it.each(["https://horizon.example", "http://h:8080", "*"])("takes the origin %j", (written) => {
     expect(origin.parse(written)).toBe(written);
   });
 
   it.each([
     "",
-    "*",
     "null",
     "horizon.example",
     "https://h/",
@@ -211,5 +211,41 @@ describe("a network or origin", () => {
     "https://u@h",
   ])("refuses the origin %j", (written) => {
     expect(origin.safeParse(written).success).toBe(false);
+  });
+
+  it.each([
+    "example.org",
+    "*.example.org",
+    "a_b",
+    "xn--bcher-kva.example",
+    "10.0.0.1",
+    "::1",
+    "10.0.0.0/8",
+    "fd00::/8",
+  ])("takes the host %j", (written) => {
+    expect(hostEntry.parse(written)).toBe(written);
+  });
+
+  it("takes the host Example.ORG in lower case", () => {
+    expect(hostEntry.parse("Example.ORG")).toBe("example.org");
+  });
+
+  it.each([
+    "",
+    "*",
+    "*.",
+    "a.*.b",
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "a.1",
+    "example.org.",
+    "[::1]",
+    "a b",
+    "http://a",
+    "a:80",
+    "b\u00FCcher",
+  ])("refuses the host %j", (written) => {
+    expect(hostEntry.safeParse(written).success).toBe(false);
   });
 });

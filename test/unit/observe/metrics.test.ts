@@ -32,6 +32,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   replays_refused_total: [],
   rollback_duration_seconds: [],
   imports_total: ["method"],
+  imports_refused_total: ["reason"],
   requests_total: ["method", "status"],
   request_duration_seconds: ["method"],
   upstream_errors_total: ["kind"],

@@ -31,6 +31,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "%dMiB" (div (mul (trimSuffix $unit $size | int) (get $units $unit) 9) 10) -}}
 {{- end -}}
 
+{{/* The kubelet speaks TLS without verifying the certificate, and presents none. */}}
+{{- define "proxy.probeScheme" -}}
+{{- if .Values.admin.tls.secretName }}, scheme: HTTPS{{ end -}}
+{{- end -}}
+
 {{/* The proxy's configuration file: what the user says, and over it what the pod is built for. */}}
 {{- define "proxy.config" -}}
 {{- $own := dict
@@ -44,6 +49,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- if .Values.tls.secretName -}}
 {{- $_ := set $own.listen "tls" (dict "certFile" "/etc/glance-size-proxy/tls/tls.crt" "keyFile" "/etc/glance-size-proxy/tls/tls.key") -}}
+{{- end -}}
+{{- with .Values.admin.tls -}}
+{{- if .secretName -}}
+{{- $folder := "/etc/glance-size-proxy/admin-tls" -}}
+{{- $files := dict "certFile" (printf "%s/tls.crt" $folder) "keyFile" (printf "%s/tls.key" $folder) -}}
+{{- if .verifyClients -}}
+{{- $_ := set $files "clientCaFile" (printf "%s/ca.crt" $folder) -}}
+{{- end -}}
+{{- $_ := set $own.admin "tls" $files -}}
+{{- else if .verifyClients -}}
+{{- fail "admin.tls.verifyClients requires admin.tls.secretName: without TLS there are no client certificates" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.admin.token.secretName -}}
+{{- $_ := set $own.admin "tokenFile" "/etc/glance-size-proxy/admin-token/token" -}}
 {{- end -}}
 {{- if include "proxy.spools" . -}}
 {{- $_ := set $own "spool" (dict "dir" "/var/spool/glance-size-proxy" "maxTotal" (include "proxy.spoolBound" .)) -}}
