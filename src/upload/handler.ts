@@ -9,14 +9,14 @@ import { traceUpload } from "../observe/tracing.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import { toProxyError } from "../vocabulary/errors.js";
+import { ProxyError, toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { type BodyDigests, readDigests } from "./digests.js";
 import { createForward } from "./forward.js";
 import { Observation } from "./observation.js";
-import { createQuotaCheck } from "./quota-check.js";
+import { createQuotaCheck, type QuotaCheck } from "./quota-check.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
@@ -54,9 +54,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   const admission = createAdmission({ ...options, replays });
   const forward = createForward(options);
   const checkQuota =
-    config.quota.precheck === "auto" && config.enforce
-      ? createQuotaCheck(upstream, config.quota.timeoutMs)
-      : undefined;
+    config.quota.precheck === "auto" ? createQuotaCheck(upstream, config.quota.timeoutMs) : undefined;
   const settle = createSettle({ ...options, replays });
   if (!config.enforce)
     observers.log.warn({}, "enforce is false: uploads of any size are passed on as they come");
@@ -88,7 +86,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload.trace?.leave();
     try {
       const headers = exchange.upstreamHeaders();
-      if (checkQuota && declared.bytes !== undefined) await checkQuota(target, declared.bytes, headers);
+      if (checkQuota) await guardQuota(checkQuota, target, upload, headers);
       const lookUp = createLookUp(upstream, upload, target.imageId, headers);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
@@ -123,6 +121,22 @@ function openRecord(
   );
   upload.trace = traceUpload(exchange, operation);
   return upload;
+}
+
+/** @throws ProxyError if an upload of declared size does not fit. With `enforce: false`, this is noted. */
+async function guardQuota(
+  check: QuotaCheck,
+  target: UploadTarget,
+  { declaredBytes, observation }: Upload,
+  headers: readonly HeaderLine[],
+): Promise<void> {
+  if (declaredBytes === undefined) return;
+  try {
+    await check(target, declaredBytes, headers);
+  } catch (cause) {
+    if (observation === undefined || !(cause instanceof ProxyError)) throw cause;
+    observation.note(cause);
+  }
 }
 
 /** @throws ProxyError if a digest in the head is malformed. With `enforce: false`, this is noted, and no digest is checked. */
