@@ -78,16 +78,16 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     "client",
     CLIENT_KINDS,
   );
-  const sizeRules = make.counter(
-    "unknown_size_rules_total",
-    "Uploads without a declared size, by the rule of size.rules that decided and by its policy",
-    ["rule", "policy"],
-  );
   const observed = make.counterBy(
     "uploads_observed_total",
     "Finished uploads with enforce: false, by the outcome that they would have had with enforce: true",
     "verdict",
     VERDICTS,
+  );
+  const sizeRules = make.counter(
+    "unknown_size_rules_total",
+    "Uploads without a declared size, by the rule of size.rules that decided and by its policy",
+    ["rule", "policy"],
   );
   const observeWaits = createWaitMetrics(make);
   return {

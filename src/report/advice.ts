@@ -16,7 +16,7 @@ const REMEDIES: Readonly<Record<RefusalVerdict, string>> = {
   size_mismatch:
     "The client declares a wrong size, or repeats an upload without rewinding its file: correct the client.",
   digest_mismatch:
-    "The client sends a wrong digest, or a byte changes on the way: compare its file with the digest.",
+    "The bytes are changed on their way, or the client sends the digest of another file: correct that.",
   invalid_size: "The client must send the size as a decimal number, once.",
   content_range: "The client sends a part of an image (curl -C, for example): let it send the whole image.",
   too_large: "Raise limits.maxImageSize (or spool.maxPerUpload), or accept that.",

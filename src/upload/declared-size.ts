@@ -17,9 +17,6 @@ export interface UnknownSize {
 
 export type DeclaredSize = KnownSize | UnknownSize;
 
-/** With `enforce: false` no rule decides. */
-const FORWARD: UnknownSizeDecision = { policy: "forward", rule: "default" };
-
 export const SIZE_HEADER = "x-openstack-image-size";
 
 /** Glance's own words for a header it cannot read. */
@@ -55,7 +52,9 @@ export function requireAgreement([first, ...others]: readonly KnownSize[]): void
   }
 }
 
-/** The size that the framing of the body announces. @throws ProxyError `invalid_size` if two servers could read it differently. */
+const FORWARD: UnknownSizeDecision = { policy: "forward", rule: "default" };
+
+/** The size that the framing of the body announces. A body of unknown size is forwarded. @throws ProxyError `invalid_size` if two servers could read it differently. */
 export function sizeByFraming(announced: AnnouncedBody): DeclaredSize {
   const bytes = bodyLength(announced);
   return bytes === undefined ? { source: "unknown", decision: FORWARD } : { source: "content_length", bytes };

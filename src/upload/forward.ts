@@ -158,7 +158,7 @@ class Forwarding {
   }
 }
 
-/** @returns the reason why a body that has ended must not become an image. */
+/** @returns the reason why a body that has ended must not become an image. With `enforce: false`, the reason is noted. */
 function refuseEnd({ exchange, upload, admitted, digests }: Forwarded): ProxyError | undefined {
   const refusal = admitted.refuseEnd?.(upload.receivedBytes) ?? digests?.refuse(exchange.body.rawTrailers);
   if (refusal === undefined || upload.observation === undefined) return refusal;

@@ -9,14 +9,14 @@ import { traceUpload } from "../observe/tracing.js";
 import type { ClaimBody } from "../raw-io/claim-body.js";
 import { lookUpImage } from "../upstream/look-up.js";
 import type { Upstream } from "../upstream/upstream.js";
-import { toProxyError } from "../vocabulary/errors.js";
+import { ProxyError, toProxyError } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { createAdmission } from "./admit.js";
 import type { DeclaredSize } from "./declared-size.js";
 import { type BodyDigests, readDigests } from "./digests.js";
 import { createForward } from "./forward.js";
 import { Observation } from "./observation.js";
-import { createQuotaCheck } from "./quota-check.js";
+import { createQuotaCheck, type QuotaCheck } from "./quota-check.js";
 import type { RelayEnd } from "./relay-plan.js";
 import type { ReplayMemory } from "./replay-memory.js";
 import { createRollback, type LookUp } from "./rollback.js";
@@ -24,7 +24,7 @@ import { createSettle } from "./settle.js";
 import type { Quota } from "./spool/quota.js";
 import type { Spool } from "./spool/spool.js";
 import type { UnknownSizeRules } from "./unknown-size.js";
-import { Upload, type UploadOrigin } from "./upload.js";
+import { Upload } from "./upload.js";
 
 export interface UploadTarget {
   readonly operation: Operation;
@@ -62,12 +62,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   return async (exchange, target) => {
     // Middleware before the proxy may have started the body. No byte may pass before it is counted.
     exchange.request.pause();
-    const upload = new Upload(
-      originOf(exchange, target),
-      observers,
-      config.enforce ? undefined : new Observation(config),
-    );
-    upload.trace = traceUpload(exchange, target.operation);
+    const upload = openRecord(exchange, target, options);
     let current = exchange;
     try {
       const declared = admission.declare(exchange, upload);
@@ -91,7 +86,7 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
     upload.trace?.leave();
     try {
       const headers = exchange.upstreamHeaders();
-      if (checkQuota && declared.bytes !== undefined) await checkQuota(target, declared.bytes, headers);
+      if (checkQuota) await guardQuota(checkQuota, target, upload, headers);
       const lookUp = createLookUp(upstream, upload, target.imageId, headers);
       const rollback = createRollback(target, lookUp, config.rollback);
       const { path } = target;
@@ -104,24 +99,53 @@ export function createUploadHandler(options: UploadHandlerOptions): UploadHandle
   }
 }
 
-function originOf(exchange: Exchange, target: UploadTarget): UploadOrigin {
-  return {
-    requestId: exchange.requestId,
-    imageId: target.imageId,
-    operation: target.operation,
-    framingIn: exchange.announced.kind === "chunked" ? "chunked" : "content-length",
-    peer: exchange.peer.address,
-    userAgent: exchange.head.values("user-agent")[0],
-    clientRequestId: exchange.clientRequestId,
-    traceparent: traceparentOf(exchange.head),
-  };
+function openRecord(
+  exchange: Exchange,
+  { imageId, operation }: UploadTarget,
+  { config, observers }: UploadHandlerOptions,
+): Upload {
+  const { requestId, clientRequestId, announced, peer, head } = exchange;
+  const upload = new Upload(
+    {
+      requestId,
+      imageId,
+      operation,
+      framingIn: announced.kind === "chunked" ? "chunked" : "content-length",
+      peer: peer.address,
+      userAgent: head.values("user-agent")[0],
+      clientRequestId,
+      traceparent: traceparentOf(head),
+    },
+    observers,
+    config.enforce ? undefined : new Observation(config),
+  );
+  upload.trace = traceUpload(exchange, operation);
+  return upload;
 }
 
-/** @throws ProxyError `invalid_digest`, unless the upload is only observed. */
+/** @throws ProxyError if an upload of declared size does not fit. With `enforce: false`, this is noted. */
+async function guardQuota(
+  check: QuotaCheck,
+  target: UploadTarget,
+  { declaredBytes, observation }: Upload,
+  headers: readonly HeaderLine[],
+): Promise<void> {
+  if (declaredBytes === undefined) return;
+  try {
+    await check(target, declaredBytes, headers);
+  } catch (cause) {
+    if (observation === undefined || !(cause instanceof ProxyError)) throw cause;
+    observation.note(cause);
+  }
+}
+
+/** @throws ProxyError if a digest in the head is malformed. With `enforce: false`, this is noted, and no digest is checked. */
 function digestsOf({ head, announced }: Exchange, { observation }: Upload): BodyDigests | undefined {
   if (observation === undefined) return readDigests(head, announced);
   let digests: BodyDigests | undefined;
-  observation.check(() => (digests = readDigests(head, announced)));
+  observation.check(() => {
+    digests = readDigests(head, announced);
+  });
   return digests;
 }
 

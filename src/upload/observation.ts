@@ -11,13 +11,12 @@ import {
   tooLarge,
   toProxyError,
 } from "../vocabulary/errors.js";
-import type { SizeSource } from "../vocabulary/labels.js";
+import type { UnknownSizePolicy } from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
-import type { UnknownSizeDecision } from "./unknown-size.js";
 
 interface Observed {
-  readonly source: SizeSource;
-  readonly sizeDecision: UnknownSizeDecision | undefined;
+  /** Absent if the client declared a size. */
+  readonly sizePolicy: UnknownSizePolicy | undefined;
   readonly declaredBytes: number | undefined;
   readonly receivedBytes: number;
 }
@@ -47,9 +46,8 @@ export class Observation {
   }
 
   /** Compares the bytes received so far with the limits. @param hasEnded the client's body has ended. */
-  measure(observed: Observed, hasEnded: boolean): void {
-    const { declaredBytes, receivedBytes } = observed;
-    const maxBytes = this.#maxBytes(observed);
+  measure({ sizePolicy, declaredBytes, receivedBytes }: Observed, hasEnded: boolean): void {
+    const maxBytes = this.#maxBytes(sizePolicy);
     if (declaredBytes !== undefined && receivedBytes > declaredBytes) {
       this.note(sizeExceeded(declaredBytes, receivedBytes));
     } else if (receivedBytes > maxBytes) {
@@ -69,9 +67,9 @@ export class Observation {
     return this.#broken?.reason;
   }
 
-  #maxBytes({ source, sizeDecision }: Observed): number {
+  #maxBytes(policy: UnknownSizePolicy | undefined): number {
     const { limits, spool } = this.#config;
-    const isRefused = source === "unknown" && sizeDecision?.policy === "spool" && spool.onFull === "reject";
+    const isRefused = policy === "spool" && spool.onFull === "reject";
     return Math.min(
       ...[limits.maxImageSizeBytes, isRefused ? spool.maxPerUploadBytes : 0].map((bytes) =>
         bytes === 0 ? Number.POSITIVE_INFINITY : bytes,

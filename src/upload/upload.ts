@@ -7,12 +7,17 @@ import type { Observers } from "../observe/observers.js";
 import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError } from "../vocabulary/errors.js";
-import type { ClientKind, Operation, RollbackResult, SizeSource } from "../vocabulary/labels.js";
+import type {
+  ClientKind,
+  Operation,
+  RollbackResult,
+  SizeSource,
+  UnknownSizePolicy,
+} from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { DeclaredSize } from "./declared-size.js";
 import type { Observation } from "./observation.js";
 import { replayKey } from "./replay-memory.js";
-import type { UnknownSizeDecision } from "./unknown-size.js";
 
 export interface UploadOrigin {
   readonly requestId: string;
@@ -55,8 +60,10 @@ export class Upload {
   forwardedBytes = 0;
   /** Absent until the request to Glance is opened. */
   framingOut: Framing | undefined;
-  /** What was decided about an upload of unknown size; with `enforce: false`, what would have been. */
-  sizeDecision: UnknownSizeDecision | undefined;
+  /** What decided about an upload of unknown size: the index of a rule in `size.rules`, or `default`. */
+  sizeRule: string | undefined;
+  /** What that rule says. */
+  sizePolicy: UnknownSizePolicy | undefined;
   rollback: RollbackResult | undefined;
   /** The id by which Glance names the upload. */
   glanceRequestId: string | undefined;
@@ -111,7 +118,8 @@ export class Upload {
     this.source = size.source;
     this.declaredBytes = size.bytes;
     if (size.source !== "unknown") return;
-    this.sizeDecision = size.decision;
+    this.sizeRule = size.decision.rule;
+    this.sizePolicy = size.decision.policy;
     this.observers.metrics.uploadUndeclared(this.client);
     this.observers.metrics.unknownSizeDecided(size.decision);
   }
@@ -163,7 +171,7 @@ export class Upload {
       peer,
       userAgent: userAgent?.slice(0, MAX_TEXT_LENGTH),
       sizeSource: this.source,
-      sizeRule: this.sizeDecision?.rule,
+      sizeRule: this.sizeRule,
       declaredBytes: this.declaredBytes,
       invalidSize: invalidSizeOf(this.#error)?.slice(0, MAX_TEXT_LENGTH),
       receivedBytes: this.receivedBytes,

@@ -137,3 +137,12 @@ it("asks nothing by default", async () => {
   expect((await request(proxy.port, "PUT", FILE, { body: "hello" })).status).toBe(204);
   expect(asked()).toEqual([]);
 });
+
+it("with enforce: false, an upload that does not fit is passed on, and the verdict tells it", async () => {
+  tellUsage({ image_size_total: { usage: 7, limit: 9 } });
+  const proxy = await scene.startAnother({ enforce: false, quota: { precheck: "auto" } });
+  const { status } = await request(proxy.port, "PUT", FILE, { body: Buffer.alloc(3 * MIB) });
+  expect(status).toBe(204);
+  expect(scene.upstream.uploads).toMatchObject([{ bytes: 3 * MIB, complete: true }]);
+  expect((await proxy.uploads()).finished).toMatchObject([{ outcome: "completed", verdict: "too_large" }]);
+});

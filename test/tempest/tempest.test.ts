@@ -62,7 +62,7 @@ describeWith([...requirements, "openssl"], "Tempest's image tests", () => {
       });
     });
     afterAll(async () => {
-      await (proxy)?.stop();
+      await proxy?.stop();
       await (glance as RealGlance | undefined)?.stop();
     });
 

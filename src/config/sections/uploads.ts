@@ -8,7 +8,7 @@ export const enforce = z
   .prefault(true)
   .describe(
     "Refuse uploads that break the rules about sizes. `false`, for the first week in front of a cloud: uploads are passed on " +
-      "as they come, with the client's own framing and headers. No upload is refused for its size or digest, spooled or reframed. " +
+      "as they come, with the client's own framing and headers. No upload is refused for its size, spooled or reframed. " +
       "The log, `/uploads` and `uploads_observed_total` tell what would have been refused. These are refused nevertheless: " +
       "requests that two servers could read differently, clients that stall, and uploads beyond " +
       "`limits.maxConcurrentUploads`.",
