@@ -344,7 +344,9 @@ describe("Proxy-Status", () => {
   it("is readable for scripts of an allowed origin", async () => {
     const open = await scene.startAnother({ cors: { allowedOrigins: ["https://horizon.test"] } });
     const { headers } = await ask(open.port, { [SIZE]: "x", Origin: "https://horizon.test" });
-    expect(headers["access-control-expose-headers"]).toBe("Proxy-Status, Retry-After, X-Openstack-Request-Id");
+    expect(headers["access-control-expose-headers"]).toBe(
+      "Proxy-Status, Retry-After, X-Openstack-Request-Id",
+    );
   });
 });
 
