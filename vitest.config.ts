@@ -6,9 +6,9 @@ const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 /** They have no uploads, or choose their relay themselves. */
 const ONCE = [
   "test/e2e/{admin,admin-guard,cli,doctor,downloads,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
-  "test/e2e/{pass-through,raw-check,raw-relay,readiness,refused-requests,secrets,tls,tracing,workers}.test.ts",
+  "test/e2e/{pass-through,quota,raw-check,raw-relay,readiness,refused-requests,reload,secrets,tls,tracing,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
-  "test/hostile/{fuzz,spellings}.test.ts",
+  "test/hostile/{fuzz,imports,spellings}.test.ts",
   "test/clients/direct.test.ts",
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];

@@ -1,5 +1,5 @@
 /** Answers read into reused memory: every byte, whatever Glance's pieces and the reader's pauses are, and the same as through Node. */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import type { ClientRequest, IncomingMessage } from "node:http";
@@ -42,7 +42,7 @@ async function startGlance(way: Way): Promise<Glance> {
   const certificate = await authority.issue("127.0.0.1");
   const server: Server =
     way === "TLS" ? createTlsServer(await certificate.pem(), serve) : createPlainServer(serve);
-  const path = join(tmpdir(), `raw-answer-${process.pid}.sock`);
+  const path = join(tmpdir(), `raw-answer-${randomUUID()}.sock`);
   if (way === "a Unix socket") server.listen(path);
   else server.listen(0, "127.0.0.1");
   await once(server, "listening");
