@@ -71,8 +71,8 @@ export default defineConfig({
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
-      { extends: true, test: { name: "stores", include: STORES, ...alone, ...built } },
-      { extends: true, test: { name: "tempest", include: TEMPEST, ...alone, ...built } },
+      { extends: true, test: { name: "apart, stores", include: STORES, ...alone, ...built } },
+      { extends: true, test: { name: "apart, tempest", include: TEMPEST, ...alone, ...built } },
     ],
   },
 });

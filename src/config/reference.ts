@@ -118,7 +118,7 @@ The name is \`GLANCE_SIZE_PROXY_\` followed by the key in capitals, with two und
 before each inner capital: \`limits.maxImageSize\` is \`GLANCE_SIZE_PROXY_LIMITS__MAX_IMAGE_SIZE\`. Separate the items of
 a list with commas. An empty value is an empty list. Write a list of mappings as JSON:
 
-\`\`\`sh
+\`\`\`text
 GLANCE_SIZE_PROXY_SIZE__RULES='[{"store":["cinder"],"unknown":"spool"}]'
 \`\`\`
 
