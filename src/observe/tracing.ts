@@ -2,6 +2,7 @@
  * Traces uploads, if whoever starts the process has loaded an SDK of OpenTelemetry. The only file that uses its API. Without an SDK, each
  * upload costs one look at whether there is one.
  */
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import {
   type Attributes,
   type Context,
@@ -41,10 +42,20 @@ export interface UploadTrace {
   end(upload: UploadView): void;
 }
 
-/** @returns undefined without an SDK. */
+/** @returns undefined without an SDK. A fault of the SDK loses the trace, and nothing else. */
 export function traceUpload(exchange: Exchange, operation: Operation): UploadTrace | undefined {
   const tracer = findTracer();
-  return tracer && new SpannedUpload(tracer, exchange, `/v2/images/{image_id}/${operation}`);
+  return (
+    tracer && unlessItFails(() => new SpannedUpload(tracer, exchange, `/v2/images/{image_id}/${operation}`))
+  );
+}
+
+function unlessItFails<Result>(act: () => Result): Result | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The API's own provider has no tracer until an SDK registers one, and a provider of another copy of the API always is one of an SDK. */
@@ -60,8 +71,13 @@ const FROM_HEAD: TextMapGetter<RequestHead> = {
   keys: (head) => head.lines.map(({ name }) => name),
 };
 
+/** Propagators may make names and values of what the client sent. Node would throw on an impossible one. */
 const INTO_LINES: TextMapSetter<HeaderLine[]> = {
-  set: (lines, name, value) => void lines.push({ name: name.toLowerCase(), value }),
+  set(lines, name, value) {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    lines.push({ name: name.toLowerCase(), value });
+  },
 };
 
 class SpannedUpload implements UploadTrace {
@@ -101,6 +117,14 @@ class SpannedUpload implements UploadTrace {
   }
 
   inject(headers: readonly HeaderLine[]): readonly HeaderLine[] {
+    return unlessItFails(() => this.#inject(headers)) ?? headers;
+  }
+
+  end(upload: UploadView): void {
+    unlessItFails(() => this.#end(upload));
+  }
+
+  #inject(headers: readonly HeaderLine[]): readonly HeaderLine[] {
     const own = new Set(propagation.fields());
     const lines = headers.filter(({ name }) => !own.has(name));
     const current = this.#phase ? trace.setSpan(this.#context, this.#phase) : this.#context;
@@ -108,7 +132,7 @@ class SpannedUpload implements UploadTrace {
     return lines;
   }
 
-  end(upload: UploadView): void {
+  #end(upload: UploadView): void {
     this.leave();
     const { response } = this.#exchange;
     const status = response.headersSent ? response.statusCode : undefined;

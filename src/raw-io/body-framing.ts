@@ -117,7 +117,20 @@ export class ChunkedFraming implements BodyFraming {
         throw new BadFraming(`${this.#next}: malformed`);
       }
       this.#trailerBytes += line.length;
-      (this.#trailers ??= []).push(name, value.replace(/^[\t ]+|[\t ]+$/g, ""));
+      (this.#trailers ??= []).push(name, withoutBlanks(value));
     }
   }
+}
+
+/** Removes blanks at both ends. Not a regular expression: its time would grow with the square of the blanks inside a value. */
+function withoutBlanks(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end -= 1;
+  return value.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }

@@ -51,6 +51,7 @@ export function createQuotaCheck(upstream: Upstream, timeoutMs: number): QuotaCh
 }
 
 function overLimit(project: string, resource: string, { limit, usage }: ResourceUsage, delta: number) {
+  // Glance names the project of the token. It differs from the owner if an administrator uploads to another project's image.
   return new ProxyError(
     "too_large",
     "The request returned a 413 Request Entity Too Large. This generally means that rate limiting or a quota threshold " +

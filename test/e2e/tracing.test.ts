@@ -2,7 +2,15 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  type Context,
+  context,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  type TextMapSetter,
+  trace,
+} from "@opentelemetry/api";
 import {
   AlwaysOffSampler,
   InMemorySpanExporter,
@@ -218,3 +226,35 @@ describe("with an SDK", () => {
     }
   });
 });
+
+describe("a propagator that fails costs the trace context, and nothing else", () => {
+  const nothing = {
+    fields: () => ["uberctx-a"],
+    extract: (parent: Context) => parent,
+    inject: () => undefined,
+  };
+
+  it.each([
+    ["throws when it reads", { ...nothing, extract: () => fail() }],
+    ["throws when it writes", { ...nothing, inject: () => fail() }],
+    [
+      "makes an impossible header name",
+      {
+        ...nothing,
+        inject: (_: Context, lines: unknown, setter: TextMapSetter) =>
+          setter.set(lines, "a\r\nX-Roles: admin", "1"),
+      },
+    ],
+  ])("it %s", async (_, propagator) => {
+    new NodeTracerProvider().register({ propagator });
+    const received = scene.upstream.uploads.length;
+    expect((await upload("hello")).status).toBe(204);
+    expect(scene.upstream.uploads.slice(received)).toMatchObject([
+      { headers: { traceparent: CLIENT.traceparent } },
+    ]);
+  });
+});
+
+function fail(): never {
+  throw new Error("the propagator is broken");
+}
