@@ -2,6 +2,7 @@
  * Sockets that this process gets from outside, already listening: from an older process of this program that it replaces, or from
  * systemd (socket activation, https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html).
  */
+import { closeSync } from "node:fs";
 import { z } from "zod";
 import type { Descriptors } from "./admin/proxy-server.js";
 import type { Config } from "./config/config.js";
@@ -29,16 +30,18 @@ export interface Inherited {
 /**
  * Removes the variables from the environment, because a process that this one starts must not use the same descriptors.
  *
+ * @param close closes a descriptor that is not used. Default: Node's `closeSync`.
  * @throws ConfigError if the variables cannot be understood.
  */
-export function takeInherited(env: NodeJS.ProcessEnv): Inherited {
+export function takeInherited(env: NodeJS.ProcessEnv, close = closeSync): Inherited {
   const predecessor = take(env, PREDECESSOR_VARIABLE);
   const [pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map((name) => take(env, name));
   if (predecessor !== undefined) {
-    const opened = predecessorSchema.parse(JSON.parse(predecessor));
+    const opened = readPredecessor(predecessor);
     return {
       hasPredecessor: true,
-      descriptorsFor: (config) => descriptors((section) => addressOf(config, section) === opened[section]),
+      descriptorsFor: (config) =>
+        keepDescriptors((section) => addressOf(config, section) === opened[section], close),
     };
   }
   // The variables of another process may have been passed on to this one.
@@ -60,11 +63,25 @@ function take(env: NodeJS.ProcessEnv, name: string): string | undefined {
   return value;
 }
 
-function descriptors(isUsed: (section: keyof Descriptors) => boolean): Descriptors {
-  const used = SECTIONS.flatMap((section, index): [string, number][] =>
-    isUsed(section) ? [[section, FIRST_DESCRIPTOR + index]] : [],
-  );
-  return Object.fromEntries(used);
+function readPredecessor(text: string): PredecessorAddresses {
+  try {
+    return predecessorSchema.parse(JSON.parse(text));
+  } catch {
+    throw new ConfigError([`${PREDECESSOR_VARIABLE}: only a running proxy may set it: unset it`]);
+  }
+}
+
+/** Closes the other descriptors: their sockets would go on accepting connections that nobody serves. The older process has its own. */
+function keepDescriptors(
+  isUsed: (section: keyof Descriptors) => boolean,
+  close: (descriptor: number) => void,
+): Descriptors {
+  const used: Record<string, number> = {};
+  for (const [index, section] of SECTIONS.entries()) {
+    if (isUsed(section)) used[section] = FIRST_DESCRIPTOR + index;
+    else close(FIRST_DESCRIPTOR + index);
+  }
+  return used;
 }
 
 /** A single socket without one of these names is that for clients. */

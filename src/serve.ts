@@ -43,7 +43,7 @@ export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
       ? createServer(loaded, { log, metrics, uploads: createUploadsRegistry(), setLogLevel })
       : createCluster(loaded, { log, output, metrics, setLogLevel });
   const starting = server.start(inherited.descriptorsFor(config));
-  // Without a listener, the signal would end a process that is still starting.
+  // Without a listener, these signals would end a process that is still starting.
   process.on(
     "SIGHUP",
     () =>
@@ -52,11 +52,18 @@ export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
         () => undefined,
       ),
   );
+  process.on(
+    "SIGUSR2",
+    () =>
+      void starting.then(
+        () => command.upgrade(),
+        () => undefined,
+      ),
+  );
   const command = new RunningProxy(server, log, output, pidFile);
   const addresses = await starting;
   writePid(pidFile, server);
   process.on("SIGTERM", (signal) => command.end(signal)).on("SIGINT", (signal) => command.end(signal));
-  process.on("SIGUSR2", () => void command.upgrade());
   // Other programs wait for this line, whatever `log.level` is.
   createLog("info", output).info(addresses, "listening");
   if (inherited.hasPredecessor) tellPredecessor();

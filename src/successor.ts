@@ -23,16 +23,32 @@ export function startSuccessor(
   { listen, admin }: Required<Descriptors>,
   opened: PredecessorAddresses,
 ): Successor {
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    // The numbers 3 and 4 are those of `inherited.ts`.
-    stdio: ["inherit", "inherit", "inherit", listen, admin, "ipc"],
-    env: { ...process.env, [PREDECESSOR_VARIABLE]: JSON.stringify(opened) },
-  });
+  let child: ChildProcess;
+  try {
+    child = spawnSame({ listen, admin }, opened);
+  } catch (error) {
+    // Node throws some faults of `spawn`, such as ETXTBSY and ENOMEM, and emits the others.
+    return {
+      pid: undefined,
+      listening: Promise.reject(
+        new Error(`it cannot be started (${String((error as NodeJS.ErrnoException).code)})`),
+      ),
+      kill: () => undefined,
+    };
+  }
   return {
     pid: child.pid,
     listening: untilListening(child),
     kill: () => void child.kill(),
   };
+}
+
+function spawnSame({ listen, admin }: Required<Descriptors>, opened: PredecessorAddresses): ChildProcess {
+  return spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    // The numbers 3 and 4 are those of `inherited.ts`.
+    stdio: ["inherit", "inherit", "inherit", listen, admin, "ipc"],
+    env: { ...process.env, [PREDECESSOR_VARIABLE]: JSON.stringify(opened) },
+  });
 }
 
 /** Tells the older process that this one listens. */

@@ -57,7 +57,7 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
     }
   }
 
-  return (_request, response) => {
+  return ({ socket }, response) => {
     if (watchers.size >= MAX_WATCHERS) drop(oldestOfLargestPeer([...watchers.keys()]));
     response.writeHead(200, {
       "Content-Type": "text/event-stream",
@@ -66,7 +66,12 @@ export function createEvents({ overview, log }: EventsOptions): RequestHandler {
     });
     response.flushHeaders();
     watchers.set(response, undefined);
-    response.once("close", () => watchers.delete(response));
+    const leave = (): void => {
+      watchers.delete(response);
+      socket.off("close", leave);
+    };
+    response.once("close", leave);
+    socket.once("close", leave); // a pipelined response that waits for its turn is not closed
     if (running) send(response);
     else void run();
   };

@@ -5,10 +5,15 @@ import { SIZE_SOURCES } from "../vocabulary/labels.js";
 /** Longer than any line of the proxy, and than what a container runtime adds to it. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
+/** Far from the limits of `Date`. */
+const MAX_TIME_MS = 8e15;
+/** A hundred years. A line with more is broken. */
+const MAX_DURATION_SECONDS = 100 * 366 * 86_400;
+
 const loggedUpload = z.object({
   startedAt: z.string().transform((time, context) => {
     const ms = Date.parse(time);
-    if (!Number.isNaN(ms)) return ms;
+    if (Math.abs(ms) < MAX_TIME_MS) return ms;
     context.addIssue({ code: "custom", message: "not a time" });
     return z.NEVER;
   }),
@@ -16,7 +21,7 @@ const loggedUpload = z.object({
   imageId: z.string(),
   sizeSource: z.enum(SIZE_SOURCES),
   receivedBytes: z.int().nonnegative(),
-  durationSeconds: z.number().nonnegative(),
+  durationSeconds: z.number().nonnegative().max(MAX_DURATION_SECONDS),
   /** Text, because a later version may have more outcomes. */
   outcome: z.string(),
   verdict: z.string().optional(),

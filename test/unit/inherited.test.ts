@@ -10,7 +10,9 @@ const config = parseConfig({
 });
 
 function descriptors(env: Record<string, string>) {
-  return takeInherited(env).descriptorsFor(config);
+  const closed: number[] = [];
+  const used = takeInherited(env, (descriptor) => void closed.push(descriptor)).descriptorsFor(config);
+  return closed.length === 0 ? used : { ...used, closed };
 }
 
 describe("from an older process", () => {
@@ -22,8 +24,15 @@ describe("from an older process", () => {
     expect(descriptors(env)).toEqual({ listen: 3, admin: 4 });
   });
 
-  it("an address that has changed is opened anew", () => {
-    expect(descriptors(from({ listen: "[::1]:9293", admin: "127.0.0.1:9190" }))).toEqual({ admin: 4 });
+  it("an address that has changed is opened anew, and the old socket is closed: nobody would serve it", () => {
+    const env = from({ listen: "[::1]:9293", admin: "127.0.0.1:9190" });
+    expect(descriptors(env)).toEqual({ admin: 4, closed: [3] });
+  });
+
+  it.each(["x", "{}", ""])("%j from somebody else is a fault", (text) => {
+    expect(() => descriptors({ GLANCE_SIZE_PROXY_PREDECESSOR: text })).toThrow(
+      /^GLANCE_SIZE_PROXY_PREDECESSOR: only/,
+    );
   });
 });
 
