@@ -43,22 +43,15 @@ export async function serve({ pidFile, ...flags }: ServeFlags): Promise<void> {
       ? createServer(loaded, { log, metrics, uploads: createUploadsRegistry(), setLogLevel })
       : createCluster(loaded, { log, output, metrics, setLogLevel });
   const starting = server.start(inherited.descriptorsFor(config));
+  const whenStarted = (act: () => unknown) => () => void starting.then(act, () => undefined);
   // Without a listener, these signals would end a process that is still starting.
   process.on(
     "SIGHUP",
-    () =>
-      void starting.then(
-        () => command.reload(read),
-        () => undefined,
-      ),
+    whenStarted(() => command.reload(read)),
   );
   process.on(
     "SIGUSR2",
-    () =>
-      void starting.then(
-        () => command.upgrade(),
-        () => undefined,
-      ),
+    whenStarted(() => command.upgrade()),
   );
   const command = new RunningProxy(server, log, output, pidFile);
   const addresses = await starting;

@@ -1,9 +1,9 @@
 /** Answers requests that Node's parser refuses (TE with CL, folded headers, bare LF) in Glance's format. */
-import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { glanceError, reasonPhrase } from "../glance/error-body.js";
 import { proxyStatus } from "../http/proxy-status.js";
+import { requestIdOf } from "../http/request-id.js";
 import type { Connections } from "./connections.js";
 
 /** A request that was answered without being read. */
@@ -53,7 +53,7 @@ export function answerParseErrors(
 
 function answer(socket: Socket, code: string | undefined): UnreadableRequest {
   const [status, explanation] = describe(code);
-  const requestId = `req-${randomUUID()}`;
+  const requestId = requestIdOf(undefined);
   const peer = socket.remoteAddress;
   const { contentType, body } = glanceError(status, explanation, undefined);
   socket.write(

@@ -4,6 +4,7 @@
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
 
 /** Largest first: a number is printed with the first unit that divides it. */
 const SIZE_UNITS = { TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10, B: 1 } as const;
@@ -149,7 +150,7 @@ export const hostName = z
   .meta({ takes: "host names or addresses without a port, such as localhost or [::1]" });
 
 /** These are no hints: the proxy reads them for every upload. */
-const ALWAYS_READ = ["content-length", "x-openstack-image-size"];
+const ALWAYS_READ = ["content-length", SIZE_HEADER];
 
 /** A header in which clients may declare the size. */
 export const hintName = z

@@ -66,8 +66,7 @@ async function checkImages(
 
 /** Removes control characters: a detail can quote another server, and is written to a terminal. */
 function onOneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what this removes
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").slice(0, 300);
+  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ").slice(0, 300);
 }
 
 function checkClock({ headers }: GlanceAnswer): Outcome {

@@ -1,5 +1,5 @@
 /** Checks that upload to Glance. Each check creates a test image and deletes it. */
-import { SIZE_HEADER } from "../upload/declared-size.js";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
 import { type CheckResult, hint, ok, type Outcome, problem, unknown } from "./check.js";
 import { NotAllowed, withDisposableImage } from "./disposable-image.js";
 import type { GlanceAnswer, GlanceClient } from "./glance-client.js";

@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.js";
 import type { Observers } from "../observe/observers.js";
-import type { UploadView } from "../observe/uploads-registry.js";
+import type { UploadView, Viewed } from "../observe/uploads-registry.js";
 import { version } from "../vocabulary/version.js";
 import type { HookBody } from "./hook-schema.js";
 import { readSecrets, signedHeaders } from "./signature.js";
@@ -31,7 +31,7 @@ export interface Hooks {
 
 /** `uploads` tells of each upload that ends. */
 export type HookObservers = Pick<Observers, "log" | "metrics"> & {
-  readonly uploads: { onFinish(listener: (upload: UploadView) => void): void };
+  readonly uploads: { onFinish(listener: (upload: Viewed) => void): void };
 };
 
 /** Without `hooks.url` it does nothing. @throws ConfigError if the secret cannot be used. */
@@ -90,9 +90,10 @@ class QueuedHooks implements Hooks {
     return this.#waiting.length + this.#deliveries;
   }
 
-  send(upload: UploadView): void {
+  send(finished: Viewed): void {
     if (this.#receiver === undefined) return;
     if (this.#end.signal.aborted) return this.#observers.metrics.hook("dropped");
+    const upload = finished.view();
     const timestamp = new Date().toISOString();
     const body: HookBody = { type: "upload.finished", timestamp, data: upload };
     if (this.#waiting.length >= this.#config.queue) this.#dropOldest();

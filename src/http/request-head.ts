@@ -79,10 +79,14 @@ const MESSAGE_ITSELF = new Set(["content-length", "host"]);
 
 /** The lines that a proxy may forward. */
 export function endToEnd(lines: readonly HeaderLine[]): HeaderLine[] {
-  const named = new Set(
-    valuesOf(lines, "connection")
-      .flatMap((value) => value.toLowerCase().split(","))
-      .map((name) => name.trim()),
-  );
+  const named = new Set(listElements(valuesOf(lines, "connection")).map((name) => name.toLowerCase()));
   return lines.filter(({ name }) => !HOP_BY_HOP.has(name) && (!named.has(name) || MESSAGE_ITSELF.has(name)));
+}
+
+/** @returns the elements of a header that is a list (RFC 9110, section 5.6.1), without empty ones. */
+export function listElements(values: readonly string[]): string[] {
+  return values
+    .flatMap((value) => value.split(","))
+    .map((element) => element.trim())
+    .filter((element) => element !== "");
 }

@@ -39,10 +39,9 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 
   return {
     async importImage(exchange, { imageId, path }) {
-      exchange.sendContinue();
-      const body = await peekBody(exchange, config.limits.idleTimeoutMs);
-      if (body === "gone") return;
-      const parsed = body === "too_large" ? undefined : parseJson(body);
+      const read = await readBody(exchange);
+      if (read === "gone") return;
+      const { body, parsed } = read;
       const method = methodOf(parsed);
       metrics.importRequested(method);
       if (guard) enforce(exchange, readable(exchange, body, parsed), (judged) => guard.judgeImport(judged));
@@ -53,14 +52,20 @@ export function createImportHandler(options: ImportHandlerOptions): ImportHandle
 
     async createTask(exchange, path) {
       if (!guard) return passThrough(exchange, path);
-      exchange.sendContinue();
-      const body = await peekBody(exchange, config.limits.idleTimeoutMs);
-      if (body === "gone") return;
-      const parsed = body === "too_large" ? undefined : parseJson(body);
+      const read = await readBody(exchange);
+      if (read === "gone") return;
+      const { body, parsed } = read;
       enforce(exchange, readable(exchange, body, parsed), (judged) => guard.judgeTask(judged));
       await passThrough(exchange, path);
     },
   };
+
+  async function readBody(exchange: Exchange) {
+    exchange.sendContinue();
+    const body = await peekBody(exchange, config.limits.idleTimeoutMs);
+    if (body === "gone") return body;
+    return { body, parsed: body === "too_large" ? undefined : parseJson(body) };
+  }
 
   /** A body that the guard cannot read must not reach Glance, which may be able to. */
   function readable(exchange: Exchange, body: Buffer | "too_large", parsed: Parsed | undefined): Parsed {

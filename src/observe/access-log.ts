@@ -2,13 +2,11 @@
 import type { Exchange } from "../client/exchange.js";
 import { createRequestHead } from "../http/request-head.js";
 import { REQUEST_ID_HEADER, traceparentOf } from "../http/request-id.js";
+import { cutText } from "./cut-text.js";
 import type { Log } from "./log.js";
 
 /** Which requests get a line. `errors`: those with a status of 400 or more, and those whose answer was broken off. */
 export type AccessLevel = "none" | "errors" | "all";
-
-/** Maximum length of a string, characters. The client chooses these strings. */
-const MAX_TEXT_LENGTH = 256;
 
 export interface AccessLog {
   /**
@@ -42,7 +40,7 @@ class RequestLines implements AccessLog {
     const { answer } = notes;
     const glanceRequestId = answer && createRequestHead(answer.rawHeaders).values(REQUEST_ID_HEADER)[0];
     const line = Object.assign(describeRequest(exchange), {
-      glanceRequestId: cut(glanceRequestId),
+      glanceRequestId: cutText(glanceRequestId),
       status,
       brokenOffBy: isWhole ? undefined : notes.isTruncated ? "glance" : "client",
       sentBytes: request.socket.bytesWritten - writtenBefore,
@@ -56,20 +54,16 @@ class RequestLines implements AccessLog {
 export function describeRequest({ request, head, requestId, clientRequestId, peer }: Exchange) {
   return {
     requestId,
-    clientRequestId: cut(clientRequestId),
-    traceparent: cut(traceparentOf(head)),
+    clientRequestId: cutText(clientRequestId),
+    traceparent: cutText(traceparentOf(head)),
     method: request.method,
-    path: cut(pathOf(request.url)),
+    path: cutText(pathOf(request.url)),
     peer: peer.address,
-    userAgent: cut(head.values("user-agent")[0]),
+    userAgent: cutText(head.values("user-agent")[0]),
   };
 }
 
 /** @returns the path without its query, which may contain tokens. Undefined for a whole URL, which may contain a password. */
 function pathOf(url = ""): string | undefined {
   return url.startsWith("/") ? url.split(/[?#]/, 1)[0] : undefined;
-}
-
-function cut(text: string | undefined): string | undefined {
-  return text?.slice(0, MAX_TEXT_LENGTH);
 }

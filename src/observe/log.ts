@@ -1,5 +1,6 @@
 /** Structured log: each line is one JSON object, or readable text on a terminal. Callers never log whole headers. */
 import { pino } from "pino";
+import { MAX_TEXT_LENGTH } from "./cut-text.js";
 import { createLogOutput, type LogDestination, MAX_LINE_BYTES } from "./log-output.js";
 
 /** Callers must name each field: an object of requests or headers may contain a token. */
@@ -17,8 +18,6 @@ export interface LeveledLog extends Log {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** Maximum length of a string field, characters. Clients choose many of these strings. */
-const MAX_STRING_LENGTH = 256;
 /** Minimum length to which a string is cut if a line is too long, characters. An image id has 36. */
 const MIN_STRING_LENGTH = 40;
 
@@ -33,7 +32,7 @@ export function createLog(level: LogLevel, destination: LogDestination = createL
     base: null,
     formatters: {
       level: (label: string) => ({ level: label }),
-      log: (fields: Record<string, unknown>) => cutStrings(fields, MAX_STRING_LENGTH),
+      log: (fields: Record<string, unknown>) => cutStrings(fields, MAX_TEXT_LENGTH),
     },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
@@ -45,12 +44,12 @@ function fitLine(line: string): string {
   // UTF-8 needs a maximum of three bytes for each UTF-16 code unit.
   if (line.length * 3 <= MAX_LINE_BYTES || Buffer.byteLength(line) <= MAX_LINE_BYTES) return line;
   const fields = JSON.parse(line) as Record<string, unknown>;
-  for (let length = MAX_STRING_LENGTH; length >= MIN_STRING_LENGTH; length = Math.floor(length * 0.75)) {
+  for (let length = MAX_TEXT_LENGTH; length >= MIN_STRING_LENGTH; length = Math.floor(length * 0.75)) {
     const shorter = `${JSON.stringify(cutStrings(fields, length))}\n`;
     if (Buffer.byteLength(shorter) <= MAX_LINE_BYTES) return shorter;
   }
   const { level, time, msg } = fields;
-  return `${JSON.stringify(cutStrings({ level, time, msg, reason: "too long to log" }, MAX_STRING_LENGTH))}\n`;
+  return `${JSON.stringify(cutStrings({ level, time, msg, reason: "too long to log" }, MAX_TEXT_LENGTH))}\n`;
 }
 
 function cutStrings(fields: Record<string, unknown>, length: number): Record<string, unknown> {

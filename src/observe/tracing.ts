@@ -21,12 +21,10 @@ import type { Exchange } from "../client/exchange.js";
 import type { HeaderLine, RequestHead } from "../http/request-head.js";
 import type { Operation } from "../vocabulary/labels.js";
 import { version } from "../vocabulary/version.js";
+import { cutText } from "./cut-text.js";
 import type { UploadView } from "./uploads-registry.js";
 
 const NAME = "glance-size-proxy";
-
-/** As in the log: clients choose these strings. Characters. */
-const MAX_LENGTH = 256;
 
 /** The parts of an upload, each a child span. One follows the other. */
 export type Phase = "learn" | "spool" | "relay" | "rollback" | "recovery";
@@ -163,11 +161,11 @@ function describeRequest({ request, head, peer, requestId }: Exchange, route: st
   return {
     "http.request.method": request.method,
     "http.route": route,
-    "url.path": path.slice(0, MAX_LENGTH),
+    "url.path": cutText(path),
     "url.scheme": peer.encrypted ? "https" : "http",
     "server.address": URL.canParse(host) ? new URL(host).hostname : undefined,
     "network.peer.address": peer.address,
-    "user_agent.original": head.values("user-agent")[0]?.slice(0, MAX_LENGTH),
+    "user_agent.original": cutText(head.values("user-agent")[0]),
     "glance_size_proxy.request_id": requestId,
   };
 }

@@ -8,7 +8,8 @@ export type UploadView = z.infer<typeof uploadSchema>;
 /** `finished` has the newest upload first. */
 export type UploadsSnapshot = z.infer<typeof uploadsSchema>;
 
-interface Viewed {
+/** An upload whose view is made when it is wanted. */
+export interface Viewed {
   view(): UploadView;
 }
 
@@ -17,7 +18,7 @@ export interface UploadsRegistry {
   /** Moves an upload to the finished uploads. */
   finish(upload: Viewed): void;
   /** @param listener called with each upload that ends. */
-  onFinish(listener: (upload: UploadView) => void): void;
+  onFinish(listener: (upload: Viewed) => void): void;
   /** Resolves when no upload is in flight. Never rejects. */
   whenEmpty(): Promise<void>;
   snapshot(): UploadsSnapshot;
@@ -49,7 +50,7 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const inFlight = new Set<Viewed>();
   const finished: Viewed[] = [];
   let waiting: (() => void)[] = [];
-  const listeners: ((upload: UploadView) => void)[] = [];
+  const listeners: ((upload: Viewed) => void)[] = [];
   return {
     add(upload) {
       inFlight.add(upload);
@@ -62,7 +63,7 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
       }
       finished.unshift(upload);
       finished.length = Math.min(finished.length, keep);
-      for (const listener of listeners) listener(upload.view());
+      for (const listener of listeners) listener(upload);
     },
     onFinish: (listener) => void listeners.push(listener),
     whenEmpty: () =>

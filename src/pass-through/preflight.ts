@@ -4,10 +4,10 @@
  * the proxy asks Glance without this header, and adds it to an answer that allows the rest. Pure.
  */
 import { allowedOrigin } from "../client/cross-origin.js";
-import type { HeaderLine, RequestHead } from "../http/request-head.js";
+import { listElements, type RequestHead, valuesOf } from "../http/request-head.js";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
 import type { Amendment } from "./pass-through.js";
 
-const SIZE_HEADER = "x-openstack-image-size";
 const ASKED = "access-control-request-headers";
 const ANSWERED = "access-control-allow-headers";
 
@@ -17,7 +17,7 @@ const ANSWERED = "access-control-allow-headers";
  * @returns undefined if the request goes on as it is.
  */
 export function amendPreflight(head: RequestHead, allowed: readonly string[]): Amendment | undefined {
-  const asked = namesIn(head.values(ASKED));
+  const asked = listElements(head.values(ASKED));
   if (!asked.some(isSizeHeader) || allowedOrigin(head, allowed) === undefined) return undefined;
   const others = asked.filter((name) => !isSizeHeader(name));
   return {
@@ -26,7 +26,7 @@ export function amendPreflight(head: RequestHead, allowed: readonly string[]): A
       return others.length === 0 ? kept : [...kept, { name: ASKED, value: others.join(",") }];
     },
     answer(lines) {
-      const allows = (name: string): readonly string[] => namesIn(valuesIn(lines, name));
+      const allows = (name: string): readonly string[] => listElements(valuesOf(lines, name));
       if (allows("access-control-allow-origin").length === 0) return lines;
       const names = [...allows(ANSWERED).filter((name) => !isSizeHeader(name)), SIZE_HEADER];
       return [...lines.filter(({ name }) => name !== ANSWERED), { name: ANSWERED, value: names.join(",") }];
@@ -36,15 +36,4 @@ export function amendPreflight(head: RequestHead, allowed: readonly string[]): A
 
 function isSizeHeader(name: string): boolean {
   return name.toLowerCase() === SIZE_HEADER;
-}
-
-function valuesIn(lines: readonly HeaderLine[], name: string): readonly string[] {
-  return lines.filter((line) => line.name === name).map(({ value }) => value);
-}
-
-function namesIn(values: readonly string[]): readonly string[] {
-  return values
-    .flatMap((value) => value.split(","))
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
 }

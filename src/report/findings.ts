@@ -56,16 +56,16 @@ export class Findings {
     if (peer !== undefined && (client.peers.size < MOST_PEERS || client.peers.has(peer))) {
       client.peers.set(peer, (client.peers.get(peer) ?? 0) + 1);
     }
-    if (isRefusal(verdict ?? outcome)) this.#addRefusal(client, verdict ?? outcome, upload);
+    const judged = verdict ?? outcome;
+    if (isRefusal(judged)) this.#addRefusal(client, judged, upload);
     // A client that sends an invalid size knows the size.
-    if ((verdict ?? outcome) === "invalid_size") return;
+    if (judged === "invalid_size") return;
     if (sizeSource !== "unknown" && sizeSource !== "spooled") return;
     client.undeclared += 1;
     this.#addUndeclared(startMs, endMs, upload.receivedBytes);
   }
 
-  #addRefusal(client: Client, verdict: string, upload: LoggedUpload): void {
-    if (!isRefusal(verdict)) return;
+  #addRefusal(client: Client, verdict: RefusalVerdict, upload: LoggedUpload): void {
     this.#refused += 1;
     const refusal = client.refusals.get(verdict);
     if (refusal) {

@@ -4,13 +4,8 @@ import type { Config } from "../config/config.js";
 import { guardUpload } from "../http/request-guard.js";
 import { type ClaimBody, leastRawBytes } from "../raw-io/claim-body.js";
 import { ProxyError, tooLarge } from "../vocabulary/errors.js";
-import {
-  type DeclaredSize,
-  readDeclaredSizes,
-  requireAgreement,
-  SIZE_HEADER,
-  sizeByFraming,
-} from "./declared-size.js";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
+import { type DeclaredSize, readDeclaredSizes, requireAgreement, sizeByFraming } from "./declared-size.js";
 import { refuseReplay, type ReplayMemory } from "./replay-memory.js";
 import type { Quota } from "./spool/quota.js";
 import type { UnknownSizeDecision, UnknownSizeRules } from "./unknown-size.js";

@@ -2,6 +2,7 @@
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { RequestHead } from "../http/request-head.js";
 import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
 import type { UnknownSizeDecision } from "./unknown-size.js";
 
 export interface KnownSize {
@@ -16,8 +17,6 @@ export interface UnknownSize {
 }
 
 export type DeclaredSize = KnownSize | UnknownSize;
-
-export const SIZE_HEADER = "x-openstack-image-size";
 
 /** Glance's own words for a header it cannot read. */
 const INVALID_SIZE = "Invalid or missing image size in request headers.";

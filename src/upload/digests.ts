@@ -7,7 +7,7 @@ import { createHash, type Hash } from "node:crypto";
 import { parseDictionary } from "structured-headers";
 import type { AnnouncedBody } from "../http/announced-body.js";
 import type { BodyHasher } from "../http/body.js";
-import type { HeaderLine, RequestHead } from "../http/request-head.js";
+import { type HeaderLine, listElements, type RequestHead, valuesOf } from "../http/request-head.js";
 import { ProxyError } from "../vocabulary/errors.js";
 
 /** Node's names, and the sizes of the digests. RFC 9530 calls all other algorithms insecure. */
@@ -102,10 +102,8 @@ export function readDigests(
 }
 
 function announcedTrailers(lines: readonly HeaderLine[]): string[] {
-  return lines
-    .filter(({ name }) => name === "trailer")
-    .flatMap(({ value }) => value.toLowerCase().split(","))
-    .map((name) => name.trim())
+  return listElements(valuesOf(lines, "trailer"))
+    .map((name) => name.toLowerCase())
     .filter((name) => FIELDS.has(name));
 }
 

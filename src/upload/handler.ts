@@ -141,12 +141,8 @@ async function guardQuota(
 
 /** @throws ProxyError if a digest in the head is malformed. With `enforce: false`, this is noted, and no digest is checked. */
 function digestsOf({ head, announced }: Exchange, { observation }: Upload): BodyDigests | undefined {
-  if (observation === undefined) return readDigests(head, announced);
-  let digests: BodyDigests | undefined;
-  observation.check(() => {
-    digests = readDigests(head, announced);
-  });
-  return digests;
+  const read = (): BodyDigests | undefined => readDigests(head, announced);
+  return observation ? observation.check(read) : read();
 }
 
 /** Looks at the image of an upload, and notes its owner. */

@@ -29,14 +29,20 @@ export class Observation {
     this.#config = config;
   }
 
-  /** Runs a check of the enforcement, and notes its refusal. @param verdict Default: the outcome of the refusal. */
-  check(act: () => void, verdict?: Verdict): void {
+  /**
+   * Runs a check of the enforcement, and notes its refusal.
+   *
+   * @param verdict Default: the outcome of the refusal.
+   * @returns what the check returns; undefined if it refuses.
+   */
+  check<Result>(act: () => Result, verdict?: Verdict): Result | undefined {
     try {
-      act();
+      return act();
     } catch (cause) {
       const error = toProxyError(cause);
       if (error.code === "internal") throw cause;
       this.note(error, verdict);
+      return undefined;
     }
   }
 

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { ProxyError, sizeMismatch } from "../vocabulary/errors.js";
 import type { Operation } from "../vocabulary/labels.js";
-import { SIZE_HEADER } from "./declared-size.js";
+import { SIZE_HEADER } from "../vocabulary/size-header.js";
 
 export interface FailedUpload {
   readonly imageId: string;

@@ -3,6 +3,7 @@ import type { Body, Framing } from "../http/body.js";
 import type { HeaderLine } from "../http/request-head.js";
 import { type Wait, Waits } from "../http/waits.js";
 import { clientKind } from "../observe/client-kind.js";
+import { cutText } from "../observe/cut-text.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
@@ -29,9 +30,6 @@ export interface UploadOrigin {
   readonly clientRequestId: string | undefined;
   readonly traceparent: string | undefined;
 }
-
-/** Maximum length of a string in lists and in the log, characters. Clients choose many of these strings. */
-const MAX_TEXT_LENGTH = 256;
 
 /** Maximum length of an image id in lists. Real ids have 36 characters, but the client chooses what it sends. */
 const MOST_ID_LENGTH = 64;
@@ -161,19 +159,19 @@ export class Upload {
     const { requestId, clientRequestId, traceparent, imageId, operation, peer, userAgent } = this.origin;
     return {
       requestId,
-      clientRequestId: clientRequestId?.slice(0, MAX_TEXT_LENGTH),
-      glanceRequestId: this.glanceRequestId?.slice(0, MAX_TEXT_LENGTH),
-      traceparent: traceparent?.slice(0, MAX_TEXT_LENGTH),
+      clientRequestId: cutText(clientRequestId),
+      glanceRequestId: cutText(this.glanceRequestId),
+      traceparent: cutText(traceparent),
       imageId: imageId.slice(0, MOST_ID_LENGTH),
       operation,
       owner: this.owner,
       client: this.client,
       peer,
-      userAgent: userAgent?.slice(0, MAX_TEXT_LENGTH),
+      userAgent: cutText(userAgent),
       sizeSource: this.source,
       sizeRule: this.sizeRule,
       declaredBytes: this.declaredBytes,
-      invalidSize: invalidSizeOf(this.#error)?.slice(0, MAX_TEXT_LENGTH),
+      invalidSize: cutText(invalidSizeOf(this.#error)),
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
       startedAt: this.#startedAt.toISOString(),
@@ -187,9 +185,9 @@ export class Upload {
       waitRollback: this.#waited("rollback"),
       outcome: this.#outcome,
       verdict: this.#verdict(),
-      verdictReason: this.observation?.reason?.slice(0, MAX_TEXT_LENGTH),
+      verdictReason: cutText(this.observation?.reason),
       status: this.#status,
-      reason: this.#error?.message.slice(0, MAX_TEXT_LENGTH),
+      reason: cutText(this.#error?.message),
       rollback: this.rollback,
     };
   }
@@ -221,16 +219,17 @@ export class Upload {
     const { framingIn } = this.origin;
     const reframed = framingIn === "chunked" && this.framingOut === "content-length";
     const figures = { outcome, source: this.source, reframed };
-    this.observers.metrics.uploadSettled(Object.assign(figures, this.view()));
-    if (owner) void owner.finally(() => this.#finish());
-    else this.#finish();
+    const view = this.view();
+    this.observers.metrics.uploadSettled(Object.assign(figures, view));
+    if (owner) void owner.finally(() => this.#finish(this.view()));
+    else this.#finish(view);
   }
 
-  #finish(): void {
+  #finish(view: UploadView): void {
     const { imageId, framingIn } = this.origin;
     this.observers.uploads.finish(this);
     const isLeftInS3 = this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES;
-    const line = Object.assign(this.view(), {
+    const line = Object.assign(view, {
       imageId,
       framingIn,
       framingOut: this.framingOut,

@@ -8,6 +8,7 @@ import {
   findRival,
   type UploadsSnapshot,
   type UploadView,
+  type Viewed,
 } from "../observe/uploads-registry.js";
 import type { WorkerHandle } from "./worker-handle.js";
 
@@ -63,7 +64,7 @@ export class ClusterFigures {
   }
 
   /** @param listener called with each upload that ends, also with those of a worker that died. */
-  onFinish(listener: (upload: UploadView) => void): void {
+  onFinish(listener: (upload: Viewed) => void): void {
     this.#finished.onFinish(listener);
   }
 
