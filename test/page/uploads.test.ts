@@ -1,7 +1,7 @@
 /** Real uploads, as the live page shows them in a real browser. */
 import type { Locator } from "playwright-core";
 import { expect, it } from "vitest";
-import { FILE, SIZE, STAGE, useScene } from "../e2e/scene.js";
+import { CHUNKED, FILE, SIZE, STAGE, useScene } from "../e2e/scene.js";
 import { request } from "../support/raw-http.js";
 import { accept, answerEarly } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
@@ -142,6 +142,26 @@ describeWith(["chromium"], "the live page", () => {
     await page.getByRole("searchbox").fill("");
     await opener.click();
     await expect.poll(() => row.count()).toBe(1);
+  });
+
+  it("says which rule decided about an upload of unknown size", async () => {
+    const ruled = await scene.startAnother({
+      size: { unknown: "reject", rules: [{ client: ["curl"], unknown: "forward" }] },
+    });
+    const { page } = await browser.open(ruled.adminPort);
+    const rows = page.locator(".finished tbody tr");
+    for (const userAgent of ["curl/8.1", "Go-http-client/1.1"]) {
+      await request(ruled.port, "PUT", FILE, {
+        headers: { ...CHUNKED, "User-Agent": userAgent },
+        body: "0\r\n\r\n",
+      });
+    }
+    await soon(rows).toMatch(/^length required[^|]* \| completed/);
+    for (const [row, rule] of ["size.unknown", "size.rules[0]"].entries()) {
+      await rows.nth(row).locator(".opener").click();
+      await soon(page.locator(".opened")).toContain(`Rule for unknown sizes\n${rule}`);
+      await rows.nth(row).locator(".opener").click();
+    }
   });
 
   it("keeps a row open when its upload finishes, and shows the state of the image", async () => {

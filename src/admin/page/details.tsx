@@ -68,6 +68,7 @@ function Whose({ owner, client, userAgent, peer }: UploadView) {
 function Size({
   declaredBytes,
   sizeSource,
+  sizeRule,
   receivedBytes,
   forwardedBytes,
   startedAt,
@@ -78,6 +79,11 @@ function Size({
       <Fact name="Declared">
         {declaredBytes === undefined ? "no size" : `${allBytes(declaredBytes)}, by ${words(sizeSource)}`}
       </Fact>
+      {sizeRule !== undefined && (
+        <Fact name="Rule for unknown sizes">
+          <code>{sizeRule === "default" ? "size.unknown" : `size.rules[${sizeRule}]`}</code>
+        </Fact>
+      )}
       <Fact name="Received">{allBytes(receivedBytes)}</Fact>
       <Fact name="Sent to Glance">{allBytes(forwardedBytes)}</Fact>
       <Fact name="Started">
