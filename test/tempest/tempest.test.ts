@@ -73,7 +73,7 @@ describeWith([...requirements, "openssl"], "Tempest's image tests", () => {
       return { keystone, region, webImage: `http://127.0.0.1:${port}/image`, caFile };
     };
 
-    it("pass without the proxy", ONCE, async () => {
+    it("run without the proxy", ONCE, async () => {
       direct = await cloudAt(glance.url, "direct");
       expected = await runTempest(direct);
       console.log(`${direct.region}: ${summary(expected)}`);
