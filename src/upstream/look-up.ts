@@ -1,4 +1,4 @@
-/** Reads an image's record from Glance, with the client's credentials. */
+/** Reads from Glance, with the client's credentials, what it says of an image and of a project's quotas. */
 import type { HeaderLine } from "../http/request-head.js";
 import { readSmallAnswer, type SmallAnswer } from "./small-answer.js";
 import type { Upstream } from "./upstream.js";
