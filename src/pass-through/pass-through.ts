@@ -37,6 +37,13 @@ export interface PassThroughOptions {
   readonly patience: Patience;
 }
 
+/** On the client's request, because http-proxy's events carry nothing else. */
+const TRIP = Symbol("trip");
+
+interface Travelling extends IncomingMessage {
+  [TRIP]?: Trip | undefined;
+}
+
 interface Trip {
   readonly trip: RoundTrip;
   readonly path: string;
@@ -48,31 +55,30 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     selfHandleResponse: true,
     ignorePath: true,
   });
-  /** By the client's request, because http-proxy's events carry nothing else. */
-  const trips = new WeakMap<IncomingMessage, Trip>();
-  proxy.on("proxyReq", (outgoing, request) => {
-    const { trip, path } = trips.get(request) ?? {};
+  proxy.on("proxyReq", (outgoing, request: Travelling) => {
+    const { trip, path } = request[TRIP] ?? {};
     if (trip === undefined || path === undefined) return void outgoing.destroy(); // the client has disconnected meanwhile
     outgoing.path = options.upstream.path(path);
     trip.opened(outgoing);
   });
-  proxy.on("proxyRes", (answer, request) => {
-    const { trip, amendment } = trips.get(request) ?? {};
+  proxy.on("proxyRes", (answer, request: Travelling) => {
+    const { trip, amendment } = request[TRIP] ?? {};
     if (amendment) answer.rawHeaders = flatten(amendment.answer(createRequestHead(answer.rawHeaders).lines));
     trip?.answered(answer);
   });
 
   return (exchange, path, amendment) => {
-    const { request, response, announced, body } = exchange;
+    const { response, announced, body } = exchange;
+    const request: Travelling = exchange.request;
     if (body.malformed) return Promise.reject(malformedBody());
     const lines = exchange.upstreamHeaders();
     request.headers = headersFor(amendment ? amendment.request(lines) : lines, announced);
     exchange.sendContinue();
     return new Promise((resolve, onFailure) => {
       const trip = new RoundTrip({ ...options, exchange, onFailure });
-      trips.set(request, { trip, path, amendment });
+      request[TRIP] = { trip, path, amendment };
       response.once("close", () => {
-        trips.delete(request);
+        request[TRIP] = undefined;
         trip.end();
         resolve();
       });
@@ -93,19 +99,21 @@ function emptyBody(): Readable {
   });
 }
 
+/** Has no inherited properties, because a header may have the name `constructor`. To V8, `Object.create(null)` is a slow table. */
+const Headers = function () {} as unknown as new () => Record<string, string | string[]>;
+Headers.prototype = Object.create(null) as object;
+
 /** Like `IncomingMessage.headers`, but repeated lines stay separate, and the framing is the one that was decided. */
 function headersFor(
   lines: readonly HeaderLine[],
   announced: AnnouncedBody,
 ): Record<string, string | string[]> {
-  // Without a prototype, because a header may have the name `constructor`.
-  const headers = Object.create(null) as Record<string, string | string[]>;
+  const headers = new Headers();
   for (const [name, values] of linesByName(lines)) {
+    if (name === "content-length" || name === "transfer-encoding") continue;
     const [value = "", ...more] = values;
     headers[name] = more.length === 0 ? value : values;
   }
-  delete headers["content-length"];
-  delete headers["transfer-encoding"];
   if (announced.kind === "length") headers["content-length"] = String(announced.bytes);
   // Node frames the body of a GET only if it has this header.
   if (announced.kind === "chunked") headers["transfer-encoding"] = "chunked";
