@@ -37,8 +37,10 @@ export interface ReloadableApp extends App {
 /** @throws ConfigError if `spool.dir` cannot be used. */
 export function createApp(options: AppOptions): ReloadableApp {
   const shared = { budget: createSpoolBudget(options.quotas.spool), linger: createLinger() };
-  options.observers.metrics.watchSpool(shared.budget);
+  const { metrics } = options.observers;
+  metrics.watchSpool(shared.budget);
   let way = new RequestWay(options, shared);
+  metrics.showSizeRules(way.sizeRules.decisions);
   const handle = express()
     .disable("x-powered-by")
     .disable("etag")
@@ -51,6 +53,7 @@ export function createApp(options: AppOptions): ReloadableApp {
       const nextWay = new RequestWay({ ...options, ...next }, shared);
       return () => {
         way = nextWay;
+        metrics.showSizeRules(way.sizeRules.decisions);
       };
     },
   };
@@ -66,6 +69,7 @@ interface Shared {
 interface Carriers {
   readonly forwarder: HeaderForwarder;
   readonly answerer: Answerer;
+  readonly sizeRules: UnknownSizeRules;
   readonly upload: UploadHandler;
   readonly imports: ImportHandler;
   readonly download: Download;
@@ -84,7 +88,6 @@ function createCarriers(options: AppOptions, { budget, linger }: Shared): Carrie
   const answerer = createAnswerer({ forwarder, linger, allowedOrigins, patience });
   const sizeRules = new UnknownSizeRules(config.size);
   if (sizeRules.maySpool) requireSpoolDir(config.spool.dir);
-  metrics.showSizeRules(sizeRules.decisions);
   const upload = createUploadHandler({
     config,
     upstream,
@@ -99,7 +102,7 @@ function createCarriers(options: AppOptions, { budget, linger }: Shared): Carrie
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const download = createDownload({ upstream, answerer, metrics, patience });
   const imports = createImportHandler({ config, upstream, passThrough, observers });
-  return { forwarder, answerer, upload, imports, download, passThrough };
+  return { forwarder, answerer, sizeRules, upload, imports, download, passThrough };
 }
 
 class RequestWay {
@@ -117,6 +120,10 @@ class RequestWay {
     this.#allowedOrigins = options.config.cors.allowedOrigins;
     this.#enforce = options.config.enforce;
     this.#carriers = createCarriers(options, shared);
+  }
+
+  get sizeRules(): UnknownSizeRules {
+    return this.#carriers.sizeRules;
   }
 
   async serve(request: Request, response: Response): Promise<void> {
