@@ -10,7 +10,8 @@ import type { RelayOptions } from "./relay-plan.js";
 export interface GlanceRequestListener {
   onContinue(): void;
   onAnswer(answer: IncomingMessage): void;
-  onBroken(cause: Error): void;
+  /** @param cause absent if the request closed without an answer and without an error. */
+  onBroken(cause?: Error): void;
   /** Glance has read, and memory that was written may be reused. */
   onDrain(): void;
 }
@@ -54,7 +55,7 @@ export class GlanceRequest {
     request.on("error", (error) => listener.onBroken(error));
     request.on("response", (answer) => listener.onAnswer(answer));
     // For some failures Node emits nothing else, for example for an answer that switches protocols.
-    request.on("close", () => listener.onBroken(new Error("closed without an answer")));
+    request.on("close", () => listener.onBroken());
     request.on("drain", () => listener.onDrain());
     request.once("continue", () => {
       this.#said100 = true;

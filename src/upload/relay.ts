@@ -7,7 +7,7 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 import { createTimer, type Timer } from "../http/timer.js";
 import { Turns } from "../http/turns.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
-import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
+import { closedUnanswered, toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
 import { onceConnected } from "../upstream/upstream.js";
 import {
   clientAborted,
@@ -115,8 +115,8 @@ class Relay {
     }
   }
 
-  #onBroken(cause: Error): void {
-    if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause));
+  #onBroken(cause?: Error): void {
+    if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause ?? closedUnanswered()));
   }
 
   #onDrain(): void {
