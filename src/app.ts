@@ -3,7 +3,7 @@ import express, { type Request, type Response } from "express";
 import { type Answerer, createAnswerer } from "./client/answer.js";
 import { createExchange, type Exchange, statusSent } from "./client/exchange.js";
 import { type App, messagesOf } from "./client/express-app.js";
-import { createLinger } from "./client/linger.js";
+import { createLinger, type Linger } from "./client/linger.js";
 import { createOneAtATime } from "./client/pipelining.js";
 import { createDownload, type Download } from "./download/handler.js";
 import { readTarget } from "./glance/request-target.js";
@@ -36,9 +36,11 @@ export interface ReloadableApp extends App {
 
 /** @throws ConfigError if `spool.dir` cannot be used. */
 export function createApp(options: AppOptions): ReloadableApp {
-  const budget = createSpoolBudget(options.quotas.spool);
-  options.observers.metrics.watchSpool(budget);
-  let way = new RequestWay(options, budget);
+  const shared = { budget: createSpoolBudget(options.quotas.spool), linger: createLinger() };
+  const { metrics } = options.observers;
+  metrics.watchSpool(shared.budget);
+  let way = new RequestWay(options, shared);
+  metrics.showSizeRules(way.sizeRules.decisions);
   const handle = express()
     .disable("x-powered-by")
     .disable("etag")
@@ -48,25 +50,33 @@ export function createApp(options: AppOptions): ReloadableApp {
     handle,
     messages: messagesOf(handle),
     prepareReload(next) {
-      const nextWay = new RequestWay({ ...options, ...next }, budget);
+      const nextWay = new RequestWay({ ...options, ...next }, shared);
       return () => {
         way = nextWay;
+        metrics.showSizeRules(way.sizeRules.decisions);
       };
     },
   };
+}
+
+/** What the requests of a process share, also those that began before a reload. */
+interface Shared {
+  readonly budget: SpoolBudget;
+  readonly linger: Linger;
 }
 
 /** One handler for each kind of request. */
 interface Carriers {
   readonly forwarder: HeaderForwarder;
   readonly answerer: Answerer;
+  readonly sizeRules: UnknownSizeRules;
   readonly upload: UploadHandler;
   readonly imports: ImportHandler;
   readonly download: Download;
   readonly passThrough: PassThrough;
 }
 
-function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
+function createCarriers(options: AppOptions, { budget, linger }: Shared): Carriers {
   const { config, upstream, observers, quotas, replays, instance, claimBody } = options;
   const { metrics, log } = observers;
   const warnOnce = createOnce((header) =>
@@ -75,10 +85,9 @@ function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   const forwarder = createHeaderForwarder(instance, config.forwarded.trust, warnOnce);
   const patience = { silenceMs: config.upstream.responseTimeoutMs, idleMs: config.limits.idleTimeoutMs };
   const { allowedOrigins } = config.cors;
-  const answerer = createAnswerer({ forwarder, linger: createLinger(), allowedOrigins, patience });
+  const answerer = createAnswerer({ forwarder, linger, allowedOrigins, patience });
   const sizeRules = new UnknownSizeRules(config.size);
   if (sizeRules.maySpool) requireSpoolDir(config.spool.dir);
-  metrics.showSizeRules(sizeRules.decisions);
   const upload = createUploadHandler({
     config,
     upstream,
@@ -93,7 +102,7 @@ function createCarriers(options: AppOptions, budget: SpoolBudget): Carriers {
   const passThrough = createPassThrough({ upstream, answerer, metrics, patience });
   const download = createDownload({ upstream, answerer, metrics, patience });
   const imports = createImportHandler({ config, upstream, passThrough, observers });
-  return { forwarder, answerer, upload, imports, download, passThrough };
+  return { forwarder, answerer, sizeRules, upload, imports, download, passThrough };
 }
 
 class RequestWay {
@@ -104,13 +113,17 @@ class RequestWay {
   readonly #enforce: boolean;
   readonly #carriers: Carriers;
 
-  constructor(options: AppOptions, budget: SpoolBudget) {
+  constructor(options: AppOptions, shared: Shared) {
     this.#observers = options.observers;
     this.#access = createAccessLog(options.config.log.access, options.observers.log);
     this.#pathPrefix = options.config.listen.pathPrefix;
     this.#allowedOrigins = options.config.cors.allowedOrigins;
     this.#enforce = options.config.enforce;
-    this.#carriers = createCarriers(options, budget);
+    this.#carriers = createCarriers(options, shared);
+  }
+
+  get sizeRules(): UnknownSizeRules {
+    return this.#carriers.sizeRules;
   }
 
   async serve(request: Request, response: Response): Promise<void> {

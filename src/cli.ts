@@ -3,6 +3,7 @@
 import events from "node:events";
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
+import { askLivez } from "./admin/ask-livez.js";
 import { ConfigError } from "./config/config-error.js";
 import { type ConfigFlags, loadWithoutListening } from "./config/load.js";
 import { printConfig } from "./config/print.js";
@@ -114,6 +115,27 @@ program
     });
     const healthy = await runDoctor({ config, token, readOnly, json }, (text) => process.stdout.write(text));
     process.exitCode = healthy ? 0 : 1;
+  });
+
+program
+  .command("healthcheck")
+  .description(
+    "ask the proxy on this machine for /livez, at the admin address of its configuration. Exits 1 if it does not answer",
+  )
+  .option("--config <file>", "YAML configuration file of the proxy")
+  .option("--admin-listen <host:port>", "admin address of the proxy")
+  .action(async (_options: unknown, command: Command) => {
+    // The check does not use Glance's URL, which may be a flag of the proxy alone.
+    const flags = { upstream: "https://unused", ...command.optsWithGlobals<ConfigFlags>() };
+    const { admin } = loadWithoutListening({
+      flags,
+      env: process.env,
+      readFile: (path) => readFileSync(path, "utf8"),
+    });
+    const fault = await askLivez(admin);
+    if (fault === undefined) return;
+    process.stderr.write(`${fault}\n`);
+    process.exitCode = 1;
   });
 
 program

@@ -6,9 +6,12 @@ import { PREDECESSOR_VARIABLE, type PredecessorAddresses } from "./inherited.js"
 /** What the new process sends when it listens. */
 const LISTENS = "listens";
 
+/** A new process that does not listen after this time is ended. A start takes a few seconds, even with many workers. */
+const START_TIMEOUT_MS = 60_000;
+
 export interface Successor {
   readonly pid: number | undefined;
-  /** Resolves when the new process listens. Rejects if it ends before. */
+  /** Resolves when the new process listens. Rejects if it ends before, or if it took too long and was ended. */
   readonly listening: Promise<void>;
   /** Ends the new process. */
   kill(): void;
@@ -18,10 +21,12 @@ export interface Successor {
  * Runs the same command with the same arguments and environment.
  *
  * @param opened the addresses for which the descriptors were opened.
+ * @param timeoutMs how long the new process may take until it listens.
  */
 export function startSuccessor(
   { listen, admin }: Required<Descriptors>,
   opened: PredecessorAddresses,
+  timeoutMs = START_TIMEOUT_MS,
 ): Successor {
   let child: ChildProcess;
   try {
@@ -38,7 +43,7 @@ export function startSuccessor(
   }
   return {
     pid: child.pid,
-    listening: untilListening(child),
+    listening: untilListening(child, timeoutMs),
     kill: () => void child.kill(),
   };
 }
@@ -58,16 +63,22 @@ export function tellPredecessor(): void {
   });
 }
 
-function untilListening(child: ChildProcess): Promise<void> {
+function untilListening(child: ChildProcess, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`it did not listen within ${timeoutMs / 1000} s, and was killed`));
+      child.kill("SIGKILL"); // a process that hangs may not hear anything else
+    }, timeoutMs);
     child.once("message", (message) => {
       if (message !== LISTENS) return;
       // This process must not wait for the end of the new one.
       child.unref();
+      clearTimeout(timer);
       resolve();
     });
     child.once("error", reject);
     child.once("exit", (code, signal) => {
+      clearTimeout(timer);
       reject(new Error(`it ended with ${String(signal ?? code)} before it listened`));
     });
   });

@@ -5,6 +5,7 @@ import {
   BarGaugeDisplayMode,
   BarGaugeValueMode,
   BigValueGraphMode,
+  BigValueTextMode,
   GraphDrawStyle,
   ReduceDataOptionsBuilder,
   SortOrder,
@@ -76,6 +77,13 @@ export function stat(look: Look, query: string, steps: Steps = [[0, "text"]], na
     .graphMode(BigValueGraphMode.None)
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
     .withTarget(target("A", name, query).instant());
+}
+
+/** A time for each series, which the query has in seconds since 1970. */
+export function times(look: Omit<Look, "unit">, query: string, name: string): Stat {
+  return stat({ ...look, unit: "dateTimeAsIso" }, `${query} * 1000`, [[0, "text"]], name)
+    .height(HEIGHT)
+    .textMode(BigValueTextMode.ValueAndName);
 }
 
 /** The state of Glance, as one word. */

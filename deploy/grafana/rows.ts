@@ -2,7 +2,17 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 import { BigValueTextMode } from "@grafana/grafana-foundation-sdk/common";
 import type { Panel } from "@grafana/grafana-foundation-sdk/dashboard";
-import { bars, gauges, lines, quantiles, type Queries, stat, stateStat, stateTimeline } from "./panels.js";
+import {
+  bars,
+  gauges,
+  lines,
+  quantiles,
+  type Queries,
+  stat,
+  stateStat,
+  stateTimeline,
+  times,
+} from "./panels.js";
 import { glanceState, inRange, perBar, perSecond, series, sum, UP } from "./queries.js";
 
 export type Panels = readonly Builder<Panel>[];
@@ -256,6 +266,38 @@ const REQUESTS: Panels = [
   ),
 ];
 
+const CONFIGURATION: Panels = [
+  times(
+    {
+      title: "Configuration in force since",
+      span: 8,
+      description:
+        "When the instance took its configuration over: at its start, or at the last successful reload.",
+    },
+    `max by (instance) (${series("config_last_reload_success_timestamp_seconds")})`,
+    "{{instance}}",
+  ),
+  lines(
+    {
+      title: "Instances by configuration",
+      span: 8,
+      unit: "short",
+      description:
+        "A line for each configuration that is in force, under the hash that the log line of a reload has. Two lines for long: some instances have another configuration.",
+    },
+    [["{{hash}}", `count_values("hash", ${series("config_hash")})`]],
+  ),
+  bars(
+    {
+      title: "Reloads",
+      span: 8,
+      unit: "short",
+      description: "failure: nothing has changed, and the log says what is wrong with the new configuration.",
+    },
+    [["{{result}}, {{instance}}", sum(perBar(series("config_reloads_total")), "result", "instance")]],
+  ),
+];
+
 const PROCESS: Panels = [
   lines({ title: "CPU", span: 5, unit: "percentunit", description: "1 is one core." }, [
     ["{{instance}}", sum(perSecond(series("process_cpu_seconds_total")), "instance")],
@@ -289,5 +331,6 @@ export const ROWS: readonly (readonly [title: string, panels: Panels])[] = [
   ["Aborted uploads", ROLLBACK],
   ["Glance", GLANCE],
   ["Requests, including uploads", REQUESTS],
+  ["Configuration", CONFIGURATION],
   ["Process", PROCESS],
 ];

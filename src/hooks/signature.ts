@@ -8,15 +8,17 @@ const MIN_SECRET_BYTES = 24;
 const MAX_SECRET_BYTES = 64;
 
 const TAKES =
-  "must have lines of whsec_ and 24 to 64 bytes in base64, such as: echo whsec_$(openssl rand -base64 32)";
+  "must be a file with lines of whsec_ and 24 to 64 bytes in base64, such as: echo whsec_$(openssl rand -base64 32)";
 
 /** @throws ConfigError that does not quote the file's content. */
 export function readSecrets(path: string): readonly Buffer[] {
+  const fault = (what: string): ConfigError =>
+    new ConfigError([`hooks.secretFile: ${JSON.stringify(path)}: ${what}: ${TAKES}`]);
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new ConfigError([`hooks.secretFile: ${(error as Error).message}`]);
+    throw fault(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   const lines = text
     .split("\n")
@@ -24,8 +26,8 @@ export function readSecrets(path: string): readonly Buffer[] {
     .filter((line) => line !== "");
   const secrets = lines.map((line) => Buffer.from(SECRET.exec(line)?.[1] ?? "", "base64"));
   const isValid = secrets.every(({ length }) => length >= MIN_SECRET_BYTES && length <= MAX_SECRET_BYTES);
-  if (secrets.length === 0 || !isValid)
-    throw new ConfigError([`hooks.secretFile: ${JSON.stringify(path)}: ${TAKES}`]);
+  if (secrets.length === 0) throw fault("contains no secret");
+  if (!isValid) throw fault("contains a line that is no such secret");
   return secrets;
 }
 

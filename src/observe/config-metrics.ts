@@ -11,7 +11,7 @@ export interface ConfigMetrics {
 }
 
 /** For the process that reads the configuration. Its workers do not have these metrics. */
-export function createConfigMetrics(make: MetricMakers): ConfigMetrics {
+export function createConfigMetrics(make: MetricMakers, retiredWorkers = () => 0): ConfigMetrics {
   const reloads = make.counterBy(
     "config_reloads_total",
     "Attempts to take over a new configuration while running, by result",
@@ -29,6 +29,12 @@ export function createConfigMetrics(make: MetricMakers): ConfigMetrics {
     "A hash of the configuration in force, without a meaning of its own: equal configurations have equal hashes",
     [],
     "max",
+  );
+  make.gauge(
+    "config_retired_workers",
+    "Workers of earlier configurations that still finish their requests",
+    "sum",
+    retiredWorkers,
   );
   return {
     reloaded: (result) => reloads.inc({ result }),

@@ -182,6 +182,7 @@ const COUNTED: Readonly<Record<string, string>> = {
   log_lines_dropped_total: "lines",
   config_reloads_total: "reloads",
   config_hash: "none",
+  config_retired_workers: "processes",
   build_info: "1",
   relay_info: "1",
   upstream_up: "0 or 1",

@@ -40,8 +40,11 @@ export interface Metrics
   readonly totals: Totals;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
   watchUpstream(look: () => Promise<GlanceState>): void;
-  /** Adds the metrics of the configuration. Call it once. */
-  watchConfig(): ConfigMetrics;
+  /**
+   * Adds the metrics of the configuration. Call it once.
+   * @param retiredWorkers the number of workers that finish what they have under an earlier configuration. Default: none.
+   */
+  watchConfig(retiredWorkers?: () => number): ConfigMetrics;
 }
 
 /** @param registry Default: a new registry, so that two proxies can run in one process. */
@@ -58,7 +61,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
     watchUpstream: (look) => watchUpstream(make, look),
-    watchConfig: () => createConfigMetrics(make),
+    watchConfig: (retiredWorkers) => createConfigMetrics(make, retiredWorkers),
   };
 }
 

@@ -59,7 +59,10 @@ class UploadAdmission implements Admission {
     if (observation === undefined) return this.#declare(exchange, upload);
     observation.check(() => guardUpload(exchange.head), "content_range");
     observation.check(() => this.#declare(exchange, upload));
-    return sizeByFraming(exchange.announced);
+    const framed = sizeByFraming(exchange.announced);
+    // A value that is not valid hides all others. That of the framing is what Glance gets.
+    if (upload.declaredBytes === undefined && framed.source !== "unknown") upload.declare(framed);
+    return framed;
   }
 
   #declare(exchange: Exchange, upload: Upload): DeclaredSize {

@@ -23,7 +23,7 @@ interface Observed {
 
 export class Observation {
   readonly #config: Config;
-  #broken: { readonly verdict: Verdict; readonly reason: string } | undefined;
+  #broken: { readonly verdict: Verdict; readonly error: ProxyError } | undefined;
 
   constructor(config: Config) {
     this.#config = config;
@@ -47,8 +47,7 @@ export class Observation {
   }
 
   note(error: ProxyError, verdict: Verdict = error.outcome): void {
-    const { reason, cause } = describeError(error);
-    this.#broken ??= { verdict, reason: cause === undefined ? reason : `${reason} (${cause})` };
+    this.#broken ??= { verdict, error };
   }
 
   /** Compares the bytes received so far with the limits. @param hasEnded the client's body has ended. */
@@ -68,9 +67,16 @@ export class Observation {
     return this.#broken?.verdict ?? outcome;
   }
 
+  /** The refusal that did not happen. Undefined if the upload breaks no rule. */
+  get error(): ProxyError | undefined {
+    return this.#broken?.error;
+  }
+
   /** Undefined if the upload breaks no rule. */
   get reason(): string | undefined {
-    return this.#broken?.reason;
+    if (this.error === undefined) return undefined;
+    const { reason, cause } = describeError(this.error);
+    return cause === undefined ? reason : `${reason} (${cause})`;
   }
 
   #maxBytes(policy: UnknownSizePolicy | undefined): number {

@@ -19,9 +19,7 @@ import {
   tooLarge,
   toProxyError,
 } from "../vocabulary/errors.js";
-import { breakOff } from "./break-off.js";
-import { HoldBack } from "./hold-back.js";
-import { Outflow } from "./outflow.js";
+import { GlanceRequest } from "./glance-request.js";
 import type { RelayEnd, RelayOptions } from "./relay-plan.js";
 
 /** How long a client that sent `Expect: 100-continue` waits for Glance's `100`. uWSGI never sends one. */
@@ -43,15 +41,11 @@ export function relayBody(options: RelayOptions): Promise<RelayEnd> {
 class Relay {
   readonly #options: RelayOptions;
   readonly #resolve: (end: RelayEnd) => void;
-  readonly #holdBack: HoldBack | undefined;
+  readonly #upstream: GlanceRequest;
   readonly #turns: Turns;
   readonly #continueWait: Timer;
-  #upstream: ClientRequest | undefined;
-  #outflow: Outflow | undefined;
   /** Set while spooled pieces wait for Glance to read. */
   #onWritable: (() => void) | undefined;
-  /** Glance, or a server in front of Glance, has sent `100`. */
-  #said100 = false;
   #reading = false;
   /** The whole body is in memory and goes out in one write, so nothing waits. */
   #isHere = false;
@@ -60,8 +54,6 @@ class Relay {
   /** The client's body has ended and has the right size: since then, on the clock of `performance.now()`. */
   #bodyEnded = false;
   #endedAt = 0;
-  /** The kernel has accepted the whole body, so Glance may have it. */
-  #isSent = false;
   /** There is an answer, and the end of the body may be reported as accepted in the next turns. */
   #isJudged = false;
   #done = false;
@@ -69,10 +61,12 @@ class Relay {
   constructor(options: RelayOptions, resolve: (end: RelayEnd) => void) {
     this.#options = options;
     this.#resolve = resolve;
-    const { framing, declaredBytes } = options.plan;
-    if (framing === "content-length" && declaredBytes !== undefined && declaredBytes > 0) {
-      this.#holdBack = new HoldBack(declaredBytes);
-    }
+    this.#upstream = new GlanceRequest(options, {
+      onContinue: () => this.#readBody(),
+      onAnswer: (answer) => this.#onAnswer(answer),
+      onBroken: (cause) => this.#onBroken(cause),
+      onDrain: () => this.#onDrain(),
+    });
     const listener = {
       onClientIdle: () => this.#fail(clientTimeout()),
       onGlanceSilent: () => this.#fail(upstreamTimeout()),
@@ -102,10 +96,7 @@ class Relay {
     // A body that arrived together with its head goes out with its head, without waiting for `100`.
     this.#isHere = source.complete && !kept && !plan.clientWaits;
     const upstream = this.#openUpstream(!this.#isHere);
-    upstream.once("continue", () => {
-      this.#said100 = true;
-      this.#readBody();
-    });
+    if (!upstream) return;
     // Uncorked at the end: head, body and the last byte go out in one write.
     if (this.#isHere) upstream.cork();
     else upstream.flushHeaders();
@@ -114,35 +105,27 @@ class Relay {
     upstream.once("socket", (socket) => onceConnected(socket, () => this.#continueWait.start()));
   }
 
-  #openUpstream(expectContinue: boolean): ClientRequest {
-    const { open, plan, counter } = this.#options;
-    const upstream = open(expectContinue);
-    this.#upstream = upstream;
-    this.#outflow = new Outflow({
-      request: upstream,
-      framing: plan.framing,
-      onForwarded: (bytes) => counter.forwarded(bytes),
-      onSent: this.#onDrain, // the memory may be reused
-    });
-    upstream.on("error", (error) => this.#onBroken(error));
-    upstream.on("response", (answer) => this.#onAnswer(answer));
-    // For some failures Node emits nothing else, for example for an answer that switches protocols.
-    upstream.on("close", () => this.#onBroken());
-    upstream.on("drain", this.#onDrain);
-    return upstream;
+  /** @returns undefined if the request cannot be made. Then the upload has failed. */
+  #openUpstream(expectContinue: boolean): ClientRequest | undefined {
+    try {
+      return this.#upstream.open(expectContinue);
+    } catch (cause) {
+      this.#fail(toProxyError(cause));
+      return undefined;
+    }
   }
 
   #onBroken(cause?: Error): void {
     if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause ?? closedUnanswered()));
   }
 
-  readonly #onDrain = (): void => {
+  #onDrain(): void {
     if (!this.#waiting || this.#done || this.#bodyEnded) return; // nothing waits, or Glance must answer
     this.#waiting = false;
     if (!this.#onWritable) return this.#awaitClient();
     this.#turns.stop();
     this.#onWritable();
-  };
+  }
 
   /** Has an effect only once. */
   #readBody(): void {
@@ -160,7 +143,7 @@ class Relay {
       waits.switchTo("spoolRead");
       for await (const piece of kept) {
         if (this.#done) return;
-        if (this.#write(piece, true)) continue;
+        if (this.#upstream.write(piece, true)) continue;
         this.#waiting = true;
         this.#turns.awaitGlance();
         await new Promise<void>((resolve) => {
@@ -198,18 +181,13 @@ class Relay {
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
     this.#turns.awaitClient();
-    const goesOn = this.#write(piece, source.stopReusing !== undefined) || this.#isHere;
+    const goesOn = this.#upstream.write(piece, source.stopReusing !== undefined) || this.#isHere;
     digests?.update(piece); // after the write: Glance reads meanwhile
     if (goesOn) return;
     this.#waiting = true;
     this.#turns.awaitGlance();
     source.pause();
   };
-
-  /** @returns whether to go on now; otherwise {@link #onDrain} goes on. */
-  #write(bytes: Buffer, reused: boolean): boolean {
-    return this.#outflow?.write(this.#holdBack ? this.#holdBack.push(bytes) : bytes, reused) ?? true;
-  }
 
   readonly #onEnd = (): void => {
     const { source, plan, counter } = this.#options;
@@ -221,12 +199,8 @@ class Relay {
     const refusal = plan.refuseEnd?.();
     if (refusal) return this.#fail(refusal);
     this.#bodyEnded = true;
-    if (!this.#upstream) this.#openUpstream(false);
-    if (this.#holdBack) this.#outflow?.write(this.#holdBack.release(), false);
-    this.#outflow?.end(() => {
-      this.#isSent = true;
-      source.release?.();
-    });
+    if (!this.#upstream.isOpen && !this.#openUpstream(false)) return;
+    this.#upstream.end(() => source.release?.());
     this.#endedAt = performance.now();
     this.#turns.awaitGlance();
   };
@@ -248,7 +222,7 @@ class Relay {
     const invalid = unrelayableHead(answer);
     if (invalid) return this.#fail(toUpstreamError(invalid));
     const status = answer.statusCode ?? 0;
-    if (!this.#isSent && status < 300) {
+    if (!this.#upstream.isSent && status < 300) {
       this.#isJudged = this.#bodyEnded && turns < SENT_TURNS;
       if (this.#isJudged) return void setImmediate(() => this.#onAnswer(answer, turns + 1));
       return this.#fail(
@@ -261,7 +235,7 @@ class Relay {
 
   #settleAnswered(answer: IncomingMessage): void {
     // Node would wait until Glance has read the rest, but a Glance that has answered may never read it.
-    if (!this.#isSent) answer.once("close", () => this.#upstream?.destroy());
+    if (!this.#upstream.isSent) answer.once("close", () => this.#upstream.destroy());
     const lastByteToAnswer = this.#bodyEnded ? (performance.now() - this.#endedAt) / 1_000 : undefined;
     this.#resolve({ kind: "answered", answer, early: !this.#bodyEnded, lastByteToAnswer });
   }
@@ -274,14 +248,13 @@ class Relay {
 
   /** If Glance refuses the upload meanwhile, its refusal replaces the proxy's error. */
   async #abort(error: ProxyError): Promise<void> {
-    const upstream = this.#upstream;
-    const { untilBegun, waits } = this.#options;
+    const { waits } = this.#options;
     waits.switchTo("glance");
-    const end = await breakOff({ upstream, error, isSent: this.#isSent, said100: this.#said100, untilBegun });
+    const end = await this.#upstream.breakOff(error);
     waits.switchTo(undefined);
     if (typeof end !== "string") return this.#settleAnswered(end);
-    upstream?.destroy();
-    this.#resolve({ kind: "failed", error, begun: end, whole: this.#isSent });
+    this.#upstream.destroy();
+    this.#resolve({ kind: "failed", error, begun: end, whole: this.#upstream.isSent });
   }
 
   #finish(): void {
@@ -289,7 +262,7 @@ class Relay {
     this.#onWritable?.();
     this.#turns.stop();
     this.#continueWait.stop();
-    this.#outflow?.stop();
+    this.#upstream.stop();
     const { source } = this.#options;
     source.off("data", this.#onPiece).off("end", this.#onEnd);
     source.off("close", this.#onSourceClose).off("malformed", this.#onMalformed);

@@ -171,7 +171,7 @@ export class Upload {
       sizeSource: this.source,
       sizeRule: this.sizeRule,
       declaredBytes: this.declaredBytes,
-      invalidSize: cutText(invalidSizeOf(this.#error)),
+      invalidSize: cutText(invalidSizeOf(this.#error) ?? invalidSizeOf(this.observation?.error)),
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
       startedAt: this.#startedAt.toISOString(),

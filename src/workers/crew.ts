@@ -19,8 +19,11 @@ const RESTART_DELAY_MS = 1_000;
 const START_TIMEOUT_MS = 60_000;
 /** A worker that was asked to end, and had nothing to finish, is killed after this time. */
 const END_DELAY_MS = 5_000;
-/** Maximum number of earlier configurations whose workers are still finishing. A process needs some 100 MB. */
-const MOST_OLD = 4;
+/**
+ * Maximum number of workers that may be finishing when a reload starts new ones, or four times the active ones if that is more. A
+ * process needs some 100 MB.
+ */
+const MOST_RETIRED = 16;
 
 /** What the active workers are. */
 export interface Plan {
@@ -45,8 +48,8 @@ export class Crew {
   #plan: Plan;
   /** Number of an inherited descriptor that listens. Undefined if the workers use the address. */
   #descriptor: number | undefined;
-  /** One for each earlier configuration. Resolves when its workers are gone. */
-  readonly #finishing = new Set<Promise<unknown>>();
+  /** Workers of earlier configurations, which finish what they have. */
+  readonly #retired = new Set<WorkerHandle>();
   #ending = false;
 
   constructor(options: CrewOptions) {
@@ -58,6 +61,11 @@ export class Crew {
   /** @returns the number of workers that take new connections. */
   get size(): number {
     return this.#active.size;
+  }
+
+  /** @returns the number of workers that finish what they have after a reload. */
+  get retired(): number {
+    return this.#retired.size;
   }
 
   get isListening(): boolean {
@@ -184,23 +192,29 @@ export class Crew {
     if (wasActive) this.#replace(performance.now() - worker.startedAt < SHORT_LIFE_MS ? RESTART_DELAY_MS : 0);
   }
 
-  /** So many configurations in a short time cannot be in use together without a bound. */
+  /** Workers may finish for hours. Without a bound, reloads would fill the memory with them, and that would cut their uploads. */
   async #waitForRoom(): Promise<void> {
-    while (this.#finishing.size >= MOST_OLD) {
-      const workers = this.#workers.size - this.#active.size;
-      const fields = { workers, reason: `uploads of ${MOST_OLD} earlier configurations are still in flight` };
-      this.#options.log.warn(fields, "the reload waits until the workers of an earlier configuration end");
-      await Promise.race(this.#finishing);
+    const since = new Date().toISOString();
+    for (;;) {
+      const limit = Math.max(MOST_RETIRED, 4 * this.#active.size);
+      if (this.#retired.size + this.#active.size <= limit) return;
+      const retired = [...this.#retired];
+      const uploads = retired.reduce((sum, { inFlight }) => sum + inFlight.size, 0);
+      this.#options.log.warn(
+        { since, retiredWorkers: retired.length, uploads, limit },
+        "the reload waits until retired workers end: new connections still get the old configuration",
+      );
+      await Promise.race(retired.map(({ gone }) => gone));
     }
   }
 
   /** Resolves when the workers get no more connections. */
   async #retire(workers: readonly WorkerHandle[]): Promise<void> {
-    for (const worker of workers) this.#active.delete(worker);
-    const finishing = Promise.all(workers.map(({ gone }) => gone)).finally(() =>
-      this.#finishing.delete(finishing),
-    );
-    this.#finishing.add(finishing);
+    for (const worker of workers) {
+      this.#active.delete(worker);
+      this.#retired.add(worker);
+      void worker.gone.then(() => this.#retired.delete(worker));
+    }
     await Promise.all(workers.map((worker) => worker.retire()));
   }
 

@@ -104,7 +104,7 @@ class Cluster implements Proxy {
     this.#reloads = new Reloads({
       loaded,
       log,
-      metrics: metrics.watchConfig(),
+      metrics: metrics.watchConfig(() => this.#crew.retired),
       needsStart: (key, before, after) => key === "listen.address" || adminNeedsStart(key, before, after),
       remedy: "restart the proxy",
       apply: (next) => this.#apply(next),

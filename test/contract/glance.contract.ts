@@ -343,6 +343,8 @@ export function describeGlanceContract(
           404,
           "404 Not Found\n\nThe resource could not be found.\n\n   ",
         ]);
+        // By this the proxy tells it from the 404 of a router in front of Glance.
+        expect(unknown.headers["x-openstack-request-id"]).toMatch(/^req-/);
       });
     });
 

@@ -74,8 +74,8 @@ describeWith(["buildah"], "the image", () => {
 
   /** Whether it would be called healthy; its admin address is another here. */
   async function healthy(adminPort: number): Promise<boolean> {
-    const command = image.healthcheck.map((word) => word.replace("127.0.0.1:9190", `127.0.0.1:${adminPort}`));
-    expect(command).not.toEqual(image.healthcheck);
+    const address = `GLANCE_SIZE_PROXY_ADMIN__ADDRESS=127.0.0.1:${adminPort}`;
+    const command = ["/usr/bin/env", address, ...image.healthcheck];
     const [code] = (await once(image.spawn(command), "exit")) as [number];
     return code === 0;
   }

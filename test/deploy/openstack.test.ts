@@ -365,6 +365,8 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(config.upstream.url.host).toBe(stdout.trim());
     expect(config.listen.tls.certFile).toBeUndefined();
     expect(unit).toMatch(/run --rm .*--network host[^]*--read-only --cap-drop ALL[^]*registry\.example\.org/);
+    // The image's health check reads it too.
+    expect(unit).toContain("--env GLANCE_SIZE_PROXY_CONFIG=/etc/glance-size-proxy/config.yaml");
     const verified = await run("/usr/bin/systemd-analyze", [
       "verify",
       join(into, "glance-size-proxy.service"),

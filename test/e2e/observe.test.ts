@@ -125,6 +125,23 @@ const CASES: [string, HeaderValues, string, string, string | undefined, string[]
 ];
 
 it.each([
+  [{ "Content-Length": 5, [SIZE]: ["5", "6"] }, `${SIZE}: "5, 6"`, "content_length", 5],
+  [{ ...CHUNKED, "Upload-Length": "5x" }, 'upload-length: "5x"', "unknown", undefined],
+])(
+  "the record of an upload with an invalid size tells what was announced: %o",
+  async (headers, invalidSize, sizeSource, declaredBytes) => {
+    expect(await put(headers, "hello")).toBe(204);
+    const told = { outcome: "completed", verdict: "invalid_size", invalidSize, sizeSource };
+    const [record] = (await scene.proxy.uploads()).finished;
+    const [line] = scene.proxy.logged.filter(({ msg }) => msg === "upload");
+    for (const one of [record, line]) {
+      expect(one).toMatchObject(told);
+      expect(one?.declaredBytes).toBe(declaredBytes);
+    }
+  },
+);
+
+it.each([
   ["wrong", `sha-256=:${Buffer.alloc(32).toString("base64")}:`],
   ["malformed", "sha-256=1"],
 ])("an upload with a %s digest is passed on, and the refusal is told", async (_, digest) => {

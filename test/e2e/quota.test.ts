@@ -68,6 +68,10 @@ describe("lets an upload pass", () => {
 
   it.each([
     ["503", (response: ServerResponse) => response.writeHead(503).end()],
+    [
+      "404 of a router in front of Glance",
+      (response: ServerResponse) => response.writeHead(404).end("<h1>404 Not Found</h1>"),
+    ],
     ["401", (response: ServerResponse) => response.writeHead(401).end()],
     ["no JSON", (response: ServerResponse) => response.end("no JSON")],
     ["other JSON", (response: ServerResponse) => response.end("[]")],
@@ -81,7 +85,10 @@ describe("lets an upload pass", () => {
   });
 
   it.each([
-    ["404", (response: ServerResponse) => response.writeHead(404).end()],
+    [
+      "Glance's 404",
+      (response: ServerResponse) => response.writeHead(404, { "X-Openstack-Request-Id": "req-1" }).end(),
+    ],
     ["no usage at all", (response: ServerResponse) => response.end('{"usage": {}}')],
   ])("if the answer is %s, and does not ask again soon", async (_, answer) => {
     tell(answer);

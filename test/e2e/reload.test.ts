@@ -280,24 +280,29 @@ describe.each([1, 2])("with workers: %i, SIGHUP", (workers) => {
   });
 });
 
-it("the workers of at most four earlier configurations finish at the same time; the next reload waits", async () => {
+it("with sixteen retired workers that have uploads, each reload has applied at once, and the next one waits", async () => {
   const keys = (workers: number, maxImageSize: string): Keys => ({ workers, limits: { maxImageSize } });
   const proxy = await start(keys(2, "1MiB"));
   const uploads: Running[] = [];
-  for (let round = 1; round <= 4; round += 1) {
+  for (let round = 1; round <= 16; round += 1) {
     uploads.push(await begin(proxy.port, "header"));
     await proxy.reload(keys(1, `${round}GiB`));
   }
+  // The first configuration had an idle worker, too.
+  await expect.poll(() => proxy.metric("config_retired_workers")).toBe(16);
   await proxy.hup(keys(1, "7B"));
-  const waits = "the reload waits until the workers of an earlier configuration end";
-  await expect.poll(() => proxy.logged(waits)).toHaveLength(1);
-  expect(proxy.logged("configuration reloaded")).toHaveLength(4);
-  expect((await proxy.uploads()).inFlight).toHaveLength(4);
+  const waits = "the reload waits until retired workers end: new connections still get the old configuration";
+  await expect
+    .poll(() => proxy.logged(waits))
+    .toMatchObject([{ level: "warn", retiredWorkers: 16, uploads: 16, limit: 16 }]);
+  expect(proxy.logged("configuration reloaded")).toHaveLength(16);
+  expect((await proxy.uploads()).inFlight).toHaveLength(16);
   await uploads.pop()?.finish();
-  await expect.poll(() => proxy.logged("configuration reloaded")).toHaveLength(5);
+  await expect.poll(() => proxy.logged("configuration reloaded")).toHaveLength(17);
   const id = await createImage(glance.port);
   expect((await putImageData(proxy.port, id, "hello world")).status).toBe(413);
   for (const upload of uploads) await upload.finish();
+  await expect.poll(() => proxy.metric("config_retired_workers"), { timeout: 10_000 }).toBe(0);
 });
 
 describeWith(["openssl"], "over TLS, SIGHUP", () => {

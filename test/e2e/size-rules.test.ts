@@ -1,20 +1,19 @@
 /** `size.rules`: which uploads of unknown size are sent on, stored first, or refused. */
 import { expect, it } from "vitest";
-import { createGlanceSizeProxy } from "../../src/index.js";
-import type { HeaderValues } from "../support/raw-http.js";
+import { type ConfigInput, createGlanceSizeProxy } from "../../src/index.js";
+import { type HeaderValues, request } from "../support/raw-http.js";
 import { FILE, SIZE, STAGE, useScene } from "./scene.js";
 
-const scene = useScene({
-  size: {
-    rules: [
-      { client: ["browser"], unknown: "reject" },
-      { store: ["cinder"], operation: "file", unknown: "spool" },
-      { store: ["ceph"], unknown: "reject" },
-    ],
-    unknown: "forward",
-    defaultStore: "cinder",
-  },
-});
+const SIZES = {
+  rules: [
+    { client: ["browser"], unknown: "reject" },
+    { store: ["cinder"], operation: "file", unknown: "spool" },
+    { store: ["ceph"], unknown: "reject" },
+  ],
+  unknown: "forward",
+  defaultStore: "cinder",
+} satisfies ConfigInput["size"];
+const scene = useScene({ size: SIZES });
 const STORE = "x-image-meta-store";
 
 interface Case {
@@ -66,10 +65,23 @@ it("an upload of known size is not treated by a rule", async () => {
   expect(await scene.proxy.metric('unknown_size_rules_total{rule="0",policy="reject"}')).toBe(0);
 });
 
-it("every rule has a metric of 0 from the start", async () => {
-  for (const labels of ['rule="1",policy="spool"', 'rule="default",policy="forward"']) {
-    expect(await scene.proxy.metric(`unknown_size_rules_total{${labels}}`)).toBe(0);
-  }
+/** The rules that have a metric, with their policy. */
+async function counted(): Promise<string[]> {
+  const { text } = await request(scene.proxy.adminPort, "GET", "/metrics");
+  return [...text.matchAll(/unknown_size_rules_total\{rule="(\w+)",policy="(\w+)"\} 0/g)].map(
+    ([, rule, policy]) => `${rule} ${policy}`,
+  );
+}
+
+it("every rule has a metric of 0 from the start, and a new one when a reload takes it over", async () => {
+  const before = await counted();
+  expect(before).toEqual(["0 reject", "1 spool", "2 reject", "default forward"]);
+  const size = { ...SIZES, rules: [...SIZES.rules, { unknown: "reject" as const }] };
+  const { faults } = await scene.proxy.reload({ size, admin: { tokenFile: "/not/there" } });
+  expect(faults).toHaveLength(1);
+  expect(await counted()).toEqual(before);
+  expect((await scene.proxy.reload({ size })).faults).toEqual([]);
+  expect(await counted()).toEqual([...before, "3 reject"]);
 });
 
 it("the directory of the spool is checked if any rule may spool", () => {

@@ -28,6 +28,14 @@ describe("the dashboard", () => {
     }
   });
 
+  it.each(["config_last_reload_success_timestamp_seconds", "config_hash", "config_reloads_total"])(
+    "tells of the configuration: a panel shows %s",
+    (metric) => {
+      const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+      expect(queries.filter((expr) => expr.includes(`glance_size_proxy_${metric}{`))).toHaveLength(1);
+    },
+  );
+
   it.each(panels)("$title has a unit, and queries for the job and instances chosen", (panel) => {
     expect(panel.fieldConfig?.defaults.unit).toBeTypeOf("string");
     const { targets = [] } = panel;

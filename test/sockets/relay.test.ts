@@ -1,6 +1,6 @@
 /** What of a body the kernel has, and what only Node has yet: when memory may be reused, and what an answer is worth. */
 import { once } from "node:events";
-import { type IncomingMessage, request } from "node:http";
+import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Waits } from "../../src/http/waits.js";
 import { relayBody } from "../../src/upload/relay.js";
@@ -27,7 +27,12 @@ beforeEach(async () => {
 });
 afterEach(() => upstream.stop());
 
-function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
+function relay(
+  source: OnePiece,
+  declaredBytes: number,
+  open = (headers: OutgoingHttpHeaders) =>
+    request(`${upstream.url}/v2/images/one/file`, { method: "PUT", headers, agent: false }),
+): Promise<RelayEnd> {
   const counter = {
     receivedBytes: 0,
     received(bytes: number) {
@@ -49,7 +54,7 @@ function relay(source: OnePiece, declaredBytes: number): Promise<RelayEnd> {
       idleMs: 60_000,
       silenceMs: 60_000,
     },
-    open: () => request(`${upstream.url}/v2/images/one/file`, { method: "PUT", headers, agent: false }),
+    open: () => open(headers),
     onContinue: () => undefined,
     untilBegun: () => Promise.resolve(false),
   });
@@ -117,4 +122,18 @@ it("the relay does not report a body as complete if the connection broke before 
   };
   const end = await relay(source, body.length);
   expect(end).toMatchObject({ kind: "failed", begun: "yes", whole: false });
+});
+
+it.each([
+  ["at once", body],
+  ["in the next turn, for a small body", Buffer.from("hello")],
+  ["at the end of an empty body", Buffer.alloc(0)],
+])("an upload whose request to Glance cannot be opened fails as the proxy's fault: %s", async (_, bytes) => {
+  const fault = new TypeError("Invalid character in header content");
+  const end = await relay(new OnePiece(bytes), bytes.length, () => {
+    throw fault;
+  });
+  expect(end).toMatchObject({ kind: "failed", begun: "no", whole: false });
+  expect(end).toMatchObject({ error: { code: "internal", status: 500, cause: fault } });
+  expect(upstream.requests).toEqual([]);
 });

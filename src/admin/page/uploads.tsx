@@ -9,6 +9,9 @@ import type { MovingUpload } from "./view-model.js";
 /** Maximum number of rows in flight: a browser must redraw them each second. */
 const MAX_ROWS = 1000;
 
+/** Frames until all rows that a jump brings into sight are drawn. Whoever scrolls at once is not held back for longer than that. */
+const JUMP_FRAMES = 10;
+
 /** Times in ISO 8601 sort as text. */
 const byStart = (one: MovingUpload, other: MovingUpload): number =>
   Number(one.startedAt > other.startedAt) - Number(one.startedAt < other.startedAt);
@@ -39,7 +42,12 @@ export function Uploads(props: { moving: readonly MovingUpload[]; finished: read
           />
         </label>
         <nav aria-label="Lists">
-          <a href="#in-flight">In flight</a> <a href="#finished">Finished</a>
+          <a href="#in-flight" onClick={jump}>
+            In flight
+          </a>{" "}
+          <a href="#finished" onClick={jump}>
+            Finished
+          </a>
         </nav>
       </div>
       <InFlight all={props.moving} search={search} {...opening} />
@@ -116,6 +124,19 @@ function Count({ shown, all }: { shown: number; all: number }) {
       {shown === all ? formatCount(all) : `${formatCount(shown)} of ${formatCount(all)}`}
     </span>
   );
+}
+
+/**
+ * The height of rows out of sight is an estimate, or that of a wider page before. The jump brings some of them into sight, and their heights
+ * then move its target. So it is repeated until the target stays.
+ */
+function jump({ currentTarget }: { readonly currentTarget: HTMLAnchorElement }): void {
+  const target = document.querySelector(currentTarget.hash);
+  const again = (framesLeft: number): void => {
+    target?.scrollIntoView();
+    if (framesLeft > 0) requestAnimationFrame(() => again(framesLeft - 1));
+  };
+  requestAnimationFrame(() => again(JUMP_FRAMES));
 }
 
 function toggled(keys: ReadonlySet<string>, key: string): ReadonlySet<string> {

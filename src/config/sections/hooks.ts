@@ -67,7 +67,8 @@ export const hooks = z
       context.addIssue({
         code: "custom",
         path: ["secretFile"],
-        message: "missing: hooks.url requires it, because every request is signed",
+        message:
+          "missing: hooks.url requires it, because every request is signed: set hooks.secretFile, or remove hooks.url",
       });
     }
     if (url === undefined && secretFile !== undefined) {
