@@ -5,11 +5,12 @@ import { defineConfig } from "vitest/config";
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 /** They have no uploads, or choose their relay themselves. */
 const ONCE = [
-  "test/e2e/{admin,admin-guard,cli,doctor,downloads,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{admin,admin-guard,cli,doctor,downloads,early-refusals,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
   "test/e2e/{pass-through,quota,raw-check,raw-relay,readiness,refused-requests,reload,secrets,tls,tracing,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,imports,spellings}.test.ts",
   "test/clients/direct.test.ts",
+  "test/clients/proxied.test.ts", // the command, whose relay for such large bodies is raw anyway
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];
 
@@ -23,7 +24,9 @@ const OVER_TLS = [
 const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
-const built = { globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts"] };
+const built = {
+  globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts", "test/support/lent-glances.ts"],
+};
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/memory.test.ts"];

@@ -11,8 +11,9 @@ import { createAuthority } from "../support/certificates.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
 import { freePort } from "../support/free-port.js";
 import { createImage, putImageData, showImage, untilStatus } from "../support/glance-client.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { connect, Peer, request } from "../support/raw-http.js";
-import { type RealGlance, startRealGlance } from "../support/real-glance.js";
+import type { RealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { CHUNKED, SIZE } from "./scene.js";
 
@@ -21,7 +22,7 @@ let directory: string;
 const cleanUp: (() => unknown)[] = [];
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "reload-"));
-  glance = await startRealGlance({ server: "eventlet" });
+  glance = await borrowGlance("eventlet");
 });
 afterEach(async () => {
   for (const end of cleanUp.splice(0).reverse()) await end();

@@ -7,9 +7,10 @@ import { afterAll } from "vitest";
 import { createGlanceSizeProxy, type Log } from "../../src/index.js";
 import { BALANCER_REQUIREMENTS, type BalancerKind, startBalancer } from "../support/balancers.js";
 import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { relayUnderTest, startProxy } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
-import { type RealGlance, startRealGlance } from "../support/real-glance.js";
+import type { RealGlance } from "../support/real-glance.js";
 import type { Requirement } from "../support/requirements.js";
 
 export interface Topology {
@@ -53,7 +54,7 @@ export function useGlances(): (server: GlanceServer) => Promise<RealGlance> {
     for (const glance of started.values()) await (await glance.catch(() => undefined))?.stop();
   });
   return (server) => {
-    const glance = started.get(server) ?? startRealGlance({ server });
+    const glance = started.get(server) ?? borrowGlance(server);
     started.set(server, glance);
     return glance;
   };
