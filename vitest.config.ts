@@ -28,6 +28,9 @@ const built = {
   globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts", "test/support/lent-glances.ts"],
 };
 
+/** They replace modules, or look for what is left behind in their process: each has one of its own. */
+const SEPARATE = ["test/e2e/long-heads.test.ts", "test/faults/**/*.test.ts"];
+
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/memory.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
@@ -40,7 +43,7 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(4, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
@@ -53,8 +56,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "stream",
+          isolate: false,
           include: ["test/**/*.test.ts"],
-          exclude: [...UNIT, ...HEAVY, ...STORES, ...TEMPEST],
+          exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...STORES, ...TEMPEST],
           ...built,
         },
       },
@@ -62,15 +66,26 @@ export default defineConfig({
         extends: true,
         test: {
           name: "raw",
-          include: ["test/{clients,e2e,faults,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: [...ONCE, ...HEAVY],
+          isolate: false,
+          include: ["test/{clients,e2e,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          exclude: [...ONCE, ...SEPARATE, ...HEAVY],
           env: RAW,
           ...built,
         },
       },
       {
         extends: true,
-        test: { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
+        test: {
+          name: "raw over TLS",
+          include: OVER_TLS,
+          env: { ...RAW, TEST_OVER_TLS: "true" },
+          ...built,
+        },
+      },
+      { extends: true, test: { name: "stream, separate", include: SEPARATE, ...built } },
+      {
+        extends: true,
+        test: { name: "raw, separate", include: SEPARATE, exclude: ONCE, env: RAW, ...built },
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
