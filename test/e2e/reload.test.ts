@@ -5,7 +5,7 @@ import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { createAuthority } from "../support/certificates.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
@@ -14,7 +14,7 @@ import { createImage, putImageData, showImage, untilStatus } from "../support/gl
 import { borrowGlance } from "../support/lent-glances.js";
 import { connect, Peer, request } from "../support/raw-http.js";
 import type { RealGlance } from "../support/real-glance.js";
-import { describeWith } from "../support/requirements.js";
+import { describeWith, isProvided } from "../support/requirements.js";
 import { CHUNKED, SIZE } from "./scene.js";
 
 /** `RELOAD_ROUNDS` makes more. */
@@ -25,13 +25,13 @@ let directory: string;
 const cleanUp: (() => unknown)[] = [];
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "reload-"));
-  glance = await borrowGlance("eventlet");
+  if (isProvided("glance-api")) glance = await borrowGlance("eventlet");
 });
 afterEach(async () => {
   for (const end of cleanUp.splice(0).reverse()) await end();
 });
 afterAll(async () => {
-  await glance.stop();
+  await (glance as RealGlance | undefined)?.stop();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -154,7 +154,16 @@ async function children(pid: number): Promise<number[]> {
   return text.trim().split(" ").filter(Boolean).map(Number);
 }
 
-describe.each([1, 2])("with workers: %i, SIGHUP", (workers) => {
+/** For one worker, and for two. */
+function describeReloads(name: string, suite: (workers: number) => void): void {
+  for (const workers of [1, 2]) {
+    describeWith(["glance-api"], `with workers: ${workers}, ${name}`, () => {
+      suite(workers);
+    });
+  }
+}
+
+describeReloads("SIGHUP", (workers) => {
   it.each(["raw", "stream"])("again and again cuts nothing, with upload.relay: %s", async (relay) => {
     const keys = (limit: string): Keys => ({
       workers,
@@ -284,27 +293,29 @@ describe.each([1, 2])("with workers: %i, SIGHUP", (workers) => {
   });
 });
 
-it("the workers of at most four earlier configurations finish at the same time; the next reload waits", async () => {
-  const keys = (workers: number, maxImageSize: string): Keys => ({ workers, limits: { maxImageSize } });
-  const proxy = await start(keys(2, "1MiB"));
-  const uploads: Running[] = [];
-  for (let round = 1; round <= 4; round += 1) {
-    uploads.push(await begin(proxy.port, "header"));
-    await proxy.reload(keys(1, `${round}GiB`));
-  }
-  await proxy.hup(keys(1, "7B"));
-  const waits = "the reload waits until the workers of an earlier configuration end";
-  await expect.poll(() => proxy.logged(waits)).toHaveLength(1);
-  expect(proxy.logged("configuration reloaded")).toHaveLength(4);
-  expect((await proxy.uploads()).inFlight).toHaveLength(4);
-  await uploads.pop()?.finish();
-  await expect.poll(() => proxy.logged("configuration reloaded")).toHaveLength(5);
-  const id = await createImage(glance.port);
-  expect((await putImageData(proxy.port, id, "hello world")).status).toBe(413);
-  for (const upload of uploads) await upload.finish();
+describeWith(["glance-api"], "several times while uploads are in flight, SIGHUP", () => {
+  it("the workers of at most four earlier configurations finish at the same time; the next reload waits", async () => {
+    const keys = (workers: number, maxImageSize: string): Keys => ({ workers, limits: { maxImageSize } });
+    const proxy = await start(keys(2, "1MiB"));
+    const uploads: Running[] = [];
+    for (let round = 1; round <= 4; round += 1) {
+      uploads.push(await begin(proxy.port, "header"));
+      await proxy.reload(keys(1, `${round}GiB`));
+    }
+    await proxy.hup(keys(1, "7B"));
+    const waits = "the reload waits until the workers of an earlier configuration end";
+    await expect.poll(() => proxy.logged(waits)).toHaveLength(1);
+    expect(proxy.logged("configuration reloaded")).toHaveLength(4);
+    expect((await proxy.uploads()).inFlight).toHaveLength(4);
+    await uploads.pop()?.finish();
+    await expect.poll(() => proxy.logged("configuration reloaded")).toHaveLength(5);
+    const id = await createImage(glance.port);
+    expect((await putImageData(proxy.port, id, "hello world")).status).toBe(413);
+    for (const upload of uploads) await upload.finish();
+  });
 });
 
-describeWith(["openssl"], "over TLS, SIGHUP", () => {
+describeWith(["glance-api", "openssl"], "over TLS, SIGHUP", () => {
   it.each([1, 2])(
     "with workers: %i shows a new certificate, and an upload in flight goes on",
     async (workers) => {
@@ -346,7 +357,7 @@ describeWith(["openssl"], "over TLS, SIGHUP", () => {
   );
 });
 
-describe.each([1, 2])("with workers: %i, SIGUSR2", (workers) => {
+describeReloads("SIGUSR2", (workers) => {
   const FINISHES = "upgrade: the new program listens, and this process finishes";
 
   /** @returns the process id of the new program. */
