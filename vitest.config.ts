@@ -10,7 +10,9 @@ const ONCE = [
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,imports,spellings}.test.ts",
   "test/clients/direct.test.ts",
-  "test/clients/proxied.test.ts", // the command, whose relay for such large bodies is raw anyway
+  // The command, whose relay for such large bodies is raw anyway.
+  "test/clients/proxied.test.ts",
+  "test/e2e/memory.test.ts",
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];
 

@@ -20,7 +20,7 @@ const MIB = KIB * KIB;
 /** Half as much again as fits into a pipe and the proxy's memory, at 1.5 KiB a line. */
 const MANY = 1200;
 /** More than a pipe or a socket takes, and not more than the proxy's memory. */
-const SOME = 400;
+const SOME = 250;
 
 const scene = useScene();
 const running: ReadCommand[] = [];
