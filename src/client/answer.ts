@@ -79,6 +79,7 @@ class HttpAnswerer implements Answerer {
 
   async relay(exchange: Exchange, answer: GlanceAnswer, waits?: Waits): Promise<RelayedAnswer> {
     const { response } = exchange;
+    if (isBodiless(answer)) return this.#relayHead(exchange, answer);
     const relayed = await streamAnswer({
       answer,
       response,
@@ -94,13 +95,21 @@ class HttpAnswerer implements Answerer {
     const { response } = exchange;
     const body = await collectAnswer(answer, this.#options.patience.silenceMs);
     if (body === undefined) return "truncated"; // the client has received nothing, so the caller can still answer
-    const bodiless = answer.statusCode === 204 || answer.statusCode === 304;
-    const told = bodiless || answer.headers["content-length"] !== undefined;
+    const told = isBodiless(answer) || answer.headers["content-length"] !== undefined;
     this.#writeHead(response, answer, [
       ...(told ? [] : ["content-length", String(body.length)]),
       ...["connection", "close"],
     ]);
     response.write(body);
+    this.#finish(exchange);
+    return "whole";
+  }
+
+  /** Passes on an answer that has no body: nothing of it can be cut off, or be slow. */
+  #relayHead(exchange: Exchange, answer: GlanceAnswer): RelayedAnswer {
+    answer.on("error", () => undefined).resume();
+    if (exchange.response.destroyed) return "abandoned";
+    this.#writeHead(exchange.response, answer);
     this.#finish(exchange);
     return "whole";
   }
@@ -132,6 +141,11 @@ class HttpAnswerer implements Answerer {
       body.resume();
     }
   }
+}
+
+/** Whatever its headers announce (RFC 9110, sections 15.3.5 and 15.4.5). */
+function isBodiless({ statusCode }: AnswerHead): boolean {
+  return statusCode === 204 || statusCode === 304;
 }
 
 /** Whether the client may send more of its request. */

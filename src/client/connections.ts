@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
+import { Members } from "../http/members.js";
 
 interface Served {
   readonly request: IncomingMessage;
@@ -22,7 +23,7 @@ export interface Connections {
 }
 
 export function trackConnections(server: Server): Connections {
-  const sockets = new Set<Socket>();
+  const sockets = new Members<Socket>();
   const serving = new WeakMap<Socket, Served[]>();
   let isEnding = false;
   // Under TLS, requests arrive on another object than the connection. A TLS handshake has its own timeout.

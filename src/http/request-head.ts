@@ -18,21 +18,30 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     lines.push({ name: (rawHeaders[index] ?? "").toLowerCase(), value: rawHeaders[index + 1] ?? "" });
   }
-  return { lines, values: (name) => valuesOf(lines, name) };
+  return new Head(lines);
 }
 
-/** @param head with its request line. @returns a flat list like Node's: name, value, name, value ... */
-export function splitHead(head: string): string[] {
-  const flat: string[] = [];
+/** @param head the text, with its request line. */
+export function readHead(head: string): RequestHead {
+  const lines: HeaderLine[] = [];
   for (let start = head.indexOf("\r\n"); start !== -1;) {
     start += 2;
     const end = head.indexOf("\r\n", start);
     const line = end === -1 ? head.slice(start) : head.slice(start, end);
     const colon = line.indexOf(":");
-    if (colon !== -1) flat.push(line.slice(0, colon), line.slice(colon + 1).trim());
+    if (colon !== -1)
+      lines.push({ name: line.slice(0, colon).toLowerCase(), value: line.slice(colon + 1).trim() });
     start = end;
   }
-  return flat;
+  return new Head(lines);
+}
+
+class Head implements RequestHead {
+  constructor(readonly lines: readonly HeaderLine[]) {}
+
+  values(name: string): readonly string[] {
+    return valuesOf(this.lines, name);
+  }
 }
 
 /** The flat list that Node's HTTP client accepts: name, value, name, value ... */

@@ -10,7 +10,6 @@ import {
   ROLLBACK_RESULTS,
   type RollbackResult,
   SIZE_SOURCES,
-  type SizeSource,
   SPOOL_BOUNDS,
   type SpoolBound,
   type UnknownSizePolicy,
@@ -24,13 +23,11 @@ import type { UploadView } from "./uploads-registry.js";
 type Wait = "waitClient" | "waitGlance" | "lastByteToAnswer" | "spoolWrite" | "spoolRead";
 
 /** Seconds. Zero or absent: the upload did not wait. */
-export interface UploadFigures extends Partial<Pick<UploadView, Wait | "verdict">> {
-  readonly operation: Operation;
+export interface UploadFigures
+  extends
+    Pick<UploadView, "operation" | "sizeSource" | "receivedBytes" | "durationSeconds">,
+    Partial<Pick<UploadView, Wait | "verdict">> {
   readonly outcome: Outcome;
-  readonly source: SizeSource;
-  readonly receivedBytes: number;
-  readonly durationSeconds: number;
-  readonly reframed: boolean;
 }
 
 export interface UploadMetrics {
@@ -41,7 +38,8 @@ export interface UploadMetrics {
   showSizeRules(decisions: readonly SizeDecision[]): void;
   /** A rule decided about an upload of unknown size. */
   unknownSizeDecided(decision: SizeDecision): void;
-  uploadSettled(figures: UploadFigures): void;
+  /** @param reframed the client sent it chunked, and Glance got it with `Content-Length`. */
+  uploadSettled(figures: UploadFigures, reframed: boolean): void;
 }
 
 /** A rule of `size.rules` by its index, or `default`, with its policy. */
@@ -52,8 +50,7 @@ interface SizeDecision {
 
 export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadMetrics {
   showTotals(make, totals);
-  const inFlight = make.gaugeBy("uploads_in_flight", "Uploads in progress", ["operation"], "sum");
-  for (const operation of OPERATIONS) inFlight.set({ operation }, 0);
+  const inFlight = createInFlight(make);
   const duration = make.histogram(
     "upload_duration_seconds",
     "Time from the start of an upload to its end",
@@ -95,19 +92,29 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
       for (const { rule, policy } of decisions) sizeRules.inc({ rule, policy }, 0);
     },
     unknownSizeDecided: ({ rule, policy }) => sizeRules.inc({ rule, policy }),
-    uploadStarted: (operation) => inFlight.inc({ operation }),
+    uploadStarted(operation) {
+      inFlight[operation] += 1;
+    },
     uploadUndeclared: (client) => undeclared.inc({ client }),
-    uploadSettled(figures) {
-      const { operation, outcome, source, receivedBytes, durationSeconds } = figures;
-      inFlight.dec({ operation });
-      totals.uploads[operation][outcome][source] += 1;
+    uploadSettled(figures, isReframed) {
+      const { operation, outcome, sizeSource, receivedBytes, durationSeconds } = figures;
+      inFlight[operation] -= 1;
+      totals.uploads[operation][outcome][sizeSource] += 1;
       duration.observe({ operation }, durationSeconds);
       if (outcome === "completed") size.observe({ operation }, receivedBytes);
-      if (figures.reframed) reframed.inc({ operation });
+      if (isReframed) reframed.inc({ operation });
       if (figures.verdict !== undefined) observed.inc({ verdict: figures.verdict });
       observeWaits(figures);
     },
   };
+}
+
+function createInFlight(make: MetricMakers): Record<Operation, number> {
+  const inFlight = { file: 0, stage: 0 };
+  make.gaugeBy("uploads_in_flight", "Uploads in progress", ["operation"], "sum", (gauge) => {
+    for (const operation of OPERATIONS) gauge.set({ operation }, inFlight[operation]);
+  });
+  return inFlight;
 }
 
 /** An upload that never waited is not observed: a refusal without a body would make a slow Glance look fast. */

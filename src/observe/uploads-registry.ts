@@ -1,5 +1,6 @@
 /** The uploads in flight and the last finished uploads, for `/uploads` and the live page. */
 import type { z } from "zod";
+import { Members } from "../http/members.js";
 import type { uploadSchema, uploadsSchema } from "./uploads-schema.js";
 
 /** One upload; uploads-schema.ts describes each field. */
@@ -47,7 +48,7 @@ export function findRival(
 
 /** @param keep maximum number of finished uploads to keep. Default: 100. */
 export function createUploadsRegistry(keep = 100): UploadsRegistry {
-  const inFlight = new Set<Viewed>();
+  const inFlight = new Members<Viewed>();
   const finished: Viewed[] = [];
   let waiting: (() => void)[] = [];
   const listeners: ((upload: Viewed) => void)[] = [];

@@ -49,7 +49,7 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     ignorePath: true,
   });
   /** By the client's request, because http-proxy's events carry nothing else. */
-  const trips = new Map<IncomingMessage, Trip>();
+  const trips = new WeakMap<IncomingMessage, Trip>();
   proxy.on("proxyReq", (outgoing, request) => {
     const { trip, path } = trips.get(request) ?? {};
     if (trip === undefined || path === undefined) return void outgoing.destroy(); // the client has disconnected meanwhile

@@ -7,7 +7,7 @@ import { isEmpty } from "../http/announced-body.js";
 import { type Patience, Turns } from "../http/turns.js";
 import type { Metrics } from "../observe/metrics.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
-import { toUpstreamError, truncatedAnswer, upstreamTimeout } from "../upstream/failures.js";
+import { closedUnanswered, toUpstreamError, truncatedAnswer, upstreamTimeout } from "../upstream/failures.js";
 import { UnannouncedBytes } from "../upstream/wire-guard.js";
 import { clientTimeout, malformedBody, type ProxyError, toProxyError } from "../vocabulary/errors.js";
 
@@ -58,7 +58,7 @@ export class RoundTrip {
     outgoing.on("drain", () => this.#awaitClient()).once("finish", () => this.#awaitGlance());
     // For some failures nothing else is emitted, for example for an answer that switches protocols.
     outgoing.once("close", () => {
-      if (!this.#isAnswered) this.fail(new Error("closed without an answer"));
+      if (!this.#isAnswered) this.fail(closedUnanswered());
     });
   }
 

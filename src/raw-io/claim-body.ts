@@ -10,7 +10,7 @@ import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import { type AnnouncedBody, readAnnouncedBody } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
-import { createRequestHead, splitHead } from "../http/request-head.js";
+import { readHead } from "../http/request-head.js";
 import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import { RawBody } from "./raw-body.js";
@@ -118,7 +118,7 @@ function headBytes(bytes: Buffer): number {
 
 /** @returns the announced size of the body; infinity if unknown. */
 function lengthIn(head: Buffer): number {
-  const announced = readAnnouncedBody(createRequestHead(splitHead(head.toString("latin1"))));
+  const announced = readAnnouncedBody(readHead(head.toString("latin1")));
   return announced.kind === "length" ? announced.bytes : Number.POSITIVE_INFINITY;
 }
 

@@ -102,7 +102,7 @@ class UploadAdmission implements Admission {
     const { replays } = this.#options;
     const { source, declaredBytes, observation } = upload;
     if (replays === undefined || source === "header") return undefined;
-    const recalled = replays.recall(upload.replayKey);
+    const recalled = replays.recall(upload);
     const failed = recalled instanceof Promise ? await recalled : recalled;
     if (failed === undefined) return undefined;
     const refusal = declaredBytes === undefined ? undefined : refuseReplay(failed, declaredBytes);

@@ -7,7 +7,7 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 import { createTimer, type Timer } from "../http/timer.js";
 import { Turns } from "../http/turns.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
-import { toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
+import { closedUnanswered, toUpstreamError, upstreamTimeout } from "../upstream/failures.js";
 import { onceConnected } from "../upstream/upstream.js";
 import {
   clientAborted,
@@ -127,13 +127,13 @@ class Relay {
     upstream.on("error", (error) => this.#onBroken(error));
     upstream.on("response", (answer) => this.#onAnswer(answer));
     // For some failures Node emits nothing else, for example for an answer that switches protocols.
-    upstream.on("close", () => this.#onBroken(new Error("closed without an answer")));
+    upstream.on("close", () => this.#onBroken());
     upstream.on("drain", this.#onDrain);
     return upstream;
   }
 
-  #onBroken(cause: Error): void {
-    if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause));
+  #onBroken(cause?: Error): void {
+    if (!this.#done && !this.#isJudged) this.#fail(toUpstreamError(cause ?? closedUnanswered()));
   }
 
   readonly #onDrain = (): void => {

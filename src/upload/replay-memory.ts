@@ -20,12 +20,17 @@ export interface ExhaustedBody {
   readonly isDeclared: boolean;
 }
 
+/** An upload. Its key is computed when it is read. */
+export interface Keyed {
+  readonly replayKey: string;
+}
+
 /** Shared by all workers. If a method returns a promise, its effect is visible to all workers when the promise resolves. */
 export interface ReplayMemory {
-  remember(key: string, body: ExhaustedBody): void | Promise<void>;
-  recall(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
+  remember(upload: Keyed, body: ExhaustedBody): void | Promise<void>;
+  recall(upload: Keyed): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
   /** @returns what was remembered. */
-  forget(key: string): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
+  forget(upload: Keyed): ExhaustedBody | undefined | Promise<ExhaustedBody | undefined>;
 }
 
 /** In this process. */
@@ -48,23 +53,25 @@ export function replayKey({ imageId, operation, userAgent = "" }: FailedUpload):
 export function createReplayMemory(windowMs: number, most = 1_000): LocalReplayMemory {
   let keepMs = windowMs;
   const bodies = new Map<string, ExhaustedBody & { readonly until: number }>();
-  const recall = (key: string): ExhaustedBody | undefined => {
+  const recall = (upload: Keyed): ExhaustedBody | undefined => {
+    if (bodies.size === 0) return undefined; // the usual case, which needs no key
+    const { replayKey: key } = upload;
     const body = bodies.get(key);
     if (body === undefined || body.until > performance.now()) return body;
     bodies.delete(key);
     return undefined;
   };
   return {
-    remember(key, { bytes, isDeclared }) {
+    remember({ replayKey: key }, { bytes, isDeclared }) {
       bodies.delete(key); // moves the entry to the end
       bodies.set(key, { bytes, isDeclared, until: performance.now() + keepMs });
       const [oldest] = bodies.keys();
       if (bodies.size > most && oldest !== undefined) bodies.delete(oldest);
     },
     recall,
-    forget(key) {
-      const body = recall(key);
-      bodies.delete(key);
+    forget(upload) {
+      const body = recall(upload);
+      if (body) bodies.delete(upload.replayKey);
       return body;
     },
     setWindow(ms) {

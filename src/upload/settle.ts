@@ -75,7 +75,7 @@ class Settlement implements Settle {
       return this.#succeed(sent);
     }
     // Done before the client gets the answer, because its next upload may follow at once.
-    const forgotten = status < 300 ? await this.#replays?.forget(upload.replayKey) : undefined;
+    const forgotten = status < 300 ? await this.#replays?.forget(upload) : undefined;
     if (REPLAYED_STATUSES.has(status)) await this.#remember(exchange, upload);
     upload.waits.switchTo("glance");
     const relayed = early
@@ -85,7 +85,7 @@ class Settlement implements Settle {
       this.#observers.metrics.upstreamError("truncated");
       // The client has received nothing yet.
       if (canAnswer(exchange.response)) {
-        if (forgotten) await this.#replays?.remember(upload.replayKey, forgotten);
+        if (forgotten) await this.#replays?.remember(upload, forgotten);
         return early
           ? this.refuse(exchange, upload, truncatedAnswer())
           : this.#recoverOrRefuse(sent, truncatedAnswer());
@@ -150,7 +150,7 @@ class Settlement implements Settle {
 
   async #succeed(sent: Sent): Promise<void> {
     const { exchange, upload } = sent;
-    await this.#replays?.forget(upload.replayKey);
+    await this.#replays?.forget(upload);
     if (canAnswer(exchange.response)) this.#answerer.succeed(exchange);
     this.#complete(sent);
   }
@@ -193,11 +193,11 @@ class Settlement implements Settle {
       const { declaredBytes, readBytes } = upload;
       if (readBytes === 0) return;
       const isDeclared = declaredBytes !== undefined;
-      return replays.remember(upload.replayKey, { bytes: declaredBytes ?? readBytes, isDeclared });
+      return replays.remember(upload, { bytes: declaredBytes ?? readBytes, isDeclared });
     };
     /** Not if an upload has succeeded meanwhile. */
     const update = async (): Promise<void> => {
-      if ((await replays.recall(upload.replayKey)) !== undefined) await note();
+      if ((await replays.recall(upload)) !== undefined) await note();
     };
     await note();
     upload.onFirstDiscarded = () => void note();

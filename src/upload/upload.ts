@@ -218,9 +218,8 @@ export class Upload {
     this.#durationSeconds = this.elapsedSeconds;
     const { framingIn } = this.origin;
     const reframed = framingIn === "chunked" && this.framingOut === "content-length";
-    const figures = { outcome, source: this.source, reframed };
-    const view = this.view();
-    this.observers.metrics.uploadSettled(Object.assign(figures, view));
+    const view = Object.assign(this.view(), { outcome });
+    this.observers.metrics.uploadSettled(view, reframed);
     if (owner) void owner.finally(() => this.#finish(this.view()));
     else this.#finish(view);
   }

@@ -3,6 +3,7 @@
  * on each question and when a connection closes, so nothing is done per byte.
  */
 import type { Socket } from "node:net";
+import { Members } from "../http/members.js";
 
 export interface Activity {
   /** @param connection to Glance; watched until it closes. */
@@ -11,16 +12,18 @@ export interface Activity {
   lastAt(): number;
 }
 
-interface Counts {
+interface Watched {
+  readonly connection: Socket;
   read: number;
   taken: number;
 }
 
 export function createActivity(): Activity {
-  const open = new Map<Socket, Counts>();
+  const open = new Members<Watched>();
   let lastAt = -Infinity;
 
-  function compare(connection: Socket, last: Counts): void {
+  function compare(last: Watched): void {
+    const { connection } = last;
     const read = connection.bytesRead;
     const taken = connection.bytesWritten - connection.writableLength;
     // The kernel takes a request's head, and some megabytes of its body, for a Glance that has stopped. What a connection took
@@ -33,16 +36,16 @@ export function createActivity(): Activity {
 
   return {
     watch(connection) {
-      const counts = { read: 0, taken: 0 };
-      open.set(connection, counts);
+      const watched = { connection, read: 0, taken: 0 };
+      open.add(watched);
       connection.once("close", () => {
-        open.delete(connection);
-        if (connection.bytesRead > counts.read) lastAt = performance.now();
+        open.delete(watched);
+        if (connection.bytesRead > watched.read) lastAt = performance.now();
       });
     },
 
     lastAt() {
-      for (const [connection, counts] of open) compare(connection, counts);
+      for (const watched of open) compare(watched);
       return lastAt;
     },
   };

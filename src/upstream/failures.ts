@@ -62,6 +62,11 @@ function isProtocolError(cause: unknown): boolean {
   return String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith("HPE_");
 }
 
+/** Node says no more than that the request to Glance is over. */
+export function closedUnanswered(): Error {
+  return new Error("closed without an answer");
+}
+
 /** An answer that was cut off before the client received any of it. */
 export function truncatedAnswer(): ProxyError {
   return new ProxyError("upstream_truncated", "Glance's answer is incomplete: the connection was cut.");

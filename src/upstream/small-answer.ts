@@ -1,5 +1,6 @@
 /** Reads small answers of Glance: completely into memory, with a maximum size and a time limit. */
 import type { ClientRequest, IncomingMessage } from "node:http";
+import { closedUnanswered } from "./failures.js";
 
 /** Maximum size of a body. Glance's errors have a few hundred bytes, an image's record has a few KiB. */
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -69,7 +70,7 @@ export function readSmallAnswer(
     };
     const fail = (cause: unknown): void => settle({ kind: "failed", cause });
     /** If Glance switches protocols, the request closes without an error. */
-    const onClose = (): void => fail(new Error("closed without an answer"));
+    const onClose = (): void => fail(closedUnanswered());
     request.on("error", fail).once("close", onClose);
     request.once("response", (head) => {
       request

@@ -5,7 +5,7 @@
  */
 import type { Duplex } from "node:stream";
 import { readAnnouncedBody } from "../http/announced-body.js";
-import { createRequestHead, splitHead } from "../http/request-head.js";
+import { readHead } from "../http/request-head.js";
 import { BadFraming, type BodyFraming, ChunkedFraming, LengthFraming } from "../raw-io/body-framing.js";
 import { interceptWrites } from "./intercept-writes.js";
 
@@ -31,14 +31,15 @@ export class OutgoingRequest {
 
   /** @throws UnannouncedBytes if these bytes must not be sent. */
   check(chunk: Buffer | string, encoding: BufferEncoding): void {
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
-    if (this.#body === undefined) this.#readHead(bytes);
-    else this.#readBody(this.#body, bytes);
+    if (this.#body !== undefined) return this.#readBody(this.#body, bytesOf(chunk, encoding));
+    // Node writes a head as such a string. Characters beyond Latin-1 are refused with the head.
+    const isText = typeof chunk === "string" && encoding === "latin1";
+    this.#readHead(isText ? chunk : bytesOf(chunk, encoding).toString("latin1"));
   }
 
-  #readHead(bytes: Buffer): void {
+  #readHead(text: string): void {
     const before = this.#head ?? "";
-    const head = before + bytes.toString("latin1");
+    const head = before + text;
     const end = head.indexOf(HEAD_END, Math.max(0, before.length - HEAD_END.length));
     if (end === -1) {
       if (head.length > MAX_HEAD_BYTES) throw new UnannouncedBytes("the request head has no end");
@@ -47,7 +48,7 @@ export class OutgoingRequest {
     }
     this.#head = undefined;
     this.#body = framingOf(head.slice(0, end));
-    this.#readBody(this.#body, bytes.subarray(end + HEAD_END.length - before.length));
+    this.#readBody(this.#body, Buffer.from(head.slice(end + HEAD_END.length), "latin1"));
   }
 
   #readBody(body: BodyFraming, bytes: Buffer): void {
@@ -64,11 +65,15 @@ export class OutgoingRequest {
   }
 }
 
+function bytesOf(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
+  return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+}
+
 function framingOf(head: string): BodyFraming {
   if (!HEAD.test(head)) {
     throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
   }
-  const request = createRequestHead(splitHead(head));
+  const request = readHead(head);
   if (request.values("host").length !== 1) throw new UnannouncedBytes("the request head has not one host");
   const announced = readAnnouncedBody(request);
   switch (announced.kind) {

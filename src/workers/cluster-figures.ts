@@ -92,7 +92,7 @@ export class ClusterFigures {
     const verdict = upload.verdict === "completed" ? outcome : upload.verdict;
     const view = { ...upload, durationSeconds, waitsFor: undefined, outcome, verdict, reason } as const;
     this.#metrics.uploadStarted(upload.operation);
-    this.#metrics.uploadSettled({ ...view, source: upload.sizeSource, reframed: false });
+    this.#metrics.uploadSettled(view, false);
     this.remember(view);
     this.#log.info(view, "upload");
   }

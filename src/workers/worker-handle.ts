@@ -187,9 +187,9 @@ class ChildHandle implements WorkerHandle {
         quotas[what].release(amount);
       },
       hasRival,
-      rememberReplay: (key, body) => replays.remember(key, body),
-      recallReplay: (key) => replays.recall(key),
-      forgetReplay: (key) => replays.forget(key),
+      rememberReplay: (replayKey, body) => replays.remember({ replayKey }, body),
+      recallReplay: (replayKey) => replays.recall({ replayKey }),
+      forgetReplay: (replayKey) => replays.forget({ replayKey }),
       uploadStarted: (number, upload) => {
         this.inFlight.set(number, upload);
         this.#begun.set(number, performance.now());

@@ -3,6 +3,7 @@ import process from "node:process";
 import { type BirpcReturn, createBirpc } from "birpc";
 import type { Config } from "../config/config.js";
 import { parseConfig } from "../config/load.js";
+import { Members } from "../http/members.js";
 import { createLog } from "../observe/log.js";
 import { createLogOutput } from "../observe/log-output.js";
 import { createMetrics } from "../observe/metrics.js";
@@ -42,7 +43,7 @@ export async function runWorker(serveClients: ServeClients): Promise<void> {
   const metrics = createMetrics();
   const output = createLogOutput();
   metrics.watchLog(output);
-  const inFlight = new Map<Viewed, number>();
+  const inFlight = new NumberedUploads();
   let clients: ReturnType<typeof serveClients> | undefined;
   let upstream: Upstream | undefined;
   let ending: Promise<void> | undefined;
@@ -91,7 +92,7 @@ export async function runWorker(serveClients: ServeClients): Promise<void> {
       metrics: await metrics.registry.getMetricsAsJSON(),
       connections: clients?.connections() ?? 0,
       totals: metrics.totals,
-      inFlight: [...inFlight].map(([upload, number]) => [number, upload.view()]),
+      inFlight: inFlight.views(),
       idleMs: performance.now() - (upstream?.activity.lastAt() ?? -Infinity),
     };
   }
@@ -110,32 +111,54 @@ function connectToPrimary(calls: WorkerCalls): Primary {
 /** Reports each upload to the primary, which keeps the finished uploads and settles the uploads of a worker that dies. */
 function reportUploads(
   primary: Primary,
-  inFlight: Map<Viewed, number>,
+  inFlight: NumberedUploads,
   registry: UploadsRegistry,
 ): UploadsRegistry {
-  let last = 0;
-  const numbered = (upload: Viewed): NumberedUpload => [inFlight.get(upload) ?? 0, upload.view()];
   return {
     ...registry,
     hasRival: (imageId, ageSeconds) => primary.hasRival(imageId, ageSeconds),
     add(upload) {
       registry.add(upload);
-      inFlight.set(upload, (last += 1));
-      void primary.uploadStarted(...numbered(upload));
+      inFlight.add(upload);
+      void primary.uploadStarted(...inFlight.view(upload));
     },
     finish(upload) {
-      void primary.uploadFinished(...numbered(upload));
+      void primary.uploadFinished(...inFlight.view(upload));
       inFlight.delete(upload);
       registry.finish(upload);
     },
   };
 }
 
+/** The uploads in flight. The primary knows them by their numbers. */
+class NumberedUploads {
+  readonly #uploads = new Members<Viewed>();
+  readonly #numbers = new WeakMap<Viewed, number>();
+  #last = 0;
+
+  add(upload: Viewed): void {
+    this.#uploads.add(upload);
+    this.#numbers.set(upload, (this.#last += 1));
+  }
+
+  delete(upload: Viewed): void {
+    this.#uploads.delete(upload);
+  }
+
+  view(upload: Viewed): NumberedUpload {
+    return [this.#numbers.get(upload) ?? 0, upload.view()];
+  }
+
+  views(): NumberedUpload[] {
+    return [...this.#uploads].map((upload) => this.view(upload));
+  }
+}
+
 function replaysOf(primary: Primary): ReplayMemory {
   return {
-    remember: (key, body) => primary.rememberReplay(key, body),
-    recall: (key) => primary.recallReplay(key),
-    forget: (key) => primary.forgetReplay(key),
+    remember: ({ replayKey }, body) => primary.rememberReplay(replayKey, body),
+    recall: ({ replayKey }) => primary.recallReplay(replayKey),
+    forget: ({ replayKey }) => primary.forgetReplay(replayKey),
   };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createRequestHead, endToEnd, splitHead } from "../../../src/http/request-head.js";
+import { createRequestHead, endToEnd, readHead } from "../../../src/http/request-head.js";
 
 /** Names that cross the proxy, given these raw headers. */
 const crossing = (...rawHeaders: string[]) =>
@@ -68,14 +68,14 @@ describe("the proxy forwards", () => {
   });
 });
 
-describe("splitting the text of a head gives", () => {
-  it("the flat list that Node makes of it", () => {
-    expect(splitHead("GET / HTTP/1.1\r\nHost: a\r\nX-A:1\r\nx-a:  2 \r\nEmpty:")).toEqual([
-      ...["Host", "a", "X-A", "1", "x-a", "2", "Empty", ""],
-    ]);
+describe("the text of a head is read", () => {
+  it("as Node reads it", () => {
+    const text = "GET / HTTP/1.1\r\nHost: a\r\nX-A:1\r\nx-a:  2 \r\nEmpty:";
+    const { lines } = createRequestHead(["Host", "a", "X-A", "1", "x-a", "2", "Empty", ""]);
+    expect(readHead(text).lines).toEqual(lines);
   });
 
-  it("an empty list if it has no lines", () => {
-    expect(splitHead("GET / HTTP/1.1")).toEqual([]);
+  it("without lines too", () => {
+    expect(readHead("GET / HTTP/1.1").lines).toEqual([]);
   });
 });

@@ -48,10 +48,9 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
 const FIGURES = {
   operation: "file",
   outcome: "completed",
-  source: "header",
+  sizeSource: "header",
   receivedBytes: 5,
   durationSeconds: 1,
-  reframed: false,
   waitClient: 0.25,
   waitGlance: 0.5,
   lastByteToAnswer: 0.25,
@@ -64,15 +63,12 @@ const SPOOL = { usedBytes: 5, uploads: 1, maxBytes: 10 } as const;
 /** Everything that can be counted, counted once. */
 function exercise(metrics: Metrics): void {
   metrics.uploadStarted("file");
-  metrics.uploadSettled(FIGURES);
+  metrics.uploadSettled(FIGURES, false);
   metrics.uploadStarted("stage");
-  metrics.uploadSettled({
-    ...FIGURES,
-    operation: "stage",
-    outcome: "size_exceeded",
-    source: "unknown",
-    reframed: true,
-  });
+  metrics.uploadSettled(
+    { ...FIGURES, operation: "stage", outcome: "size_exceeded", sizeSource: "unknown" },
+    true,
+  );
   metrics.uploadUndeclared("curl");
   metrics.unknownSizeDecided({ rule: "default", policy: "forward" });
   metrics.rollback("queued", 0.1);
@@ -125,7 +121,7 @@ describe("the metrics", () => {
     expect(await sample(metrics, "uploads_in_flight", { operation: "stage" })).toBe(0);
     metrics.uploadStarted("file");
     expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(1);
-    metrics.uploadSettled(FIGURES);
+    metrics.uploadSettled(FIGURES, false);
     expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(0);
   });
 

@@ -4,8 +4,8 @@ import { createTotals, sumTotals, uploadTotals } from "../../../src/observe/tota
 import { type Outcome, OUTCOMES } from "../../../src/vocabulary/outcomes.js";
 
 function settle(metrics: Metrics, outcome: Outcome, operation: "file" | "stage"): void {
-  const figures = { source: "header", receivedBytes: 5, durationSeconds: 1, reframed: false } as const;
-  metrics.uploadSettled({ ...figures, operation, outcome });
+  const figures = { sizeSource: "header", receivedBytes: 5, durationSeconds: 1 } as const;
+  metrics.uploadSettled({ ...figures, operation, outcome }, false);
 }
 
 it("totals start with 0 for every outcome", () => {
