@@ -5,11 +5,14 @@ import { defineConfig } from "vitest/config";
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
 /** They have no uploads, or choose their relay themselves. */
 const ONCE = [
-  "test/e2e/{admin,admin-guard,cli,doctor,downloads,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
+  "test/e2e/{admin,admin-guard,cli,doctor,downloads,early-refusals,events,hooks,json-schemas,log-output,middleware,own-connections,promtool}.test.ts",
   "test/e2e/{pass-through,quota,raw-check,raw-relay,readiness,refused-requests,reload,secrets,tls,tracing,workers}.test.ts",
   "test/faults/pass-through-faults.test.ts",
   "test/hostile/{fuzz,imports,spellings}.test.ts",
   "test/clients/direct.test.ts",
+  // The command, whose relay for such large bodies is raw anyway.
+  "test/clients/proxied.test.ts",
+  "test/e2e/memory.test.ts",
   "test/clients/keystone.test.ts", // with uploads, but small ones, and its servers take long to start
 ];
 
@@ -23,7 +26,12 @@ const OVER_TLS = [
 const UNIT = ["test/{unit,sockets}/**/*.test.ts"];
 
 /** Before all tests of a project, `dist` is built, unless it is as new as its sources. */
-const built = { globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts"] };
+const built = {
+  globalSetup: ["test/support/build.ts", "test/support/shared-directory.ts", "test/support/lent-glances.ts"],
+};
+
+/** They replace modules, or look for what is left behind in their process: each has one of its own. */
+const SEPARATE = ["test/e2e/long-heads.test.ts", "test/faults/**/*.test.ts"];
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/memory.test.ts"];
@@ -37,7 +45,7 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(3, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(4, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
@@ -50,8 +58,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "stream",
+          isolate: false,
           include: ["test/**/*.test.ts"],
-          exclude: [...UNIT, ...HEAVY, ...STORES, ...TEMPEST],
+          exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...STORES, ...TEMPEST],
           ...built,
         },
       },
@@ -59,15 +68,26 @@ export default defineConfig({
         extends: true,
         test: {
           name: "raw",
-          include: ["test/{clients,e2e,faults,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: [...ONCE, ...HEAVY],
+          isolate: false,
+          include: ["test/{clients,e2e,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+          exclude: [...ONCE, ...SEPARATE, ...HEAVY],
           env: RAW,
           ...built,
         },
       },
       {
         extends: true,
-        test: { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
+        test: {
+          name: "raw over TLS",
+          include: OVER_TLS,
+          env: { ...RAW, TEST_OVER_TLS: "true" },
+          ...built,
+        },
+      },
+      { extends: true, test: { name: "stream, separate", include: SEPARATE, ...built } },
+      {
+        extends: true,
+        test: { name: "raw, separate", include: SEPARATE, exclude: ONCE, env: RAW, ...built },
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },

@@ -82,6 +82,7 @@ playbook() {
   scenarios=$((scenarios + 1))
   # Debian's Python, which has Debian's ansible-core; another may come first in PATH.
   if ! PATH=/usr/bin:/bin:$PATH HOME=$work ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS=ignore ANSIBLE_NOCOLOR=1 \
+    ANSIBLE_PIPELINING=1 ANSIBLE_MODULE_COMPRESSION=ZIP_STORED \
     ansible-playbook \
     --extra-vars "$(printf '{"scenario": "%s", "difference_file": "%s", "out": "%s"}' "$scenario" "$differences" "$work/out")" \
     "$@" >"$work/log" 2>&1; then

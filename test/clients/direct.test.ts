@@ -1,7 +1,8 @@
 /** That the clients work against a Glance with no proxy between: what the tests through the proxy are measured by. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createImage, showImage } from "../support/glance-client.js";
-import { type Glance, startRealGlance } from "../support/real-glance.js";
+import { borrowGlance } from "../support/lent-glances.js";
+import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { runCurl, runGlance, runOpenstack, runPythonPut, withFile } from "./clients.js";
 
@@ -11,7 +12,7 @@ describeWith(
   () => {
     let glance: Glance;
     beforeAll(async () => {
-      glance = await startRealGlance({ server: "eventlet" });
+      glance = await borrowGlance("eventlet");
     });
     // Unset if the start failed.
     afterAll(() => (glance as Glance | undefined)?.stop());

@@ -242,6 +242,10 @@ describeWith(["ansible", "systemd"], "the playbook", () => {
         ANSIBLE_LOCALHOST_WARNING: "false",
         ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS: "ignore",
         ANSIBLE_GATHERING: "explicit",
+        // These save CPU time: one process a task, no compression, and no search for a Python.
+        ANSIBLE_PIPELINING: "true",
+        ANSIBLE_MODULE_COMPRESSION: "ZIP_STORED",
+        ANSIBLE_PYTHON_INTERPRETER: "/usr/bin/python3",
       },
     });
 

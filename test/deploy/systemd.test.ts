@@ -89,7 +89,8 @@ describeWith(["systemd"], "systemd's socket activation", () => {
       await once(child.stderr, "data"); // it listens, and starts the proxy with the first connection
       const id = await createImage(port);
       expect((await putImageData(port, id, "hello")).status).toBe(204);
-      expect(output).toContain(`"listen":"http://127.0.0.1:${port}"`);
+      // A worker may answer before the process above it has logged.
+      await expect.poll(() => output).toContain(`"listen":"http://127.0.0.1:${port}"`);
     } finally {
       const exited = once(child, "exit");
       child.kill("SIGTERM");

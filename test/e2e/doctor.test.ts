@@ -4,9 +4,12 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer as createNetServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadWithoutListening } from "../../src/config/load.js";
 import type { CheckResult } from "../../src/doctor/check.js";
+import { runDoctor } from "../../src/doctor/doctor.js";
 import { type Authority, createAuthority } from "../support/certificates.js";
 import { startHangingListener } from "../support/hanging-listener.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { startProxy } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
 import { type Glance, startRealGlance } from "../support/real-glance.js";
@@ -15,7 +18,8 @@ import { run } from "../support/run.js";
 import { startStandIn } from "../support/stand-in.js";
 
 const TOKEN = "a-token-nobody-may-see";
-const WITH_TOKEN = ["--token", TOKEN];
+const WITH_TOKEN = { token: TOKEN };
+const TOKEN_FLAG = ["--token", TOKEN];
 /** Tests wait at once, each for servers of its own, which end with the file. */
 const cleanUp: (() => unknown)[] = [];
 afterAll(async () => {
@@ -29,15 +33,29 @@ interface Report {
   readonly finding: (check: string) => CheckResult | undefined;
 }
 
-async function examine(url: string, args: readonly string[] = [], env = {}): Promise<Report> {
+/** By the command, in a process of its own. */
+async function examineByCommand(url: string, args: readonly string[] = [], env = {}): Promise<Report> {
   const doctor = ["dist/cli.js", "doctor", "--upstream", url];
   const { code, stdout, stderr } = await run(process.execPath, [...doctor, "--json", ...args], { env });
   expect(stderr).toBe("");
-  const { checks, healthy } = JSON.parse(stdout) as { checks: CheckResult[]; healthy: boolean };
+  return read(code, stdout);
+}
+
+/** As the command does it, in this process. */
+async function examine(url: string, token: { token?: string } = {}, env = {}): Promise<Report> {
+  const config = loadWithoutListening({ flags: { upstream: url }, env, readFile: () => "" });
+  let text = "";
+  const options = { config, token: token.token, readOnly: false, json: true };
+  const healthy = await runDoctor(options, (piece) => (text += piece));
+  return read(healthy ? 0 : 1, text);
+}
+
+function read(code: number, text: string): Report {
+  const { checks, healthy } = JSON.parse(text) as { checks: CheckResult[]; healthy: boolean };
   expect(healthy).toBe(code === 0);
   for (const { detail, remedy = "" } of checks) expect(detail + remedy).not.toMatch(/[\n\r]/);
-  expect(stdout).not.toContain(TOKEN);
-  return { code, text: stdout, checks, finding: (name) => checks.find(({ check }) => check === name) };
+  expect(text).not.toContain(TOKEN);
+  return { code, text, checks, finding: (name) => checks.find(({ check }) => check === name) };
 }
 
 /** Every image that is left. */
@@ -59,7 +77,7 @@ function testHealthy(name: string, start: () => Promise<Glance>, expected: Expec
   it.concurrent(`${name} is well, and no image is left behind`, async () => {
     const glance = await start();
     cleanUp.push(() => glance.stop());
-    const { code, checks, finding } = await examine(glance.url, WITH_TOKEN);
+    const { code, checks, finding } = await examineByCommand(glance.url, TOKEN_FLAG);
     expect(checks.map((one) => [one.check, one.finding])).toEqual([
       ["reachable", "ok"],
       ["clock", expected.clock],
@@ -104,7 +122,8 @@ describe.concurrent("of each kind,", () => {
     });
 
     it("is found if upstream.url has a wrong path", async () => {
-      const glance = await startRealGlance({ server: "eventlet" });
+      const glance = await borrowGlance("eventlet");
+      const before = (await glance.executed()).length;
       cleanUp.push(() => glance.stop());
       for (const path of ["/image", "/v2"]) {
         const { finding } = await examine(glance.url + path, WITH_TOKEN);
@@ -114,7 +133,7 @@ describe.concurrent("of each kind,", () => {
           remedy: `set upstream.url to ${glance.url}`,
         });
       }
-      expect((await glance.executed()).filter(({ token }) => token !== null)).toEqual([]);
+      expect((await glance.executed(before)).filter(({ token }) => token !== null)).toEqual([]);
     });
   });
   describeWith(["glance-api", "uwsgi"], "a real Glance under uWSGI", () => {
@@ -247,11 +266,11 @@ describe.concurrent("the doctor reports", () => {
 
   it("that a token is refused, but never the token", async () => {
     const upstream = await url({ wantsToken: true });
-    const { code, text, finding } = await examine(upstream, ["--token", "another-secret"]);
+    const { code, text, finding } = await examineByCommand(upstream, ["--token", "another-secret"]);
     expect(finding("roll-back")).toMatchObject({ finding: "problem" });
     expect(text).not.toContain("another-secret");
     expect(code).toBe(1);
-    expect((await examine(upstream, WITH_TOKEN)).code).toBe(0);
+    expect((await examineByCommand(upstream, TOKEN_FLAG)).code).toBe(0);
   });
 
   it("that a cut upload became an image", async () => {
@@ -354,7 +373,7 @@ describe.concurrent("the doctor reports", () => {
       { id: "volumes", type: "cinder", default: "true" },
       { id: "other", type: "cinder" },
     ];
-    const { checks } = await examine(await url({ stores }), [...WITH_TOKEN, "--read-only"], {
+    const { checks } = await examineByCommand(await url({ stores }), [...TOKEN_FLAG, "--read-only"], {
       GLANCE_SIZE_PROXY_SIZE__RULES: '[{"store":["other","nowhere"],"unknown":"reject"}]',
       GLANCE_SIZE_PROXY_SIZE__DEFAULT_STORE: "other",
     });
@@ -392,7 +411,7 @@ describe.concurrent("the doctor reports", () => {
     const listener = await startHangingListener();
     cleanUp.push(() => listener.stop());
     const env = { GLANCE_SIZE_PROXY_UPSTREAM__CONNECT_TIMEOUT: "500ms" };
-    const { finding } = await examine(listener.url, [], env);
+    const { finding } = await examine(listener.url, {}, env);
     expect(finding("reachable")).toMatchObject({ facts: { found: "no_way" } });
   });
 
@@ -435,7 +454,7 @@ describe.concurrent("the doctor creates no image", () => {
 
   it("with --read-only, but reads the list of stores", async () => {
     const glance = await start({ wantsToken: true, stores: [{ id: "s3", type: "s3" }] });
-    const { finding } = await examine(glance.url, [...WITH_TOKEN, "--read-only"]);
+    const { finding } = await examineByCommand(glance.url, [...TOKEN_FLAG, "--read-only"]);
     expect(finding("size header")).toMatchObject({ finding: "unknown", remedy: "run without --read-only" });
     expect(finding("store s3")?.finding).toBe("hint");
     expect(glance.asked.filter((one) => WRITES.test(one))).toEqual([]);

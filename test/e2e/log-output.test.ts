@@ -17,10 +17,10 @@ import { SIZE, useScene } from "./scene.js";
 
 const KIB = 1024;
 const MIB = KIB * KIB;
-/** Twice what fits into a pipe and the proxy's memory, at 1.5 KiB a line. */
-const MANY = 1600;
+/** Half as much again as fits into a pipe and the proxy's memory, at 1.5 KiB a line. */
+const MANY = 1200;
 /** More than a pipe or a socket takes, and not more than the proxy's memory. */
-const SOME = 400;
+const SOME = 250;
 
 const scene = useScene();
 const running: ReadCommand[] = [];

@@ -7,8 +7,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../support/bytes.js";
 import { startCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM, showImage } from "../support/glance-client.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { type HeaderValues, request } from "../support/raw-http.js";
-import { type RealGlance, startRealGlance } from "../support/real-glance.js";
+import type { RealGlance } from "../support/real-glance.js";
 import { answerEarly } from "../support/recording-upstream.js";
 import { describeWith } from "../support/requirements.js";
 import { CHUNKED, FILE, readSlowly, SIZE, useScene } from "./scene.js";
@@ -321,7 +322,7 @@ async function reportOn(lines: readonly string[]): Promise<{ exitCode: unknown; 
 describeWith(["glance-api"], "in front of a real Glance", () => {
   let glance: RealGlance;
   beforeAll(async () => {
-    glance = await startRealGlance({ server: "eventlet" });
+    glance = await borrowGlance("eventlet");
   });
   afterAll(() => glance?.stop());
 

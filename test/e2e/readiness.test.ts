@@ -10,9 +10,9 @@ import { createAuthority } from "../support/certificates.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
 import { createImage, OCTET_STREAM } from "../support/glance-client.js";
 import { startHangingListener } from "../support/hanging-listener.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type Peer, request } from "../support/raw-http.js";
-import { startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { FILE } from "./scene.js";
 
@@ -358,7 +358,7 @@ describe.concurrent("in front of", () => {
     const THREADS = 8;
 
     it("stays ready while slow uploads take all of its threads", async ({ expect }) => {
-      const glance = await startRealGlance({ server: "uwsgi" });
+      const glance = await borrowGlance("uwsgi");
       cleanUp.push(() => glance.stop());
       const proxy = await startHere(glance.url);
       const targets: string[] = [];

@@ -15,7 +15,7 @@ import { type RunningCommand, startCommand } from "../support/cli.js";
 import { request } from "../support/raw-http.js";
 import { describeWith } from "../support/requirements.js";
 
-const COUNT = Number(process.env["FUZZ_COUNT"] ?? 600);
+const COUNT = Number(process.env["FUZZ_COUNT"] ?? 300);
 const TOGETHER = 64;
 const DEADLINE_MS = 15_000;
 

@@ -6,9 +6,10 @@ import { afterAll } from "vitest";
 import { type RunningStandInGlance, startStandInGlance } from "../../src/demo/stand-in-glance.js";
 import { createImage, showImage, until } from "../support/glance-client.js";
 import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, IncompleteResponse } from "../support/raw-http.js";
-import { type RealGlance, startRealGlance } from "../support/real-glance.js";
+import { startRealGlance } from "../support/real-glance.js";
 import { isProvided } from "../support/requirements.js";
 
 export type Operation = "file" | "stage";
@@ -28,10 +29,12 @@ export interface OpenGlance {
 /** @param defaults further lines of `[DEFAULT]`, which may name files below an empty directory. */
 export async function openRealGlance(
   server: GlanceServer,
-  defaults: (directory: string) => readonly string[] = () => [],
+  defaults?: (directory: string) => readonly string[],
 ): Promise<OpenGlance> {
   const scratch = await mkdtemp(join(tmpdir(), "hostile-"));
-  const glance: RealGlance = await startRealGlance({ server, defaults: defaults(scratch) });
+  const glance = defaults
+    ? await startRealGlance({ server, defaults: defaults(scratch) })
+    : await borrowGlance(server);
   const read = (where: string, id: string): Promise<Buffer | undefined> =>
     readFile(join(glance.directory, where, id)).catch(() => undefined);
   return {

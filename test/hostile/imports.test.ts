@@ -7,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostText, readWebUri } from "../../src/import/web-uri.js";
 import { createImage } from "../support/glance-client.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import { borrowGlance } from "../support/lent-glances.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { type HeaderValues, type RawResponse, request } from "../support/raw-http.js";
-import { type RealGlance, startRealGlance } from "../support/real-glance.js";
+import type { RealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 
@@ -271,7 +272,7 @@ describeWith(SERVER_REQUIREMENTS.uwsgi, "a request that Glance takes for an impo
   let proxy: TestProxy;
   let path: string;
   beforeAll(async () => {
-    glance = await startRealGlance({ server: "uwsgi" });
+    glance = await borrowGlance("uwsgi");
     proxy = await startProxy(glance.url, { import: { webDownload: { schemes: ["http", "https"] } } });
     path = `/v2/images/${await createImage(glance.port)}/import`;
   });

@@ -2,7 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type RunningCommand, startCommand } from "../support/cli.js";
 import { showImage } from "../support/glance-client.js";
-import { type Glance, startRealGlance } from "../support/real-glance.js";
+import { borrowGlance } from "../support/lent-glances.js";
+import type { Glance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { startStandIn } from "../support/stand-in.js";
 import { descriptors, samples, settled, total, uploadLines } from "./account.js";
@@ -84,7 +85,7 @@ describe.runIf(process.platform === "linux")("load", () => {
 
 describeWith(["glance-api"], "load on a real Glance", () => {
   it("handles 50 simultaneous uploads (exact, long, short, aborted), and all totals are right", async () => {
-    const glance = await startRealGlance({ server: "eventlet" });
+    const glance = await borrowGlance("eventlet");
     cleanUp.push(() => glance.stop());
     const proxy = await start(glance.url);
     const sent = await sendTraffic({

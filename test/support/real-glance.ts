@@ -79,20 +79,26 @@ export function startRealGlance(options: RealGlanceOptions): Promise<RealGlance>
     const pids: number[] = [];
     for (const command of commands) pids.push(await start(command, { env, user }));
     await untilReady(() => answers(port, "/versions"), startTimeoutMs);
-    return {
-      pid: pids[0] ?? 0,
-      port,
-      url: `http://127.0.0.1:${port}`,
-      directory,
-      hasData: (imageId, where) =>
-        access(join(directory, where, imageId)).then(
-          () => true,
-          () => false,
-        ),
-      log: () => readFile(join(directory, LOG_FILE), "utf8"),
-      executed: (since) => readExecuted(directory, since),
-    };
+    return viewGlance({ pid: pids[0] ?? 0, port, directory });
   });
+}
+
+/** What a Glance that runs can be asked. */
+export function viewGlance(
+  running: Pick<RealGlance, "pid" | "port" | "directory">,
+): Omit<RealGlance, "stop"> {
+  const { port, directory } = running;
+  return {
+    ...running,
+    url: `http://127.0.0.1:${port}`,
+    hasData: (imageId, where) =>
+      access(join(directory, where, imageId)).then(
+        () => true,
+        () => false,
+      ),
+    log: () => readFile(join(directory, LOG_FILE), "utf8"),
+    executed: (since) => readExecuted(directory, since),
+  };
 }
 
 /** An empty database. The first file of a run that needs one makes it, the others copy it: the migrations take longer. */
