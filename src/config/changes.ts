@@ -4,7 +4,8 @@ import { show } from "./fault.js";
 import { allKeys, readKeys } from "./keys.js";
 import { type ConfigInput, configSchema } from "./schema.js";
 
-const KEYS = allKeys(readKeys(configSchema)).map(({ name }) => name);
+/** The dotted names of all keys. */
+export const KEYS: readonly string[] = allKeys(readKeys(configSchema)).map(({ name }) => name);
 
 /** @returns the dotted names of the keys whose values differ. Both configurations must be complete, as `LoadedConfig` has them. */
 export function changedKeys(before: ConfigInput, after: ConfigInput): string[] {
@@ -35,7 +36,10 @@ export function withKeysOf(config: ConfigInput, other: ConfigInput, keys: readon
   return copy as unknown as ConfigInput;
 }
 
-/** @returns a number of 48 bits that is the same for equal configurations only, as far as chance allows. */
+/**
+ * @returns a number of 48 bits that is the same for equal configurations only, as far as chance allows. The contents of files that keys
+ *   name do not count: the number is public, and some files hold secrets.
+ */
 export function hashConfig(config: ConfigInput): number {
   return createHash("sha256").update(JSON.stringify(config)).digest().readUIntBE(0, 6);
 }
@@ -44,6 +48,7 @@ interface Tree {
   [key: string]: unknown;
 }
 
-function valueAt(config: ConfigInput, key: string): unknown {
+/** @returns undefined if the configuration does not have the key. */
+export function valueAt(config: ConfigInput, key: string): unknown {
   return key.split(".").reduce<unknown>((value, part) => (value as Tree | undefined)?.[part], config);
 }

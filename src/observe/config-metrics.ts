@@ -26,7 +26,8 @@ export function createConfigMetrics(make: MetricMakers, retiredWorkers = () => 0
   );
   const hash = make.gaugeBy(
     "config_hash",
-    "A hash of the configuration in force, without a meaning of its own: equal configurations have equal hashes",
+    "A hash of the values of the configuration in force, without a meaning of its own: equal configurations have equal hashes. What is " +
+      "in the files that keys name does not count",
     [],
     "max",
   );

@@ -2,6 +2,7 @@
 import { changedKeys, describeChanges, hashConfig, withKeysOf } from "../config/changes.js";
 import type { Config } from "../config/config.js";
 import { ConfigError } from "../config/config-error.js";
+import { type FileContents, keysOfOtherContents, readFileContents } from "../config/file-contents.js";
 import { completeConfig, type LoadedConfig } from "../config/load.js";
 import type { ConfigMetrics } from "./config-metrics.js";
 import type { Log } from "./log.js";
@@ -10,7 +11,7 @@ import type { Log } from "./log.js";
 export interface Reload {
   /** Why nothing has changed: one line for each fault. Empty if the new configuration is in force. */
   readonly faults: readonly string[];
-  /** The keys whose new values are in force. */
+  /** The keys whose new values, or the new contents of whose files, are in force. */
   readonly changed: readonly string[];
   /** The keys whose old values stay in force until the next start. */
   readonly pending: readonly string[];
@@ -37,6 +38,7 @@ interface Waiting {
 export class Reloads {
   readonly #options: ReloadsOptions;
   #inForce: LoadedConfig;
+  #files: FileContents;
   #isRunning = false;
   /** Runs after the current reload. A later request replaces it, because it reads a later configuration. */
   #next: Waiting | undefined;
@@ -44,6 +46,7 @@ export class Reloads {
   constructor(options: ReloadsOptions) {
     this.#options = options;
     this.#inForce = options.loaded;
+    this.#files = readFileContents(options.loaded.written);
     options.metrics.inForce(hashConfig(options.loaded.written));
   }
 
@@ -82,14 +85,22 @@ export class Reloads {
       const next =
         pending.length === 0 ? wanted : completeConfig(withKeysOf(wanted.written, before, pending), true);
       const changed = changedKeys(before, next.written);
+      // Read before they are used: if a file changes meanwhile, the next reload tells it, and none tells it too early.
+      const files = readFileContents(next.written);
       await apply(next);
+      const rewritten = keysOfOtherContents(this.#files, files);
       this.#inForce = next;
+      this.#files = files;
       const hash = hashConfig(next.written);
       metrics.reloaded("success");
       metrics.inForce(hash);
-      log.info({ changed: describeChanges(before, next.written, changed), hash }, "configuration reloaded");
+      const described = [
+        ...describeChanges(before, next.written, changed),
+        ...rewritten.map((key) => `${key}: other contents`),
+      ];
+      log.info({ changed: described, hash }, "configuration reloaded");
       if (pending.length > 0) this.#warnOf(pending, wanted);
-      return { faults: [], changed, pending };
+      return { faults: [], changed: [...changed, ...rewritten], pending };
     } catch (error) {
       const faults = error instanceof ConfigError ? error.faults : [(error as Error).message];
       metrics.reloaded("failure");

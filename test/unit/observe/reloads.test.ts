@@ -1,4 +1,7 @@
-import { expect, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
 import { ConfigError } from "../../../src/config/config-error.js";
 import { completeConfig, type LoadedConfig } from "../../../src/config/load.js";
 import { Reloads, type ReloadsOptions } from "../../../src/observe/reloads.js";
@@ -6,13 +9,13 @@ import { Reloads, type ReloadsOptions } from "../../../src/observe/reloads.js";
 const upstream = { url: "http://glance.test" };
 const sized = (maxImageSize: number): LoadedConfig => completeConfig({ upstream, limits: { maxImageSize } });
 
-function setUp(apply: ReloadsOptions["apply"] = () => undefined) {
+function setUp(apply: ReloadsOptions["apply"] = () => undefined, loaded = sized(0)) {
   const logged: [level: string, fields: object, message: string][] = [];
   const level = (name: string) => (fields: object, message: string) =>
     void logged.push([name, fields, message]);
   const counted: string[] = [];
   const reloads = new Reloads({
-    loaded: sized(0),
+    loaded,
     log: { debug: level("debug"), info: level("info"), warn: level("warn"), error: level("error") },
     metrics: { reloaded: (result) => void counted.push(result), inForce: () => undefined },
     needsStart: (key) => key === "listen.address",
@@ -72,6 +75,39 @@ it("a key that needs a start keeps its value, also in the next reload, and the l
   ]);
   await reloads.request(() => moved);
   expect(applied).toEqual([9292, 9292]);
+});
+
+it("a file with other contents is a change of its key, and the log has neither the contents nor a digest", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "reloads-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const [token, certificate] = [join(directory, "token"), join(directory, "tls.pem")];
+  const write = (secret: string, pem: string): void => {
+    writeFileSync(token, secret);
+    writeFileSync(certificate, pem);
+  };
+  write("one", "a");
+  const tls = { certFile: certificate, keyFile: certificate };
+  const guarded = completeConfig({ upstream, admin: { tokenFile: token }, listen: { tls } });
+  let isFaulty = false;
+  const { reloads, logged } = setUp(() => {
+    if (isFaulty) throw new Error("wrong");
+  }, guarded);
+  const changed = async (): Promise<readonly string[]> => (await reloads.request()).changed;
+  expect(await changed()).toEqual([]);
+  write("two", "a");
+  isFaulty = true;
+  expect(await changed()).toEqual([]);
+  isFaulty = false;
+  expect(await changed()).toEqual(["admin.tokenFile"]);
+  const [, fields] = logged.at(-1) ?? [];
+  expect(fields).toEqual({ changed: ["admin.tokenFile: other contents"], hash: expect.any(Number) as number });
+  write("two", "b");
+  expect(await changed()).toEqual(["listen.tls.certFile", "listen.tls.keyFile"]);
+  const other = join(directory, "other");
+  writeFileSync(other, "three");
+  const moved = completeConfig({ upstream, admin: { tokenFile: other }, listen: { tls } });
+  expect((await reloads.request(() => moved)).changed).toEqual(["admin.tokenFile"]);
+  expect(logged.at(-1)?.[1]).toMatchObject({ changed: ['admin.tokenFile: "***" -> "***"'] });
 });
 
 it("kept values that do not fit the new ones are a fault", async () => {
