@@ -80,7 +80,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     descriptor: () => listener.descriptor(),
     async listen(descriptor) {
       const url = await listener.listen(descriptor);
-      warn(url, guard, sources.log);
+      warnOfStrangers(url, guard, sources.log);
+      warnOfReaders(guard, sources.log);
       return url;
     },
     prepareReload(next, nextUpstream) {
@@ -98,6 +99,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
         for (const take of takeOver) take?.();
         const isSame = guard.rules === nextGuard.rules && authorities === String(listener.credentials().ca);
         guard = nextGuard;
+        warnOfReaders(guard, sources.log);
         // The old rules have let in those who are connected.
         if (!isSame) server.closeAllConnections();
       };
@@ -121,11 +123,14 @@ export function adminNeedsStart(key: string, { admin: before }: Config, { admin:
   return key === "admin.address" || (key.startsWith("admin.tls.") && differsInKind(before.tls, after.tls));
 }
 
-function warn(url: string, guard: Guard, log: Log): void {
+function warnOfStrangers(url: string, guard: Guard, log: Log): void {
   if (!guard.authenticates && !LOOPBACK.test(new URL(url).hostname)) {
     const keys = ["admin.tokenFile", "admin.tls.clientCaFile"];
     log.warn({ admin: url, keys }, "the admin address is open to other machines: set one of these keys");
   }
+}
+
+function warnOfReaders(guard: Guard, log: Log): void {
   if (guard.isTokenWorldReadable) {
     log.warn({ key: "admin.tokenFile" }, "every user of this machine can read the token: chmod o-r");
   }

@@ -106,13 +106,20 @@ describe("admin.tokenFile", () => {
     await expect(start).rejects.toThrow('admin.tokenFile: "***": must be the absolute path of a file');
   });
 
-  it("causes a warning if everyone can read it", async () => {
-    const warnings = async (mode: number) => {
-      const { logged } = await scene.startAnother({ admin: { tokenFile: await secretFile(SECRET, mode) } });
-      return logged.filter(({ level }) => level === "warn");
+  it("causes a warning if everyone can read it, at the start and at each reload", async () => {
+    const warning = expect.objectContaining({ key: "admin.tokenFile" }) as object;
+    const start = async (mode: number) => {
+      const tokenFile = await secretFile(SECRET, mode);
+      const proxy = await scene.startAnother({ admin: { tokenFile } });
+      return { ...proxy, tokenFile, warnings: () => proxy.logged.filter(({ level }) => level === "warn") };
     };
-    expect(await warnings(0o640)).toEqual([]);
-    expect(await warnings(0o644)).toEqual([expect.objectContaining({ key: "admin.tokenFile" })]);
+    expect((await start(0o644)).warnings()).toEqual([warning]);
+    const { tokenFile, warnings, reload } = await start(0o640);
+    expect(warnings()).toEqual([]);
+    await chmod(tokenFile, 0o644);
+    await reload();
+    await reload();
+    expect(warnings()).toEqual([warning, warning]);
   });
 
   it("is read again on reload: the old secret no longer counts, also on open connections", async () => {
@@ -138,6 +145,7 @@ describe("admin.tokenFile", () => {
     await writeFile(tokenFile, "another");
     await proxy.reload();
     await stream.ended;
+    expect(proxy.logged.at(-1)).toMatchObject({ changed: ["admin.tokenFile: other contents"] });
     expect(await statusOf(proxy.adminPort, "/uploads", bearer(SECRET))).toBe(401);
     expect(await statusOf(proxy.adminPort, "/uploads", bearer("another"))).toBe(200);
     expect(JSON.stringify(proxy.logged)).not.toMatch(/correct-horse|another/);
