@@ -52,7 +52,10 @@ export const uploadSchema = z
     invalidSize: z
       .string()
       .optional()
-      .describe('Name and value of the size header that is not valid, such as `upload-length: "5x"`.'),
+      .describe(
+        'Name and value of the size header that is not valid, such as `upload-length: "5x"`; or two declared sizes that differ, such as ' +
+          "`x-openstack-image-size: 5, Content-Length: 4`.",
+      ),
     receivedBytes: byteCount.describe("Image data read from the client."),
     forwardedBytes: byteCount.describe("Image data handed to the connection to Glance."),
     startedAt: timestamp,

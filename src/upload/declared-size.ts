@@ -5,10 +5,10 @@ import { ProxyError, sizeExceeded, sizeMismatch } from "../vocabulary/errors.js"
 import { SIZE_HEADER } from "../vocabulary/size-header.js";
 import type { UnknownSizeDecision } from "./unknown-size.js";
 
-export interface KnownSize {
-  readonly source: "header" | "hint" | "content_length";
-  readonly bytes: number;
-}
+export type KnownSize =
+  | { readonly source: "header" | "content_length"; readonly bytes: number }
+  /** `hint`: the name of the header. */
+  | { readonly source: "hint"; readonly bytes: number; readonly hint: string };
 
 export interface UnknownSize {
   readonly source: "unknown";
@@ -33,7 +33,7 @@ export function readDeclaredSizes(
 ): KnownSize[] {
   const sizes = [
     { source: "header" as const, bytes: readSize(head, SIZE_HEADER) },
-    ...hints.map((name) => ({ source: "hint" as const, bytes: readSize(head, name) })),
+    ...hints.map((name) => ({ source: "hint" as const, bytes: readSize(head, name), hint: name })),
     { source: "content_length" as const, bytes: bodyLength(announced) },
   ];
   return sizes.filter((size): size is KnownSize => size.bytes !== undefined);
@@ -45,9 +45,21 @@ export function readDeclaredSizes(
  * @throws ProxyError `size_exceeded` or `size_mismatch`, worded as Glance words a body of the wrong size.
  */
 export function requireAgreement([first, ...others]: readonly KnownSize[]): void {
-  for (const { bytes } of others) {
-    if (first && bytes > first.bytes) throw sizeExceeded(first.bytes, bytes);
-    if (first && bytes < first.bytes) throw sizeMismatch(first.bytes, bytes);
+  const other = others.find(({ bytes }) => bytes !== first?.bytes);
+  if (first === undefined || other === undefined) return;
+  const refuse = other.bytes > first.bytes ? sizeExceeded : sizeMismatch;
+  throw refuse(first.bytes, other.bytes, new Error(`${inHead(first)}, ${inHead(other)}`));
+}
+
+/** A size as the head has it. */
+function inHead(size: KnownSize): string {
+  switch (size.source) {
+    case "header":
+      return `${SIZE_HEADER}: ${size.bytes}`;
+    case "hint":
+      return `${size.hint}: ${size.bytes}`;
+    case "content_length":
+      return size.bytes === 0 ? "no body" : `Content-Length: ${size.bytes}`;
   }
 }
 
@@ -82,7 +94,7 @@ function readSize(head: RequestHead, name: string): number | undefined {
   return bytes;
 }
 
-/** The client gets Glance's message. Name and value are in the cause, which only the log shows. */
+/** The client gets Glance's message. Name and value are in the cause, which only the record shows. */
 function invalidSize(name: string, value: string): ProxyError {
   return new ProxyError("invalid_size", INVALID_SIZE, {
     cause: new Error(`${name}: ${JSON.stringify(value)}`),

@@ -7,7 +7,7 @@ import { cutText } from "../observe/cut-text.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadTrace } from "../observe/tracing.js";
 import type { UploadView } from "../observe/uploads-registry.js";
-import { describeError, type ProxyError } from "../vocabulary/errors.js";
+import { describeError, type ProxyError, type ProxyErrorCode } from "../vocabulary/errors.js";
 import type {
   ClientKind,
   Operation,
@@ -239,9 +239,16 @@ export class Upload {
   }
 }
 
-/** @returns name and value of the size header; undefined for other errors. */
+/** Errors whose cause is what the head declares. */
+const SIZE_ERRORS: ReadonlySet<string> = new Set<ProxyErrorCode>([
+  "invalid_size",
+  "size_exceeded",
+  "size_mismatch",
+]);
+
+/** @returns name and value of the size header, or of two that differ; undefined if the head has no fault. */
 function invalidSizeOf(error: ProxyError | undefined): string | undefined {
-  return error?.code === "invalid_size" ? describeError(error).cause : undefined;
+  return error && SIZE_ERRORS.has(error.code) ? describeError(error).cause : undefined;
 }
 
 /** To microseconds. */

@@ -127,14 +127,16 @@ export class ProxyError extends Error {
   }
 }
 
-/** More bytes than declared, in Glance's words. */
-export function sizeExceeded(expected: number, got: number): ProxyError {
-  return new ProxyError("size_exceeded", `Size exceeds: expected ${expected} bytes, got ${got} bytes`);
+/** More bytes than declared, in Glance's words. @param cause set if no byte was counted, because two declared sizes differ. */
+export function sizeExceeded(expected: number, got: number, cause?: Error): ProxyError {
+  const explanation = `Size exceeds: expected ${expected} bytes, got ${got} bytes`;
+  return new ProxyError("size_exceeded", explanation, { cause });
 }
 
-/** Fewer bytes than declared, in Glance's words. */
-export function sizeMismatch(expected: number, got: number): ProxyError {
-  return new ProxyError("size_mismatch", `Size mismatch: expected ${expected} bytes, got ${got} bytes`);
+/** Fewer bytes than declared, in Glance's words. @param cause as in {@link sizeExceeded}. */
+export function sizeMismatch(expected: number, got: number, cause?: Error): ProxyError {
+  const explanation = `Size mismatch: expected ${expected} bytes, got ${got} bytes`;
+  return new ProxyError("size_mismatch", explanation, { cause });
 }
 
 /** More bytes than `limits.maxImageSize`. */

@@ -86,7 +86,7 @@ const CASES: [string, HeaderValues, string, string, string | undefined, string[]
     { "Content-Length": 5, [SIZE]: 4, "Upload-Length": 4 },
     "hello",
     "size_exceeded",
-    "Size exceeds: expected 4 bytes, got 5 bytes",
+    `Size exceeds: expected 4 bytes, got 5 bytes (${SIZE}: 4, Content-Length: 5)`,
     [`${SIZE}: 4`, "upload-length: 4", "content-length: 5"],
   ],
   [

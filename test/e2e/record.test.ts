@@ -185,6 +185,24 @@ describe("ids", () => {
     expect(await finished()).toMatchObject(shown);
     expect(uploadLine()).toMatchObject(shown);
   });
+
+  it("two sizes that differ are shown with their headers, and the body that nobody read as 0 bytes", async () => {
+    await request(scene.proxy.port, "PUT", FILE, { headers: { [SIZE]: "6" }, body: "hello" });
+    const invalidSize = `${SIZE}: 6, Content-Length: 5`;
+    const reason = "Size mismatch: expected 6 bytes, got 5 bytes";
+    const shown = { outcome: "size_mismatch", status: 400, receivedBytes: 0, reason, invalidSize };
+    expect(await finished()).toMatchObject(shown);
+    expect(uploadLine()).toMatchObject({ ...shown, cause: invalidSize });
+  });
+
+  it("a body of another size than declared has no invalid size", async () => {
+    const peer = await scene.startUpload({ [SIZE]: 6 });
+    peer.sendChunk("hello").endChunks();
+    await peer.response();
+    const record = await finished();
+    expect(record).toMatchObject({ outcome: "size_mismatch", receivedBytes: 5 });
+    expect(record).not.toHaveProperty("invalidSize");
+  });
 });
 
 describe("the owner of the image", () => {

@@ -36,7 +36,7 @@ describe("the declared size comes from", () => {
   });
 
   it.each(HINTS)("%s if x-openstack-image-size is missing", (hint) => {
-    expect(learn(...CHUNKED, hint, "5")).toEqual({ source: "hint", bytes: 5 });
+    expect(learn(...CHUNKED, hint, "5")).toEqual({ source: "hint", bytes: 5, hint });
   });
 
   it("Content-Length if no other header declares it", () => {
@@ -138,29 +138,46 @@ describe("a declared size", () => {
 
 describe("declared sizes that disagree", () => {
   it.each([
-    ["header and Content-Length", ["x-openstack-image-size", "5", "Content-Length", "6"]],
-    ["header and hint", [...CHUNKED, "x-openstack-image-size", "5", "Upload-Length", "6"]],
-    ["two hints", [...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"]],
-    ["hint and Content-Length", ["Upload-Length", "5", "Content-Length", "6"]],
-  ])("%s: a larger second size gives size_exceeded", (_, headers) => {
+    [
+      ["x-openstack-image-size", "5", "Content-Length", "6"],
+      "x-openstack-image-size: 5, Content-Length: 6",
+    ],
+    [
+      [...CHUNKED, "x-openstack-image-size", "5", "Upload-Length", "6"],
+      "x-openstack-image-size: 5, upload-length: 6",
+    ],
+    [
+      [...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"],
+      "x-image-meta-size: 5, upload-length: 6",
+    ],
+    [["Upload-Length", "5", "Content-Length", "6"], "upload-length: 5, Content-Length: 6"],
+  ])("a larger second size gives size_exceeded, and the cause names both: %j", (headers, cause) => {
     expect(refusal(...headers)).toMatchObject({
       code: "size_exceeded",
       status: 400,
       message: "Size exceeds: expected 5 bytes, got 6 bytes",
+      cause: new Error(cause),
     });
   });
 
   it.each([
-    ["header and Content-Length", ["x-openstack-image-size", "5", "Content-Length", "4"]],
-    ["header and no body at all", ["x-openstack-image-size", "5"]],
-    ["header and hint", [...CHUNKED, "Upload-Length", "4", "x-openstack-image-size", "5"]],
-    ["hint and Content-Length", ["Content-Length", "4", "Upload-Length", "5"]],
-  ])("%s: a smaller second size gives size_mismatch", (_, headers) => {
+    [
+      ["x-openstack-image-size", "5", "Content-Length", "4"],
+      "x-openstack-image-size: 5, Content-Length: 4",
+    ],
+    [["x-openstack-image-size", "5"], "x-openstack-image-size: 5, no body"],
+    [
+      [...CHUNKED, "Upload-Length", "4", "x-openstack-image-size", "5"],
+      "x-openstack-image-size: 5, upload-length: 4",
+    ],
+    [["Content-Length", "4", "Upload-Length", "5"], "upload-length: 5, Content-Length: 4"],
+  ])("a smaller second size gives size_mismatch, and the cause names both: %j", (headers, cause) => {
     const got = headers.includes("4") ? 4 : 0;
     expect(refusal(...headers)).toMatchObject({
       code: "size_mismatch",
       status: 400,
       message: `Size mismatch: expected 5 bytes, got ${got} bytes`,
+      cause: new Error(cause),
     });
   });
 
