@@ -3,7 +3,7 @@ import { type Operation, OPERATIONS, SIZE_SOURCES, type SizeSource } from "../vo
 import { type Outcome, OUTCOMES } from "../vocabulary/outcomes.js";
 
 export interface Totals {
-  /** Bytes of image data read from clients. */
+  /** Bytes of image data read from clients, including those that were discarded after a refusal. */
   readonly received: Record<Operation, number>;
   /** Bytes of image data sent to Glance. */
   readonly forwarded: Record<Operation, number>;

@@ -173,7 +173,11 @@ function showTotals(make: MetricMakers, { uploads, received, forwarded }: Totals
     make.countedElsewhere(name, help, ["operation"], (counter) => {
       for (const operation of OPERATIONS) counter.inc({ operation }, bytes[operation]);
     });
-  showBytes("upload_received_bytes_total", "Bytes of image data read from clients", received);
+  showBytes(
+    "upload_received_bytes_total",
+    "Bytes of image data read from clients, including bytes that were read only to be discarded after a refusal",
+    received,
+  );
   showBytes("upload_forwarded_bytes_total", "Bytes of image data sent to Glance", forwarded);
 }
 

@@ -56,7 +56,10 @@ export const uploadSchema = z
         'Name and value of the size header that is not valid, such as `upload-length: "5x"`; or two declared sizes that differ, such as ' +
           "`x-openstack-image-size: 5, Content-Length: 4`.",
       ),
-    receivedBytes: byteCount.describe("Image data read from the client."),
+    receivedBytes: byteCount.describe(
+      "Image data read from the client. What the proxy reads after a refusal, only to discard it, does not count here, but in the metric " +
+        "`upload_received_bytes_total`.",
+    ),
     forwardedBytes: byteCount.describe("Image data handed to the connection to Glance."),
     startedAt: timestamp,
     durationSeconds: z.number().nonnegative().describe("Up to now, or up to its end."),
