@@ -137,8 +137,8 @@ listens. Each error is one line on standard error: the key, the value, where it 
 ## Changes while the proxy runs
 
 On \`SIGHUP\` the proxy reads the file, the environment and the flags again, and checks them as at the start. Most keys change for new requests. With one process,
-\`listen.address\`, \`admin.address\`, \`workers\`, \`upload.relay\`, and whether \`listen.tls\` and its \`clientCaFile\` are set, change only with a new process: restart, or \`SIGUSR2\`. With
-\`workers\` of 2 or more, only the two addresses do. [operations.md](operations.md#reload) has the details.
+\`listen.address\`, \`admin.address\`, \`workers\` (to get more than one), \`upload.relay\`, and whether \`listen.tls\`, \`admin.tls\` and their \`clientCaFile\` are set, change only with a new
+process: restart, or \`SIGUSR2\`. With \`workers\` of 2 or more, only the two addresses, and whether \`admin.tls\` and its \`clientCaFile\` are set, do. [operations.md](operations.md#reload) has the details.
 
 ## Sizes and times
 
