@@ -113,4 +113,9 @@ export const uploadsSchema = z
     finished: z.array(uploadSchema).readonly().describe("The last 100, the newest first."),
   })
   .readonly()
-  .meta({ title: "Answer of GET /uploads" });
+  .meta({
+    title: "Answer of GET /uploads",
+    description:
+      "With `?q=TEXT`, only the uploads with TEXT in `imageId`, `requestId`, `clientRequestId`, `glanceRequestId` or `traceparent`, in upper " +
+      "or lower case. The search of the live page looks in more fields.",
+  });
