@@ -37,8 +37,9 @@ export interface ReloadableApp extends App {
 /** @throws ConfigError if `spool.dir` cannot be used. */
 export function createApp(options: AppOptions): ReloadableApp {
   const shared = { budget: createSpoolBudget(options.quotas.spool), linger: createLinger() };
-  const { metrics } = options.observers;
+  const { metrics, uploads } = options.observers;
   metrics.watchSpool(shared.budget);
+  metrics.watchUploads(() => uploads.snapshot().inFlight);
   let way = new RequestWay(options, shared);
   metrics.showSizeRules(way.sizeRules.decisions);
   const handle = express()

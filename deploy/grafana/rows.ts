@@ -151,12 +151,22 @@ const SLOW_SIDE: Panels = [
       quantiles(histogram).map(([share, query]) => [`${share} ${name}`, query] as const),
     ),
   ),
-  lines({ title: "Image data", span: 12, unit: "Bps" }, [
+  lines(
+    {
+      title: "For whom uploads wait now",
+      span: 8,
+      unit: "short",
+      description:
+        "Uploads in flight at each scrape. Two lines of the same height: the sides take turns, and neither is the slow one.",
+    },
+    [["{{for}}", sum(series("uploads_waiting"), "for")]],
+  ),
+  lines({ title: "Image data", span: 8, unit: "Bps" }, [
     ["from clients, {{operation}}", sum(perSecond(series("upload_received_bytes_total")), "operation")],
     ["to Glance, {{operation}}", sum(perSecond(series("upload_forwarded_bytes_total")), "operation")],
   ]),
   gauges(
-    { title: "Duration of uploads", span: 12, unit: "s" },
+    { title: "Duration of uploads", span: 8, unit: "s" },
     quantiles("upload_duration_seconds", "operation"),
   ),
 ];

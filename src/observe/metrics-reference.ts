@@ -10,6 +10,7 @@ import type {
   RollbackResult,
   SizeSource,
   SpoolBound,
+  WaitsFor,
 } from "../vocabulary/labels.js";
 import type { Outcome, Verdict } from "../vocabulary/outcomes.js";
 import type { ReloadResult } from "./config-metrics.js";
@@ -88,6 +89,12 @@ const RELOAD_RESULTS: Meanings<ReloadResult> = {
   failure: "The new configuration has a fault. The old one stays in force as a whole.",
 };
 
+const WAITS_FOR: Meanings<WaitsFor> = {
+  client: "The client must send.",
+  glance: "Glance must connect, read, answer or put the image back.",
+  spool: "The disk of the spool must write or read.",
+};
+
 const SPOOL_BOUNDS: Meanings<SpoolBound> = {
   per_upload: "`spool.maxPerUpload`",
   total: "`spool.maxTotal`",
@@ -140,6 +147,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
   outcome: OUTCOMES,
   verdict: VERDICTS,
   size_source: SIZE_SOURCES,
+  for: WAITS_FOR,
   client: CLIENTS,
   "rollbacks_total.result": ROLLBACK_RESULTS,
   "recovered_answers_total.result": RECOVERY_RESULTS,
@@ -164,6 +172,7 @@ export const LABELS: Readonly<Record<string, Meanings<string> | string>> = {
 const COUNTED: Readonly<Record<string, string>> = {
   uploads_total: "uploads",
   uploads_in_flight: "uploads",
+  uploads_waiting: "uploads",
   uploads_observed_total: "uploads",
   reframed_uploads_total: "uploads",
   undeclared_uploads_total: "uploads",
@@ -224,6 +233,7 @@ export function describeMetrics(): DescribedMetric[] {
   const metrics = createMetrics();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
   metrics.watchHooks({ queued: 0 });
+  metrics.watchUploads(() => []);
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchConfig();
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });

@@ -13,6 +13,7 @@ import {
   SPOOL_BOUNDS,
   type SpoolBound,
   type UnknownSizePolicy,
+  WAITS_FOR,
 } from "../vocabulary/labels.js";
 import { type Outcome, OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 import type { MetricMakers } from "./metric-makers.js";
@@ -38,6 +39,8 @@ export interface UploadMetrics {
   showSizeRules(decisions: readonly SizeDecision[]): void;
   /** A rule decided about an upload of unknown size. */
   unknownSizeDecided(decision: SizeDecision): void;
+  /** Counts at each scrape for whom uploads wait. @param inFlight the uploads in flight. */
+  watchUploads(inFlight: () => readonly Pick<UploadView, "waitsFor">[]): void;
   /** @param reframed the client sent it chunked, and Glance got it with `Content-Length`. */
   uploadSettled(figures: UploadFigures, reframed: boolean): void;
 }
@@ -91,6 +94,7 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     showSizeRules(decisions) {
       for (const { rule, policy } of decisions) sizeRules.inc({ rule, policy }, 0);
     },
+    watchUploads: (uploads) => showWaiting(make, uploads),
     unknownSizeDecided: ({ rule, policy }) => sizeRules.inc({ rule, policy }),
     uploadStarted(operation) {
       inFlight[operation] += 1;
@@ -115,6 +119,19 @@ function createInFlight(make: MetricMakers): Record<Operation, number> {
     for (const operation of OPERATIONS) gauge.set({ operation }, inFlight[operation]);
   });
   return inFlight;
+}
+
+function showWaiting(make: MetricMakers, inFlight: Parameters<UploadMetrics["watchUploads"]>[0]): void {
+  make.gaugeBy(
+    "uploads_waiting",
+    "Uploads in progress, by whom they wait for at the moment. The proxy itself must act for the others",
+    ["for"],
+    "sum",
+    (gauge) => {
+      for (const side of WAITS_FOR) gauge.set({ for: side }, 0);
+      for (const { waitsFor } of inFlight()) if (waitsFor) gauge.inc({ for: waitsFor });
+    },
+  );
 }
 
 /** An upload that never waited is not observed: a refusal without a body would make a slow Glance look fast. */

@@ -3,15 +3,12 @@
  * `docs/schemas/uploads.json` is rendered from it. The request path does not load this file. Pure.
  */
 import { z } from "zod";
-import { CLIENT_KINDS, OPERATIONS, ROLLBACK_RESULTS, SIZE_SOURCES } from "../vocabulary/labels.js";
+import { CLIENT_KINDS, OPERATIONS, ROLLBACK_RESULTS, SIZE_SOURCES, WAITS_FOR } from "../vocabulary/labels.js";
 import { OUTCOMES, VERDICTS } from "../vocabulary/outcomes.js";
 
 export const byteCount = z.int().nonnegative();
 export const timestamp = z.iso.datetime();
 const seconds = z.number().nonnegative();
-
-/** For whom an upload in flight waits. `spool`: for the disk of the spool. */
-const WAITS_FOR = ["client", "glance", "spool"] as const;
 
 export const uploadSchema = z
   .strictObject({

@@ -23,6 +23,10 @@ export type UnknownSizePolicy = (typeof UNKNOWN_SIZE_POLICIES)[number];
 export const SIZE_SOURCES = ["header", "hint", "content_length", "spooled", "unknown"] as const;
 export type SizeSource = (typeof SIZE_SOURCES)[number];
 
+/** For whom an upload in flight waits. `spool`: for the disk of the spool. */
+export const WAITS_FOR = ["client", "glance", "spool"] as const;
+export type WaitsFor = (typeof WAITS_FOR)[number];
+
 /** Which limit of the spool was reached. */
 export const SPOOL_BOUNDS = ["per_upload", "total", "disk"] as const;
 export type SpoolBound = (typeof SPOOL_BOUNDS)[number];

@@ -35,11 +35,14 @@ describe("an upload tells for whom it waited", () => {
     peer.sendChunk("he");
     await expect.poll(inFlight).toMatchObject({ waitsFor: "client", receivedBytes: 2 });
     await expect.poll(async () => (await inFlight())?.waitClient).toBeGreaterThan(STALL_S);
+    expect(await scene.proxy.metric('uploads_waiting{for="client"}')).toBe(1);
+    expect(await scene.proxy.metric('uploads_waiting{for="glance"}')).toBe(0);
     peer.sendChunk("llo").endChunks();
     await peer.response();
     const upload = await finished();
     expect(upload.waitClient).toBeGreaterThan(STALL_S);
     expect(upload).not.toHaveProperty("waitsFor");
+    expect(await scene.proxy.metric('uploads_waiting{for="client"}')).toBe(0);
     expect(uploadLine()?.["waitClient"]).toBe(upload.waitClient);
     expect(await scene.proxy.metric('upload_wait_client_seconds_count{operation="file"}')).toBe(1);
     expect(await scene.proxy.metric('upload_wait_client_seconds_sum{operation="file"}')).toBeCloseTo(

@@ -63,6 +63,7 @@ it("the uploads of all workers are counted and shown once, in one sum", async ()
     .poll(async () => (await command.uploads()).inFlight.map((one) => one.receivedBytes))
     .toEqual(Array(6).fill(3));
   expect(await command.metric('uploads_in_flight{operation="file"}')).toBe(6);
+  await expect.poll(() => command.metric('uploads_waiting{for="client"}')).toBe(6);
   for (const peer of peers) peer.sendChunk("lo").endChunks();
   for (const peer of peers) expect((await peer.response()).status).toBe(204);
   expect(await command.metric(`uploads_total{${LABELS}}`)).toBe(6);

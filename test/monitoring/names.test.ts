@@ -9,6 +9,7 @@ function known(): Set<string> {
   const metrics = createMetrics();
   metrics.watchConfig();
   metrics.watchSpool({ usedBytes: 0, uploads: 0, maxBytes: 1 });
+  metrics.watchUploads(() => []);
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => undefined, upstream: () => undefined });
   const names = metrics.registry.getMetricsAsArray().flatMap((metric) => {

@@ -12,6 +12,7 @@ const METRICS: Readonly<Record<string, readonly string[]>> = {
   upload_received_bytes_total: ["operation"],
   upload_forwarded_bytes_total: ["operation"],
   uploads_in_flight: ["operation"],
+  uploads_waiting: ["for"],
   upload_duration_seconds: ["operation"],
   upload_size_bytes: ["operation"],
   upload_wait_client_seconds: ["operation"],
@@ -78,6 +79,7 @@ function exercise(metrics: Metrics): void {
   metrics.upstreamError("reset");
   metrics.relayChosen("raw");
   metrics.watchSpool(SPOOL);
+  metrics.watchUploads(() => [{ waitsFor: "glance" }, {}, { waitsFor: "glance" }]);
   metrics.watchUpstream(() => Promise.resolve("answers"));
   metrics.watchCertificates({ listen: () => 1000, upstream: () => undefined });
 }
@@ -123,6 +125,17 @@ describe("the metrics", () => {
     expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(1);
     metrics.uploadSettled(FIGURES, false);
     expect(await sample(metrics, "uploads_in_flight", { operation: "file" })).toBe(0);
+  });
+
+  it("count for whom uploads wait, at each scrape anew", async () => {
+    const metrics = createMetrics();
+    let uploads: { waitsFor?: "client" | "glance" }[] = [{ waitsFor: "glance" }, {}, { waitsFor: "glance" }];
+    metrics.watchUploads(() => uploads);
+    const waiting = (): Promise<unknown> =>
+      Promise.all(["client", "glance", "spool"].map((side) => sample(metrics, "uploads_waiting", { for: side })));
+    expect(await waiting()).toEqual([0, 2, 0]);
+    uploads = [{ waitsFor: "client" }];
+    expect(await waiting()).toEqual([1, 0, 0]);
   });
 
   it("count bytes as they are added, by operation", async () => {
@@ -283,6 +296,7 @@ describe("two proxies in one process", () => {
     for (const [index, metrics] of parts.entries()) {
       metrics.uploadStarted("file");
       metrics.watchSpool(SPOOL);
+      metrics.watchUploads(() => [{ waitsFor: "client" }]);
       metrics.watchUpstream(() => Promise.resolve(index === 0 ? "answers" : "silent"));
       metrics.watchCertificates({ listen: () => 1000 + index, upstream: () => undefined });
     }
@@ -298,6 +312,7 @@ describe("two proxies in one process", () => {
     }
     expect(gauges).toEqual({
       uploads_in_flight: 2,
+      uploads_waiting: 2,
       spool_bytes: 10,
       spool_uploads: 2,
       spool_limit_bytes: 10,
