@@ -24,6 +24,18 @@ describeWith(["chromium"], "the live page", () => {
     ]);
   });
 
+  it("says that it connects until the first event comes, and what may be wrong if none comes", async () => {
+    const { page, expectLoss } = await browser.open(scene.proxy.adminPort);
+    expectLoss();
+    await page.route("**/events", () => undefined); // no answer
+    await page.reload();
+    await notice(page).toEqual(["Connecting to /events ..."]);
+    await notice(page).toEqual([expect.stringContaining("No event has come from /events")]);
+    await page.unroute("**/events");
+    await state(page).toBe("Glance ready");
+    await notice(page).toEqual([]);
+  });
+
   it("says that Glance is down, and that it is back", async () => {
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
     const { page } = await browser.open(scene.proxy.adminPort);

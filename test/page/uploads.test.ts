@@ -173,6 +173,9 @@ describeWith(["chromium"], "the live page", () => {
     peer.sendChunk("hello");
     await soon(page.locator(".finished .opened")).toMatch(/Image afterwards\s+(queued again|unknown)/);
     await soon(page.locator(".finished .opened")).toContain("Size exceeds: expected 4 bytes, got 5 bytes");
+    expect(await page.locator(".finished .opener").getAttribute("title")).toBe(
+      "Size exceeds: expected 4 bytes, got 5 bytes",
+    );
   });
 
   it("changes the height of no row and no total while figures change, on a phone and on a desktop", async () => {

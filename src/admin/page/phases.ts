@@ -8,6 +8,16 @@ export interface Phase {
   readonly seconds: number;
 }
 
+/** An upload that took less shows no slow side: nobody asks for one. */
+const LONG_SECONDS = 10;
+
+/** @returns who made a long upload wait longer, with the share of its duration; undefined for a short one. */
+export function slowSideOf({ durationSeconds, waitClient, waitGlance }: UploadView): string | undefined {
+  if (durationSeconds < LONG_SECONDS) return undefined;
+  const [name, seconds] = waitClient > waitGlance ? ["client", waitClient] : ["Glance", waitGlance];
+  return `${name} ${Math.min(100, Math.round((100 * seconds) / durationSeconds))} %`;
+}
+
 /** The phases in the order of an upload. Client, Glance and answer are always there; the others if they took time. */
 export function phasesOf(upload: UploadView): Phase[] {
   const { waitClient, waitGlance, lastByteToAnswer = 0, waitRollback = 0, durationSeconds } = upload;

@@ -16,7 +16,7 @@ export function stateOf(connection: Connection, overview: Overview | undefined):
   if (connection === "lost") return lost(overview);
   switch (overview?.state) {
     case undefined:
-      return { tone: "quiet", name: "Connecting" };
+      return { tone: "quiet", name: "Connecting", explanation: "Connecting to /events ..." };
     case "ready":
       return ready(overview?.glance);
     case "glance_unreachable":
@@ -76,8 +76,11 @@ function lost(overview: Overview | undefined): State {
     tone: "bad",
     name: "Connection lost, reconnecting",
     explanation: [
-      "The proxy's admin address does not respond.",
-      ...(since === undefined ? [] : [`This page shows the state at ${since}.`]),
+      ...(since === undefined
+        ? [
+            "No event has come from /events: the proxy's admin address does not respond, or a server on the way buffers the stream.",
+          ]
+        : ["The proxy's admin address does not respond.", `This page shows the state at ${since}.`]),
       ...(overview?.state === "draining"
         ? ["The proxy was draining, so it may have exited as requested."]
         : []),

@@ -14,7 +14,8 @@ import {
   formatTimeLeft,
   words,
 } from "./format.js";
-import { verdictOf } from "./verdict.js";
+import { slowSideOf } from "./phases.js";
+import { reasonOf, verdictOf } from "./verdict.js";
 import { keyOf, type MovingUpload } from "./view-model.js";
 
 /** Which rows are open, by {@link keyOf}. */
@@ -61,7 +62,10 @@ export function FinishedTable({ uploads, ...opening }: Opening & { uploads: read
               <Cell of="client">{upload.client}</Cell>
               <Cell of="source">{words(upload.sizeSource)}</Cell>
               <Cell of="size">{formatSize(upload.receivedBytes, upload.declaredBytes)}</Cell>
-              <Cell of="took">{formatDuration(upload.durationSeconds)}</Cell>
+              <Cell of="took">
+                {formatDuration(upload.durationSeconds)}
+                <small>{slowSideOf(upload)}</small>
+              </Cell>
               <Cell of="ended">{endedAt(upload)}</Cell>
             </>
           )}
@@ -125,6 +129,7 @@ function Row({ upload, columns, opened, onToggle, children }: RowProps) {
             <button
               type="button"
               class="opener"
+              title={reasonOf(upload)}
               aria-expanded={isOpen}
               aria-controls={isOpen ? id : undefined}
               onClick={() => onToggle(key)}

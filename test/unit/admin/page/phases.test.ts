@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { phasesOf } from "../../../../src/admin/page/phases.js";
+import { phasesOf, slowSideOf } from "../../../../src/admin/page/phases.js";
 import type { UploadView } from "../../../../src/observe/uploads-registry.js";
 import { uploadWith } from "../../../support/overviews.js";
 
@@ -29,4 +29,12 @@ it("shows no negative time if the clock of a phase runs ahead of the duration", 
     glance: 0,
     answer: 0.6,
   });
+});
+
+it.each([
+  [{ durationSeconds: 41, waitClient: 38.2, waitGlance: 2 }, "client 93 %"],
+  [{ durationSeconds: 41, waitClient: 2, waitGlance: 41.2 }, "Glance 100 %"],
+  [{ durationSeconds: 9.9, waitClient: 9.9, waitGlance: 0 }, undefined],
+])("names the side that made a long upload wait: %j", (upload, side) => {
+  expect(slowSideOf(uploadWith(upload))).toBe(side);
 });

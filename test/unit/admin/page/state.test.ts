@@ -38,6 +38,12 @@ it("says that everything fails only if Glance is unreachable or silent", () => {
   expect(failing).toEqual(states.slice(0, 2));
 });
 
+it("says until the first event that it connects, and what may be wrong if none comes", () => {
+  expect(stateOf("connecting", undefined).explanation).toBe("Connecting to /events ...");
+  expect(stateOf("lost", undefined).explanation).toMatch(/^No event has come from \/events: .* buffers the stream\.$/);
+  expect(stateOf("lost", overviewAt(0)).explanation).not.toMatch(/buffers/);
+});
+
 it("explains on a lost connection how old the data is, and that a draining proxy may have exited", () => {
   expect(stateOf("lost", undefined).explanation).not.toMatch(/the state at/);
   expect(stateOf("lost", overviewAt(0)).explanation).toMatch(/the state at \d\d:\d\d:00\.$/);
