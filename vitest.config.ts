@@ -31,7 +31,7 @@ const built = {
 };
 
 /** They replace modules, or look for what is left behind in their process: each has one of its own. */
-const SEPARATE = ["test/e2e/long-heads.test.ts", "test/faults/**/*.test.ts"];
+const SEPARATE = ["test/e2e/{lingering-reload,long-heads}.test.ts", "test/faults/**/*.test.ts"];
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/memory.test.ts"];
