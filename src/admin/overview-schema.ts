@@ -17,7 +17,9 @@ const overview = z.strictObject({
   workers: z.int().nonnegative().describe("Processes that take requests."),
   totals: z
     .strictObject({
-      receivedBytes: byteCount.describe("Including bytes that were read only to be discarded after a refusal."),
+      receivedBytes: byteCount.describe(
+        "Including bytes that were read only to be discarded after a refusal.",
+      ),
       forwardedBytes: byteCount,
       outcomes: z.record(z.enum(OUTCOMES), z.int().nonnegative()).readonly(),
     })

@@ -132,7 +132,9 @@ describe("the metrics", () => {
     let uploads: { waitsFor?: "client" | "glance" }[] = [{ waitsFor: "glance" }, {}, { waitsFor: "glance" }];
     metrics.watchUploads(() => uploads);
     const waiting = (): Promise<unknown> =>
-      Promise.all(["client", "glance", "spool"].map((side) => sample(metrics, "uploads_waiting", { for: side })));
+      Promise.all(
+        ["client", "glance", "spool"].map((side) => sample(metrics, "uploads_waiting", { for: side })),
+      );
     expect(await waiting()).toEqual([0, 2, 0]);
     uploads = [{ waitsFor: "client" }];
     expect(await waiting()).toEqual([1, 0, 0]);

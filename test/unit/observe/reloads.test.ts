@@ -100,7 +100,10 @@ it("a file with other contents is a change of its key, and the log has neither t
   isFaulty = false;
   expect(await changed()).toEqual(["admin.tokenFile"]);
   const [, fields] = logged.at(-1) ?? [];
-  expect(fields).toEqual({ changed: ["admin.tokenFile: other contents"], hash: expect.any(Number) as number });
+  expect(fields).toEqual({
+    changed: ["admin.tokenFile: other contents"],
+    hash: expect.any(Number) as number,
+  });
   write("two", "b");
   expect(await changed()).toEqual(["listen.tls.certFile", "listen.tls.keyFile"]);
   const other = join(directory, "other");

@@ -138,18 +138,12 @@ describe("a declared size", () => {
 
 describe("declared sizes that disagree", () => {
   it.each([
-    [
-      ["x-openstack-image-size", "5", "Content-Length", "6"],
-      "x-openstack-image-size: 5, Content-Length: 6",
-    ],
+    [["x-openstack-image-size", "5", "Content-Length", "6"], "x-openstack-image-size: 5, Content-Length: 6"],
     [
       [...CHUNKED, "x-openstack-image-size", "5", "Upload-Length", "6"],
       "x-openstack-image-size: 5, upload-length: 6",
     ],
-    [
-      [...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"],
-      "x-image-meta-size: 5, upload-length: 6",
-    ],
+    [[...CHUNKED, "x-image-meta-size", "5", "Upload-Length", "6"], "x-image-meta-size: 5, upload-length: 6"],
     [["Upload-Length", "5", "Content-Length", "6"], "upload-length: 5, Content-Length: 6"],
   ])("a larger second size gives size_exceeded, and the cause names both: %j", (headers, cause) => {
     expect(refusal(...headers)).toMatchObject({
@@ -161,10 +155,7 @@ describe("declared sizes that disagree", () => {
   });
 
   it.each([
-    [
-      ["x-openstack-image-size", "5", "Content-Length", "4"],
-      "x-openstack-image-size: 5, Content-Length: 4",
-    ],
+    [["x-openstack-image-size", "5", "Content-Length", "4"], "x-openstack-image-size: 5, Content-Length: 4"],
     [["x-openstack-image-size", "5"], "x-openstack-image-size: 5, no body"],
     [
       [...CHUNKED, "Upload-Length", "4", "x-openstack-image-size", "5"],

@@ -40,7 +40,9 @@ it("says that everything fails only if Glance is unreachable or silent", () => {
 
 it("says until the first event that it connects, and what may be wrong if none comes", () => {
   expect(stateOf("connecting", undefined).explanation).toBe("Connecting to /events ...");
-  expect(stateOf("lost", undefined).explanation).toMatch(/^No event has come from \/events: .* buffers the stream\.$/);
+  expect(stateOf("lost", undefined).explanation).toMatch(
+    /^No event has come from \/events: .* buffers the stream\.$/,
+  );
   expect(stateOf("lost", overviewAt(0)).explanation).not.toMatch(/buffers/);
 });
 
