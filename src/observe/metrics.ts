@@ -26,6 +26,8 @@ import {
   type SettlingMetrics,
   type SpoolMetrics,
   type UploadMetrics,
+  type UploadsInFlight,
+  watchUploads,
 } from "./upload-metrics.js";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
@@ -38,6 +40,8 @@ export interface Metrics
   extends UploadMetrics, SettlingMetrics, SpoolMetrics, HookMetrics, RequestMetrics, ProcessMetrics {
   readonly registry: Registry;
   readonly totals: Totals;
+  /** Counts at each scrape for whom uploads wait. Call it once. */
+  watchUploads(inFlight: UploadsInFlight): void;
   /** @param look called once per scrape. Must settle well within the scrape timeout. */
   watchUpstream(look: () => Promise<GlanceState>): void;
   /**
@@ -60,6 +64,7 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
     ...createHookMetrics(make),
     ...createRequestMetrics(make),
     ...createProcessMetrics(make),
+    watchUploads: (inFlight) => watchUploads(make, inFlight),
     watchUpstream: (look) => watchUpstream(make, look),
     watchConfig: (retiredWorkers) => createConfigMetrics(make, retiredWorkers),
   };

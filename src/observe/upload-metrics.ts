@@ -39,8 +39,6 @@ export interface UploadMetrics {
   showSizeRules(decisions: readonly SizeDecision[]): void;
   /** A rule decided about an upload of unknown size. */
   unknownSizeDecided(decision: SizeDecision): void;
-  /** Counts at each scrape for whom uploads wait. @param inFlight the uploads in flight. */
-  watchUploads(inFlight: () => readonly Pick<UploadView, "waitsFor">[]): void;
   /** @param reframed the client sent it chunked, and Glance got it with `Content-Length`. */
   uploadSettled(figures: UploadFigures, reframed: boolean): void;
 }
@@ -94,7 +92,6 @@ export function createUploadMetrics(make: MetricMakers, totals: Totals): UploadM
     showSizeRules(decisions) {
       for (const { rule, policy } of decisions) sizeRules.inc({ rule, policy }, 0);
     },
-    watchUploads: (uploads) => showWaiting(make, uploads),
     unknownSizeDecided: ({ rule, policy }) => sizeRules.inc({ rule, policy }),
     uploadStarted(operation) {
       inFlight[operation] += 1;
@@ -121,7 +118,10 @@ function createInFlight(make: MetricMakers): Record<Operation, number> {
   return inFlight;
 }
 
-function showWaiting(make: MetricMakers, inFlight: Parameters<UploadMetrics["watchUploads"]>[0]): void {
+/** @returns the uploads in flight. */
+export type UploadsInFlight = () => readonly Pick<UploadView, "waitsFor">[];
+
+export function watchUploads(make: MetricMakers, inFlight: UploadsInFlight): void {
   make.gaugeBy(
     "uploads_waiting",
     "Uploads in progress, by whom they wait for at the moment. The proxy itself must act for the others",

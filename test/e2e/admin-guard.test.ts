@@ -114,12 +114,12 @@ describe("admin.tokenFile", () => {
       return { ...proxy, tokenFile, warnings: () => proxy.logged.filter(({ level }) => level === "warn") };
     };
     expect((await start(0o644)).warnings()).toEqual([warning]);
-    const { tokenFile, warnings, reload } = await start(0o640);
-    expect(warnings()).toEqual([]);
-    await chmod(tokenFile, 0o644);
-    await reload();
-    await reload();
-    expect(warnings()).toEqual([warning, warning]);
+    const proxy = await start(0o640);
+    expect(proxy.warnings()).toEqual([]);
+    await chmod(proxy.tokenFile, 0o644);
+    await proxy.reload();
+    await proxy.reload();
+    expect(proxy.warnings()).toEqual([warning, warning]);
   });
 
   it("is read again on reload: the old secret no longer counts, also on open connections", async () => {
