@@ -5,6 +5,7 @@ import { isEmpty } from "../http/announced-body.js";
 import type { HeaderForwarder } from "../http/forwarded-headers.js";
 import { proxyStatus } from "../http/proxy-status.js";
 import { createRequestHead, linesByName } from "../http/request-head.js";
+import { soon } from "../http/soon.js";
 import type { Patience } from "../http/turns.js";
 import type { Waits } from "../http/waits.js";
 import type { AnswerHead } from "../raw-io/raw-answer.js";
@@ -110,7 +111,7 @@ class HttpAnswerer implements Answerer {
     answer.on("error", () => undefined).resume();
     if (exchange.response.destroyed) return "abandoned";
     this.#writeHead(exchange.response, answer);
-    this.#finish(exchange);
+    soon(() => this.#finish(exchange));
     return "whole";
   }
 

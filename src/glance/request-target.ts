@@ -47,9 +47,7 @@ export function readTarget(method: string, target: string, prefix: string): Requ
   const decoding = decodeOnce(rawPath);
   if (decoding.refusal !== undefined) return refused(decoding.refusal);
   const { decoded } = decoding;
-  if (decoded.split("/").some((segment) => segment === "." || segment === "..")) {
-    return refused("the path contains a dot segment");
-  }
+  if (/\/\.\.?(?:\/|$)/.test(decoded)) return refused("the path contains a dot segment");
 
   if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };
   const path = rawPath.slice(prefix.length);

@@ -49,6 +49,7 @@ export function findRival(
 /** @param keep maximum number of finished uploads to keep. Default: 100. */
 export function createUploadsRegistry(keep = 100): UploadsRegistry {
   const inFlight = new Members<Viewed>();
+  /** The oldest first. */
   const finished: Viewed[] = [];
   let waiting: (() => void)[] = [];
   const listeners: ((upload: Viewed) => void)[] = [];
@@ -62,8 +63,8 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
         for (const resolve of waiting) resolve();
         waiting = [];
       }
-      finished.unshift(upload);
-      finished.length = Math.min(finished.length, keep);
+      finished.push(upload);
+      if (finished.length > keep) finished.shift();
       for (const listener of listeners) listener(upload);
     },
     onFinish: (listener) => void listeners.push(listener),
@@ -77,7 +78,7 @@ export function createUploadsRegistry(keep = 100): UploadsRegistry {
   };
 
   function snapshot(): UploadsSnapshot {
-    return { inFlight: [...inFlight].map(viewOf), finished: finished.map(viewOf) };
+    return { inFlight: [...inFlight].map(viewOf), finished: finished.map(viewOf).reverse() };
   }
 }
 

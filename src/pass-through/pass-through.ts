@@ -14,6 +14,7 @@ import type { Answerer } from "../client/answer.js";
 import type { Exchange } from "../client/exchange.js";
 import { type AnnouncedBody, isEmpty } from "../http/announced-body.js";
 import { createRequestHead, flatten, type HeaderLine, linesByName } from "../http/request-head.js";
+import { soon } from "../http/soon.js";
 import type { Patience } from "../http/turns.js";
 import type { Metrics } from "../observe/metrics.js";
 import type { Upstream } from "../upstream/upstream.js";
@@ -84,8 +85,11 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
       });
       const { agent, target } = options.upstream;
       const source = isEmpty(announced) ? { buffer: emptyBody() } : {};
-      proxy.web(request, response, { target, agent, ...source }, (error) => trip.fail(error));
-      trip.watchBody();
+      soon(() => {
+        if (request[TRIP] === undefined) return; // the client has disconnected meanwhile
+        proxy.web(request, response, { target, agent, ...source }, (error) => trip.fail(error));
+        trip.watchBody();
+      });
     });
   };
 }

@@ -4,6 +4,7 @@
  * This relay ends or destroys the request to Glance. The caller owns the client's request and response.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
+import { soon } from "../http/soon.js";
 import { createTimer, type Timer } from "../http/timer.js";
 import { Turns } from "../http/turns.js";
 import { unrelayableHead } from "../upstream/answer-head.js";
@@ -85,8 +86,8 @@ class Relay {
     if (plan.framing === "content-length" && plan.declaredBytes === 0) return this.#readBody();
     const { declaredBytes = Number.POSITIVE_INFINITY } = plan;
     const mayBeHere = declaredBytes <= SMALL_BYTES && !kept && !plan.clientWaits;
-    // Node knows that a body is complete after it has read everything that arrived together.
-    if (mayBeHere) setImmediate(() => this.#begin());
+    // By then, Node also knows whether a body is complete that arrived together with its head.
+    if (mayBeHere) soon(() => this.#begin());
     else this.#begin();
   }
 
