@@ -107,11 +107,12 @@ class HttpAnswerer implements Answerer {
   }
 
   /** Passes on an answer that has no body: nothing of it can be cut off, or be slow. */
-  #relayHead(exchange: Exchange, answer: GlanceAnswer): RelayedAnswer {
+  async #relayHead(exchange: Exchange, answer: GlanceAnswer): Promise<RelayedAnswer> {
     answer.on("error", () => undefined).resume();
     if (exchange.response.destroyed) return "abandoned";
     this.#writeHead(exchange.response, answer);
-    soon(() => this.#finish(exchange));
+    await soon();
+    this.#finish(exchange);
     return "whole";
   }
 

@@ -44,9 +44,8 @@ export function readTarget(method: string, target: string, prefix: string): Requ
   if (overridesMethod(query)) return refused("the query must not override the method (_method)");
 
   const rawPath = (queryAt === -1 ? target : target.slice(0, queryAt)).replace(/\/{2,}/g, "/");
-  const decoding = decodeOnce(rawPath);
-  if (decoding.refusal !== undefined) return refused(decoding.refusal);
-  const { decoded } = decoding;
+  const decoded = decodeOnce(rawPath);
+  if (typeof decoded !== "string") return decoded;
   if (/\/\.\.?(?:\/|$)/.test(decoded)) return refused("the path contains a dot segment");
 
   if (prefix !== "" && rawPath !== prefix && !rawPath.startsWith(`${prefix}/`)) return { kind: "outside" };
@@ -72,18 +71,18 @@ function refused(reason: string): RequestTarget {
   return { kind: "refused", reason: `Invalid request target: ${reason}.` };
 }
 
-function decodeOnce(path: string): { decoded: string; refusal?: undefined } | { refusal: string } {
-  if (!path.includes("%")) return { decoded: path }; // the usual case
-  if (/%2f|%5c/i.test(path)) return { refusal: "the path contains an encoded slash" };
+function decodeOnce(path: string): string | RequestTarget {
+  if (!path.includes("%")) return path; // the usual case
+  if (/%2f|%5c/i.test(path)) return refused("the path contains an encoded slash");
   let decoded: string;
   try {
     decoded = decodeURIComponent(path);
   } catch {
-    return { refusal: "the path contains a malformed percent-encoding" };
+    return refused("the path contains a malformed percent-encoding");
   }
   // ASCII's alone: a control character, and none of those beyond.
-  if (/[^\P{Cc}\x80-\x9f]/u.test(decoded)) return { refusal: "the path contains an encoded control byte" };
-  return { decoded };
+  if (/[^\P{Cc}\x80-\x9f]/u.test(decoded)) return refused("the path contains an encoded control byte");
+  return decoded;
 }
 
 /** Glance's router (python-routes) lets a `_method` in the query replace the method; it splits at `&` and `;`. */

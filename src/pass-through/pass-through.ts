@@ -68,14 +68,17 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
     trip?.answered(answer);
   });
 
-  return (exchange, path, amendment) => {
+  return async (exchange, path, amendment) => {
     const { response, announced, body } = exchange;
     const request: Travelling = exchange.request;
-    if (body.malformed) return Promise.reject(malformedBody());
+    // A request with a body is opened at once, because its body may flow.
+    if (isEmpty(announced)) await soon();
+    if (response.destroyed) return; // the client has disconnected meanwhile
+    if (body.malformed) throw malformedBody();
     const lines = exchange.upstreamHeaders();
     request.headers = headersFor(amendment ? amendment.request(lines) : lines, announced);
     exchange.sendContinue();
-    return new Promise((resolve, onFailure) => {
+    await new Promise<void>((resolve, onFailure) => {
       const trip = new RoundTrip({ ...options, exchange, onFailure });
       request[TRIP] = { trip, path, amendment };
       response.once("close", () => {
@@ -85,11 +88,8 @@ export function createPassThrough(options: PassThroughOptions): PassThrough {
       });
       const { agent, target } = options.upstream;
       const source = isEmpty(announced) ? { buffer: emptyBody() } : {};
-      soon(() => {
-        if (request[TRIP] === undefined) return; // the client has disconnected meanwhile
-        proxy.web(request, response, { target, agent, ...source }, (error) => trip.fail(error));
-        trip.watchBody();
-      });
+      proxy.web(request, response, { target, agent, ...source }, (error) => trip.fail(error));
+      trip.watchBody();
     });
   };
 }

@@ -87,7 +87,7 @@ class Relay {
     const { declaredBytes = Number.POSITIVE_INFINITY } = plan;
     const mayBeHere = declaredBytes <= SMALL_BYTES && !kept && !plan.clientWaits;
     // By then, Node also knows whether a body is complete that arrived together with its head.
-    if (mayBeHere) soon(() => this.#begin());
+    if (mayBeHere) void soon().then(() => this.#begin());
     else this.#begin();
   }
 

@@ -16,7 +16,7 @@ interface Piece {
 }
 
 interface Writes {
-  _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
+  _write: (chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback) => void;
   _writev?: ((pieces: readonly Piece[], callback: WriteCallback) => void) | null;
 }
 
@@ -29,7 +29,6 @@ export function interceptWrites<Connection extends Duplex>(
   interceptor: WriteInterceptor<Connection>,
 ): Connection {
   const writes = target as unknown as Writes;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the connection as `this`
   const { _write: write, _writev: writeMany } = writes;
   const report = (connection: Connection, callback: WriteCallback): WriteCallback =>
     interceptor.report?.(connection, callback) ?? callback;

@@ -32,7 +32,7 @@ export class OutgoingRequest {
   /** @throws UnannouncedBytes if these bytes must not be sent. */
   check(chunk: Buffer | string, encoding: BufferEncoding): void {
     if (this.#body !== undefined) return this.#readBody(this.#body, bytesOf(chunk, encoding));
-    // Node writes a head as such a string. Characters beyond Latin-1 are refused with the head.
+    // Node writes a head as a Latin-1 string. A head with other characters is refused.
     const isText = typeof chunk === "string" && encoding === "latin1";
     this.#readHead(isText ? chunk : bytesOf(chunk, encoding).toString("latin1"));
   }

@@ -188,6 +188,25 @@ it("a body parser in front of the middleware is detected, and creates no empty i
   expect(scene.upstream.uploads).toEqual([]);
 });
 
+it("if middleware fails while an answer ends, only that answer is lost", async () => {
+  let fails = true;
+  const app = express()
+    .use((_request, response, next) => {
+      const end = response.end.bind(response) as () => typeof response;
+      response.end = () => {
+        if (!fails) return end();
+        fails = false;
+        throw new Error("a fault of the middleware");
+      };
+      next();
+    })
+    .use(middleware());
+  const port = await listen(app);
+  const upload = () => request(port, "PUT", FILE, { body: "hello" });
+  await expect(upload()).rejects.toThrow();
+  expect((await upload()).status).toBe(204);
+});
+
 it("the middleware refuses an invalid configuration with every fault", () => {
   let error: unknown;
   try {
