@@ -72,7 +72,7 @@ class Watch implements GlanceWatch {
     if (this.#silentSince === undefined || this.#lastActivity() > this.#silentSince) this.#silentSince = now;
     let question = this.#newest();
     if (question === undefined || now - question.askedAt >= REPEAT_MS) question = this.#ask();
-    return (await this.#listen(question.askedAt + ANSWER_TIMEOUT_MS - now)) ?? this.#unanswered();
+    return (await this.#listen(question.askedAt + ANSWER_TIMEOUT_MS - now)) ?? this.#unanswered(question);
   }
 
   async recent(): Promise<GlanceState> {
@@ -168,11 +168,10 @@ class Watch implements GlanceWatch {
     });
   }
 
-  #unanswered(): GlanceState {
+  /** @param question has waited for an answer as long as it may. Its age would not show that: timers are up to 1 ms early. */
+  #unanswered(question: Question): GlanceState {
+    if (!question.isConnected) return "unreachable";
     const now = performance.now();
-    const question = this.#newest();
-    if (question && !question.isConnected && now - question.askedAt >= ANSWER_TIMEOUT_MS)
-      return "unreachable";
     const since = this.#silentSince ?? now;
     return this.#lastActivity() <= since && now - since >= this.#silenceMs ? "silent" : "busy";
   }

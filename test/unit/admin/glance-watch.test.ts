@@ -14,7 +14,7 @@ class FakeRequest extends EventEmitter {
   end(): void {
     const socket = new Socket(); // which is never connected to anything
     this.emit("socket", socket);
-    socket.emit("connect");
+    if (connects) socket.emit("connect");
   }
 
   answer(): void {
@@ -27,12 +27,14 @@ class FakeRequest extends EventEmitter {
   }
 }
 
+let connects: boolean;
 let requests: FakeRequest[];
 let activeAt: number;
 let glance: GlanceWatch;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  connects = true;
   requests = [];
   activeAt = -Infinity;
   const upstream = {
@@ -88,6 +90,16 @@ it("silence begins anew with the first question after an activity", async () => 
   activeAt = performance.now() + 1;
   await vi.advanceTimersByTimeAsync(1_000);
   expect(await look()).toBe("busy");
+});
+
+it("a Glance that takes no connection is unreachable, even if the timer of the question is early", async () => {
+  connects = false;
+  const state = glance.look();
+  const now = performance.now.bind(performance);
+  const early = vi.spyOn(performance, "now").mockImplementation(() => now() - 0.5);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(await state).toBe("unreachable");
+  early.mockRestore();
 });
 
 it("a late answer is heard, and makes Glance slow", async () => {
