@@ -34,7 +34,7 @@ export interface UploadOrigin {
 /** Maximum length of an image id in lists. Real ids have 36 characters, but the client chooses what it sends. */
 const MOST_ID_LENGTH = 64;
 
-/** `s3_store_large_object_size`. From this size on, glance_store's S3 driver uploads parts, and leaves them in the bucket if the upload is aborted. */
+/** `s3_store_large_object_size`. From this declared size on, glance_store's S3 driver uploads parts, and leaves them in the bucket if the upload is aborted. */
 const S3_PARTS_BYTES = 100 * 1024 * 1024;
 const S3_REMARK =
   "If the store is S3, parts of this upload may remain in the bucket. Add a lifecycle rule AbortIncompleteMultipartUpload.";
@@ -227,12 +227,12 @@ export class Upload {
   #finish(view: UploadView): void {
     const { imageId, framingIn } = this.origin;
     this.observers.uploads.finish(this);
-    const isLeftInS3 = this.rollback !== undefined && this.forwardedBytes >= S3_PARTS_BYTES;
+    const hasParts = (this.declaredBytes ?? 0) >= S3_PARTS_BYTES && this.forwardedBytes > 0;
     const line = Object.assign(view, {
       imageId,
       framingIn,
       framingOut: this.framingOut,
-      remark: isLeftInS3 ? S3_REMARK : undefined,
+      remark: hasParts && this.rollback !== undefined ? S3_REMARK : undefined,
       cause: this.#error && describeError(this.#error).cause,
     });
     this.observers.log.info(line, "upload");
