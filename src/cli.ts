@@ -1,20 +1,14 @@
 #!/usr/bin/env node
-/** The command: its arguments, and the exit code if it cannot start. */
+/**
+ * The command: its arguments, and the exit code if it cannot start. Each action imports what it needs, because to load all of it takes
+ * half a second of CPU time, and a container's `healthcheck` starts every few seconds.
+ */
 import events from "node:events";
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
-import { askLivez } from "./admin/ask-livez.js";
 import { ConfigError } from "./config/config-error.js";
-import { type ConfigFlags, loadWithoutListening } from "./config/load.js";
-import { printConfig } from "./config/print.js";
-import { startDemo } from "./demo/demo.js";
-import { openBrowser } from "./demo/open-browser.js";
-import { runDoctor } from "./doctor/doctor.js";
-import { adviseOnUnknownSizes } from "./doctor/unknown-sizes.js";
+import type { ConfigFlags } from "./config/load.js";
 import { ListenError } from "./http/listener.js";
-import { createServer } from "./index.js";
-import { openLog, runReport } from "./report/report.js";
-import { readConfig, serve, type ServeFlags } from "./serve.js";
+import type { ServeFlags } from "./serve.js";
 import { version } from "./vocabulary/version.js";
 
 /** What cannot be started as it was asked for. */
@@ -57,7 +51,10 @@ const program = new Command("glance-size-proxy")
       "\nExample:\n  glance-size-proxy --upstream http://127.0.0.1:19292 --listen 0.0.0.0:9292\n",
   )
   .action(async ({ checkConfig, ...flags }: ServeFlags & { checkConfig?: true }) => {
-    if (!checkConfig) return serve(flags);
+    if (!checkConfig) return (await import("./serve.js")).serve(flags);
+    const { readConfig } = await import("./config/read-config.js");
+    const { printConfig } = await import("./config/print.js");
+    const { adviseOnUnknownSizes } = await import("./doctor/unknown-sizes.js");
     const { config, written } = readConfig(flags);
     process.stdout.write(printConfig(written));
     for (const advice of adviseOnUnknownSizes(config)) process.stderr.write(`warning: ${advice}\n`);
@@ -71,6 +68,9 @@ program
   .option("--once", "exit after the table; the exit code is 1 if a result is not the expected one")
   .option("--open", "open the live page in a browser")
   .action(async ({ once = false, open = false }: { once?: boolean; open?: boolean }) => {
+    const { createServer } = await import("./index.js");
+    const { startDemo } = await import("./demo/demo.js");
+    const { openBrowser } = await import("./demo/open-browser.js");
     const demo = await startDemo(createServer, (text) => process.stdout.write(text));
     if (!once) {
       demo.keepUploading();
@@ -108,11 +108,9 @@ program
       readOnly = false,
       ...flags
     } = command.optsWithGlobals<ConfigFlags & { token?: string; json?: true; readOnly?: true }>();
-    const config = loadWithoutListening({
-      flags,
-      env: process.env,
-      readFile: (path) => readFileSync(path, "utf8"),
-    });
+    const { readWithoutListening } = await import("./config/read-config.js");
+    const { runDoctor } = await import("./doctor/doctor.js");
+    const config = readWithoutListening(flags);
     const healthy = await runDoctor({ config, token, readOnly, json }, (text) => process.stdout.write(text));
     process.exitCode = healthy ? 0 : 1;
   });
@@ -127,12 +125,9 @@ program
   .action(async (_options: unknown, command: Command) => {
     // The check does not use Glance's URL, which may be a flag of the proxy alone.
     const flags = { upstream: "https://unused", ...command.optsWithGlobals<ConfigFlags>() };
-    const { admin } = loadWithoutListening({
-      flags,
-      env: process.env,
-      readFile: (path) => readFileSync(path, "utf8"),
-    });
-    const fault = await askLivez(admin);
+    const { readWithoutListening } = await import("./config/read-config.js");
+    const { askLivez } = await import("./admin/ask-livez.js");
+    const fault = await askLivez(readWithoutListening(flags).admin);
     if (fault === undefined) return;
     process.stderr.write(`${fault}\n`);
     process.exitCode = 1;
@@ -156,6 +151,7 @@ program
       "\nExample:\n  journalctl -u glance-size-proxy -o cat --since -7d | glance-size-proxy report --from -\n",
   )
   .action(async ({ from, json = false }: { from: string[]; json?: boolean }) => {
+    const { openLog, runReport } = await import("./report/report.js");
     const logs = from.map((path) => (path === "-" ? process.stdin : openLog(path)));
     const refused = await runReport({ logs, json }, (text) => process.stdout.write(text));
     process.exitCode = refused === 0 ? 0 : 1;

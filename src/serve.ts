@@ -1,8 +1,9 @@
 /** Runs the proxy as the command does: start, signals, end of the process. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import type { Descriptors, Proxy } from "./admin/proxy-server.js";
 import { ConfigError } from "./config/config-error.js";
-import { type ConfigFlags, loadConfig, type LoadedConfig } from "./config/load.js";
+import type { ConfigFlags, LoadedConfig } from "./config/load.js";
+import { readConfig } from "./config/read-config.js";
 import { addressOf, takeInherited } from "./inherited.js";
 import { createLog, type LeveledLog } from "./observe/log.js";
 import { createLogOutput, type LogOutput } from "./observe/log-output.js";
@@ -20,10 +21,6 @@ const LOG_PATIENCE_MS = 2_000;
 export interface ServeFlags extends ConfigFlags {
   /** File for the id of this process. */
   readonly pidFile?: string | undefined;
-}
-
-export function readConfig(flags: ConfigFlags): LoadedConfig {
-  return loadConfig({ flags, env: process.env, readFile: (path) => readFileSync(path, "utf8") });
 }
 
 /** @throws ConfigError or ListenError if the proxy cannot be started as it was asked for. */

@@ -1,11 +1,11 @@
 /** Compares two configurations key by key, and combines them. Pure. */
 import { createHash } from "node:crypto";
 import { show } from "./fault.js";
-import { allKeys, readKeys } from "./keys.js";
-import { type ConfigInput, configSchema } from "./schema.js";
+import { allKeys } from "./keys.js";
+import { type ConfigInput, root } from "./schema.js";
 
 /** The dotted names of all keys. */
-export const KEYS: readonly string[] = allKeys(readKeys(configSchema)).map(({ name }) => name);
+export const KEYS: readonly string[] = allKeys(root).map(({ name }) => name);
 
 /** @returns the dotted names of the keys whose values differ. Both configurations must be complete, as `LoadedConfig` has them. */
 export function changedKeys(before: ConfigInput, after: ConfigInput): string[] {

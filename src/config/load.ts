@@ -3,10 +3,10 @@ import { z } from "zod";
 import { type Config, toConfig } from "./config.js";
 import { type Environment, layerFromEnvironment } from "./environment.js";
 import { faultLine, type Given } from "./fault.js";
-import { type Key, readKeys } from "./keys.js";
+import type { Key } from "./keys.js";
 import { type Layer, layerFromObject } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { commandSchema, type ConfigInput, configSchema, type ParsedConfig } from "./schema.js";
+import { commandSchema, type ConfigInput, configSchema, type ParsedConfig, root } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
@@ -30,8 +30,6 @@ export interface LoadedConfig {
   /** The same configuration as a file: every key, a size with the largest unit that is exact (`64KiB`), a time with a unit. */
   readonly written: ConfigInput;
 }
-
-const root = readKeys(configSchema);
 
 /**
  * The first of these that is set wins: flag, environment, file, default.

@@ -7,6 +7,7 @@
  * `--check-config` converts values back to text.
  */
 import { z } from "zod";
+import { readKeys } from "./keys.js";
 import { refuseOwnAddress } from "./rules.js";
 import { readiness, upstream } from "./sections/glance.js";
 import { hooks } from "./sections/hooks.js";
@@ -40,6 +41,9 @@ export const configSchema = z.strictObject({
   workers,
   log: log.prefault({}).describe("Logging to standard output."),
 });
+
+/** The same keys as a tree. */
+export const root = readKeys(configSchema);
 
 /** The configuration of the command, which listens on `listen.address`. The middleware and the doctor do not. */
 export const commandSchema = configSchema.superRefine(refuseOwnAddress);

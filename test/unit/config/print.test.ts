@@ -1,13 +1,11 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { parse } from "yaml";
-import { allKeys, readKeys } from "../../../src/config/keys.js";
+import { allKeys } from "../../../src/config/keys.js";
 import { layerFromObject } from "../../../src/config/layer.js";
 import { printConfig } from "../../../src/config/print.js";
-import { type ConfigInput, configSchema } from "../../../src/config/schema.js";
+import { type ConfigInput, root } from "../../../src/config/schema.js";
 import { loadAll } from "./sources.js";
-
-const root = readKeys(configSchema);
 
 const everything: ConfigInput = {
   upstream: {
