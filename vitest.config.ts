@@ -35,6 +35,8 @@ const SEPARATE = ["test/e2e/{lingering-reload,long-heads}.test.ts", "test/faults
 
 /** They measure what a busy machine changes: each runs alone, after all others. */
 const HEAVY = ["test/load/memory.test.ts"];
+/** The live page, and what is built around the proxy: `npm run test:around`. */
+const AROUND = ["test/{bench,deploy,examples,monitoring,page,repository}/**/*.test.ts"];
 /** They need much that no other test needs: `npm run stores`. */
 const STORES = ["test/stores/**/*.test.ts"];
 /** OpenStack's own tests, for a quarter of an hour: `npm run tempest`. */
@@ -45,7 +47,7 @@ export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
     pool: "forks",
-    maxWorkers: Math.max(4, availableParallelism() - 1), // tests wait more than they work
+    maxWorkers: Math.max(5, availableParallelism() - 1), // tests wait more than they work
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 10_000 } },
@@ -60,7 +62,7 @@ export default defineConfig({
           name: "stream",
           isolate: false,
           include: ["test/**/*.test.ts"],
-          exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...STORES, ...TEMPEST],
+          exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...AROUND, ...STORES, ...TEMPEST],
           ...built,
         },
       },
@@ -91,6 +93,7 @@ export default defineConfig({
       },
       { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
       { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
+      { extends: true, test: { name: "apart, around", include: AROUND, isolate: false, ...built } },
       { extends: true, test: { name: "apart, stores", include: STORES, ...alone, ...built } },
       { extends: true, test: { name: "apart, tempest", include: TEMPEST, ...alone, ...built } },
     ],

@@ -22,7 +22,10 @@ for await (const line of createInterface({ input: demo.stdout })) {
   if (line.startsWith("Press Ctrl-C")) break;
 }
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium-headless-shell",
+  args: ["--no-sandbox"],
+});
 try {
   const pages = [];
   for (const colorScheme of ["light", "dark"]) {

@@ -18,7 +18,7 @@ import { describeWith, isProvided } from "../support/requirements.js";
 import { CHUNKED, SIZE } from "./scene.js";
 
 /** `RELOAD_ROUNDS` makes more. */
-const ROUNDS = Number(process.env["RELOAD_ROUNDS"] ?? 10);
+const ROUNDS = Number(process.env["RELOAD_ROUNDS"] ?? 4);
 
 let glance: RealGlance;
 let directory: string;

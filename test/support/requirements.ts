@@ -78,7 +78,7 @@ const PROVIDED = {
   nginx: { paths: ["/usr/sbin/nginx"], debianPackages: "nginx-light" },
   cc: { paths: ["/usr/bin/cc", "/usr/include/stdlib.h"], debianPackages: "gcc libc6-dev" },
   libssl: { paths: ["/usr/include/openssl/ssl.h"], debianPackages: "libssl-dev" },
-  chromium: { paths: ["/usr/bin/chromium"], debianPackages: "chromium" },
+  chromium: { paths: ["/usr/bin/chromium-headless-shell"], debianPackages: "chromium-headless-shell" },
   openssl: { paths: ["/usr/bin/openssl"], debianPackages: "openssl" },
   // In a namespace of its own: no rights are needed, and nothing stays mounted.
   tmpfs: { paths: ["/usr/bin/unshare", "/usr/bin/mount"], debianPackages: "mount util-linux" },
