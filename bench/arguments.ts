@@ -1,6 +1,6 @@
 /** What both benchmarks do with their command lines. */
 
-/** @throws where it is not a number from 1 on. */
+/** @throws Error if it is not an integer of at least 1. */
 export function readNumber(option: string, text: string): number {
   if (!/^[1-9]\d*$/.test(text))
     throw new Error(`--${option}: ${JSON.stringify(text)}: must be an integer of at least 1`);
@@ -13,7 +13,7 @@ export function commandLine(command: string, args: readonly string[]): string {
   return [command, ...(args.length > 0 ? ["--", ...quoted] : [])].join(" ");
 }
 
-/** Exit code 2 where `main` fails. */
+/** Exit code 2 if `main` fails. */
 export async function runMain(main: (args: string[]) => Promise<void>): Promise<void> {
   try {
     await main(process.argv.slice(2));

@@ -5,7 +5,7 @@ import { peakBytes, restartPeak } from "../test/support/process-memory.js";
 
 const SAMPLE_INTERVAL_MS = 50;
 
-/** The one child of a process. @throws where there is none, or more than one. */
+/** The one child of a process. @throws Error if there is none, or more than one. */
 export async function onlyChild(pid: number): Promise<number> {
   const [child, ...others] = await childrenOf(pid);
   if (child === undefined || others.length > 0)

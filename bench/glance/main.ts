@@ -1,6 +1,6 @@
 /**
- * `npm run bench:glance`: uploads to a legacy Glance on S3, direct, through the proxy and through nginx. Exit code 0 where
- * every expectation holds, 1 where one does not, 2 where nothing could be measured.
+ * `npm run bench:glance`: uploads to a legacy Glance on S3, direct, through the proxy and through nginx. Exit code 0 if
+ * every expectation holds, 1 if one does not, 2 if nothing could be measured.
  */
 import { parseArgs } from "node:util";
 import { sizeBytes } from "../../src/config/values.js";

@@ -14,11 +14,11 @@ export interface Measured {
   readonly othersCores: number;
   /** Peak resident bytes of Glance's process during the upload. */
   readonly glanceBytes: number;
-  /** Of what stands between; undefined where nothing does. */
+  /** Of what stands between; undefined if nothing does. */
   readonly proxy: { readonly memoryBytes: number; readonly diskBytes: number } | undefined;
 }
 
-/** @returns undefined where the way is not installed. @throws unless the image is whole afterwards. */
+/** @returns undefined if the way is not installed. @throws unless the image is whole afterwards. */
 export async function measure(
   { glance, s3, proxies }: Scene,
   { way, body }: Cell,

@@ -32,7 +32,7 @@ describeWith(["glance-api", "boto3", "nginx"], "npm run bench:glance", () => {
         "# Before\n\n<!-- bench:glance -->\n\nStale figures\n\n<!-- /bench:glance -->\n\nAfter\n",
       );
       const { code, stdout, stderr } = await bench();
-      // 1 where an expectation does not hold: at this size, and beside other tests, that is chance.
+      // 1 if an expectation does not hold: at this size, and beside other tests, that is chance.
       expect([0, 1], stderr).toContain(code);
 
       const row =

@@ -11,7 +11,7 @@ import { type RealGlance, startRealGlance } from "../support/real-glance.js";
 import { describeWith } from "../support/requirements.js";
 import { run } from "../support/run.js";
 
-/** Long enough for an upload to begin, also where the machine is busy. */
+/** Long enough for an upload to begin, even if the machine is busy. */
 const LIFETIME_S = 8;
 const ROLLBACK_S = 2;
 const requirements = [...KEYSTONE_REQUIREMENTS, "glance", "openstack"] as const;

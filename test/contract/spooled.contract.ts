@@ -1,4 +1,4 @@
-/** Bodies whose size nobody announced, kept until it is known: in memory, in the file, and where the place does not do. */
+/** Bodies of unknown size, kept until their size is known: in memory, in the file, and if there is too little space. */
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-/** scripts/check-deployments.sh against stand-ins for checkouts: it finds nothing where all is as we take it, and what is not. */
+/** scripts/check-deployments.sh against stand-ins for checkouts: it finds nothing if all is as we take it, and otherwise what is not. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

@@ -113,7 +113,7 @@ describeWith(["helm"], "the Helm chart", () => {
       ["no upstream", {}, "upstream: the URL of Glance"],
       ["an upstream that is no URL", { upstream: "glance:9292" }, "/upstream|upstream: Does not match"],
       ["a key that there is not", { ...UPSTREAM, replica: 3 }, "replica"],
-      ["a number that is none", { ...UPSTREAM, replicas: "three" }, "replicas"],
+      ["a value that is not a number", { ...UPSTREAM, replicas: "three" }, "replicas"],
       ["a size in other units", { ...UPSTREAM, spool: { size: "20GB" } }, "spool[./]size"],
       [
         "client certificates without TLS",

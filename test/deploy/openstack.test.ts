@@ -378,7 +378,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect(verified).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  it("for kolla-ansible stands between Kolla's TLS proxy and Glance, where there is one", async () => {
+  it("for kolla-ansible stands between Kolla's TLS proxy and Glance, if there is one", async () => {
     const { playbook, host } = installKolla("glance-api", MOVED_CONF);
     const { config } = await play(playbook, KOLLA, { ...host, kolla_enable_tls_backend: true });
     expect(address(config.listen.address)).toBe("127.0.0.1:9292");
@@ -526,7 +526,7 @@ print(c["DEFAULT"]["bind_host"] + ":" + c["DEFAULT"]["bind_port"])`,
     expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining('"http://192.0.2.8:9292"')]);
   });
 
-  it("for OpenStack-Ansible listens on management_address, and believes HAProxy's, where Ansible uses another network", async () => {
+  it("for OpenStack-Ansible listens on management_address, and believes HAProxy's address, if Ansible uses another network", async () => {
     const hosts = {
       here: "ansible_host=198.51.100.7 management_address=192.0.2.7",
       one: "management_address=192.0.2.101",

@@ -159,7 +159,7 @@ describe("the proxy's own answers", () => {
     );
   });
 
-  it.each(refused)("carry the client's own id where it is valid: %s", async (_, method, target, headers) => {
+  it.each(refused)("carry the client's own id if it is valid: %s", async (_, method, target, headers) => {
     const ask = (id: string) =>
       request(scene.proxy.port, method, target, { headers: { ...headers, "X-Openstack-Request-Id": id } });
     expect((await ask(OWN_ID)).headers["x-openstack-request-id"]).toBe(OWN_ID);

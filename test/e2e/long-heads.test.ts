@@ -118,7 +118,7 @@ describe("the command", () => {
   });
 });
 
-describe("as middleware, where the server is somebody else's", () => {
+describe("as middleware in a server of somebody else", () => {
   let upstream: RecordingUpstream;
   let proxy: GlanceSizeProxy;
   let server: Server;

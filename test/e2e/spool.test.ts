@@ -185,7 +185,7 @@ describe("a client of a spooled upload that", () => {
 
 describe("an upload that Glance would refuse", () => {
   it.each(["active", "saving", "deactivated"])(
-    "is not kept where the image is %s: Glance answers",
+    "is not kept if the image is %s: Glance answers",
     async (status) => {
       scene.upstream.imageStatus = status;
       scene.upstream.onUpload = (_incoming, response) => {

@@ -132,7 +132,7 @@ describeWith(["openssl"], "TLS, Unix sockets and IPv6", () => {
     await proxy.drain();
   });
 
-  it("admits only clients with a certificate where listen.tls.clientCaFile asks for one", async () => {
+  it("admits only clients with a certificate if listen.tls.clientCaFile is set", async () => {
     const upstream = await startUpstream();
     const { certFile, keyFile } = await authority.issue("proxy.test");
     const proxy = await start(upstream, {

@@ -38,7 +38,7 @@ const FAULTS: readonly Fault[] = [
     finishes: true,
   },
   {
-    name: "sends a chunk that is none",
+    name: "sends a malformed chunk",
     act: ({ peer }) => void peer.send("zz\r\n"),
     stays: true,
     undecided: { reads: [400], outcomes: ["client_aborted"] },
@@ -68,7 +68,7 @@ interface Phase {
   readonly expected: (fault: Fault) => Outcome;
   /** The refused client may do nothing more, and is let go all the same. */
   readonly lingers?: boolean;
-  /** Where the size had been learned, if not where the framing says. */
+  /** The source of the size, if it is not the framing. */
   readonly sizeSource?: string;
   readonly framings?: readonly Framing[];
   readonly faults?: readonly string[];
@@ -277,7 +277,7 @@ describe("a client", () => {
     ["closes", (upload: ClientUpload) => upload.peer.destroy(), undefined],
     ["resets", (upload: ClientUpload) => upload.peer.reset(), undefined],
     ["half-closes", (upload: ClientUpload) => void upload.peer.end(), undefined],
-    ["sends a header that is none", (upload: ClientUpload) => void upload.send("\x01: x\r\n\r\n"), 400],
+    ["sends a malformed header line", (upload: ClientUpload) => void upload.send("\x01: x\r\n\r\n"), 400],
   ])("that %s within its head has begun no upload", (_, act, status) =>
     scenes.run(async (scene) => {
       scene.glance.play({ at: "accepted", act: wait, size: SIZE });

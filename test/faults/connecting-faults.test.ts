@@ -1,4 +1,4 @@
-/** No connection to Glance opens: the upload ends all the same, also where the client does not wait for that. */
+/** No connection to Glance opens: the upload ends all the same, also if the client does not wait for that. */
 import { afterAll, describe, expect, it } from "vitest";
 import { type HangingListener, startHangingListener } from "../support/hanging-listener.js";
 import { ClientUpload, type Framing, FRAMINGS, type Reading } from "./client-upload.js";

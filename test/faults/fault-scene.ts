@@ -23,7 +23,7 @@ export interface FaultScene {
   readonly glance: ScriptedGlance;
   /** Closed when the combination is over. */
   connect(): Promise<Peer>;
-  /** Throws unless the proxy gives its connections back, to Glance and, where told so, to its clients. */
+  /** Throws unless the proxy closes its connections to Glance and, with `both`, to its clients. */
   expectConnectionsEnded(side: "glance" | "both"): Promise<void>;
   /** Throws unless the proxy notices that its clients have gone. */
   expectClientsGone(): Promise<void>;
@@ -44,7 +44,7 @@ export interface FaultScenes {
   run(act: (scene: FaultScene) => Promise<void>): Promise<void>;
   /** As `run`, for a combination in which one upload ends. Checks that it does so exactly once, and leaves nothing. */
   runUpload(act: (scene: FaultScene) => Promise<SettledUpload>): Promise<void>;
-  /** Of the whole process: only where no other combination is running. */
+  /** Of the whole process: only if no other combination is running. */
   nothingLeft(deadlineMs?: number): Promise<void>;
   /** Makes that the last test of the file. */
   expectNothingLeft(): void;
@@ -172,7 +172,7 @@ function countSockets(): number {
   return process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
 }
 
-/** Glance has a whole upload only where the client has sent one. */
+/** Glance has a whole upload only if the client has sent a whole one. */
 function expectNoPartialUpload({ glance }: FaultScene, { upload }: SettledUpload): void {
   const uploads = glance.connections.filter(({ received }) => received.head?.startsWith("PUT "));
   expect(uploads.length).toBeLessThanOrEqual(1);

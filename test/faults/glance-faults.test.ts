@@ -26,7 +26,7 @@ interface Fault {
   readonly whenFull?: Act;
   /** What the client reads, any of them, while its body is not over; and what then becomes of the upload. */
   readonly early: Expected;
-  /** The same where the body is whole. Default: as early. */
+  /** The same if the body is whole. Default: as `early`. */
   readonly late?: Expected;
   /** Where nothing has come of the request, so that closing resets the connection and an answer may be lost. */
   readonly unread?: Expected;
@@ -179,7 +179,7 @@ const FAULTS: readonly Fault[] = [
     early: failed(502),
   },
   {
-    name: "answers a status that is none",
+    name: "answers an invalid status",
     act: (connection) => connection.send(CONFLICT.replace("409", "042")),
     early: failed(502),
   },

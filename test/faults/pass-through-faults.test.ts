@@ -36,7 +36,7 @@ const FAULTS: readonly Fault[] = [
     reads: [502],
   },
   {
-    name: "answers a status that is none",
+    name: "answers an invalid status",
     act: (connection) => connection.send(CONFLICT.replace("409", "042")),
     reads: [502],
   },
@@ -284,7 +284,7 @@ describe("a request with a body", () => {
   it.concurrent.each(
     [
       ...CLIENT_ENDS,
-      ["sends a chunk that is none", (upload: ClientUpload) => void upload.peer.send("zz\r\n")] as const,
+      ["sends a malformed chunk", (upload: ClientUpload) => void upload.peer.send("zz\r\n")] as const,
     ].flatMap(([name, act]) =>
       FRAMINGS.filter((framing) => framing === "chunked" || !name.includes("chunk")).map(
         (framing) => [name, framing, act] as const,

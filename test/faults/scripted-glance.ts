@@ -71,7 +71,7 @@ export class GlanceConnection {
     setTimeout(() => this.socket.resume(), 5);
   }
 
-  /** Resolves when the request is whole; never where it does not become so. */
+  /** Resolves when the request is whole; never if it does not become whole. */
   whole(): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {

@@ -49,7 +49,7 @@ interface Row {
   readonly framing: Framing;
 }
 
-/** Every method with every padding where that costs little; elsewhere each of both has its turn. */
+/** Every method with every padding if that costs little; otherwise each method and each padding once. */
 function rowsOf(methods: readonly string[], all: boolean): Row[] {
   return OUTER.filter(([method]) => methods.includes(method)).flatMap(([method, target], turn) =>
     PADDING_NAMES.filter((_, index) => all || index === turn % PADDING_NAMES.length).flatMap((padding) =>

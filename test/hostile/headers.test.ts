@@ -40,7 +40,7 @@ interface Row {
   readonly status: number | undefined;
   /** The end of the message is in doubt: the answer says that nothing more is read from the connection. */
   readonly closes?: true;
-  /** What Glance is sent, where it is sent anything: five bytes, `hello`. */
+  /** What Glance is sent, if it is sent anything: five bytes, `hello`. */
   readonly sent?: Framing;
   /** The message is not whole: only the end of the connection ends it. */
   readonly unfinished?: true;
@@ -357,7 +357,7 @@ const ROWS: readonly Row[] = [
   { ...broken("a last chunk without its last LF", "5\r\nhello\r\n0\r\n\r"), unfinished: true },
 ];
 
-/** Requests that are no uploads, for one image. `bytes`: the body that Glance is sent, where it is sent anything. */
+/** Requests that are no uploads, for one image. `bytes`: the body that Glance is sent, if it is sent anything. */
 const OTHERS: readonly {
   readonly name: string;
   readonly method: string;

@@ -62,7 +62,7 @@ export async function openStandIn(): Promise<OpenGlance> {
 }
 
 export interface Reply {
-  /** Undefined where the connection ended, or nothing came in time. */
+  /** Undefined if the connection ended, or nothing came in time. */
   readonly status: number | undefined;
   readonly text: string;
 }

@@ -30,7 +30,7 @@ interface Attempt {
   readonly lines: readonly string[];
   /** As it goes over the wire. */
   readonly payload: string;
-  /** What HTTP says that the body is; undefined where the message has no end, or none that all readers agree on. */
+  /** What HTTP says that the body is; undefined if the message has no end, or none that all readers agree on. */
   readonly body: string | undefined;
   /** Nothing ends the message but the end of the connection. */
   readonly unfinished: boolean;

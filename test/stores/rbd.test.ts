@@ -19,7 +19,7 @@ const SIZE = "x-openstack-image-size";
 const CHUNKED = { "Transfer-Encoding": "chunked" };
 /** Full twice before its end. */
 const IMAGE = randomBytes(20 * MIB + 7);
-/** Full once. Six bytes are sent for each of its bytes where a piece is one byte. */
+/** Filled once. With pieces of one byte, six bytes are sent for each of its bytes. */
 const SMALL_IMAGE = IMAGE.subarray(0, 9 * MIB + 7);
 const PIECES = [1, 1_000, 16_320, 65_535, 65_536, 100_000, MIB];
 const DEADLINE_MS = 120_000;

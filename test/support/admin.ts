@@ -7,7 +7,7 @@ import { request } from "./raw-http.js";
 const STILL_LOOKS = 5;
 
 export interface AdminReader {
-  /** One sample of `/metrics`, its name without the prefix but with its labels in order; 0 where absent. */
+  /** One sample of `/metrics`, its name without the prefix but with its labels in order; 0 if absent. */
   metric(sample: string): Promise<number>;
   uploads(): Promise<UploadsSnapshot>;
   /** Resolves when the bytes of the one upload in flight no longer grow: everything between client and Glance is full. */

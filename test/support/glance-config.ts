@@ -101,7 +101,7 @@ export async function readExecuted(directory: string, since = 0): Promise<Execut
 /**
  * `record` writes a line for each request before Glance sees it; one write, so that threads do not mix their lines.
  *
- * `identity` stands where Keystone's middleware would. And, where requests are threads, it makes every transaction take
+ * `identity` stands in place of Keystone's middleware. If requests are threads, it makes every transaction take
  * sqlite's write lock when it begins: taken later it fails at once with "database is locked" if another thread writes, and
  * an image is not rolled back. Under eventlet waiting for that lock would stop the one who holds it.
  */

@@ -6,7 +6,7 @@ import { LOG_FILE, startServers } from "./process-group.js";
 
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;
-  /** NaN where there is nothing to divide by, or no observation to take a quantile of. */
+  /** NaN if there is nothing to divide by, or no observation to take a quantile of. */
   readonly value: number;
 }
 

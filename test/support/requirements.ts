@@ -1,5 +1,5 @@
 /**
- * The one rule for suites that need something which may not be installed: they are skipped loudly, and where
+ * The one rule for suites that need something which may not be installed: they are skipped loudly, and if
  * `CI=true` says that everything must be there, the absence is a failure instead.
  */
 import { accessSync, constants } from "node:fs";
@@ -114,7 +114,7 @@ export function isProvided(requirement: Requirement): boolean {
   });
 }
 
-/** What is missing and the command that installs it; undefined where nothing is. */
+/** What is missing and the command that installs it; undefined if nothing is missing. */
 export function explainMissing(requirements: readonly Requirement[]): string | undefined {
   const missing = requirements.filter((requirement) => !isProvided(requirement));
   if (missing.length === 0) return undefined;

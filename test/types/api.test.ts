@@ -1,4 +1,4 @@
-/** The types of the public API, as docs/api.md tells them. `tsc` fails where one is another; running it checks the values. */
+/** The types of the public API, as docs/api.md has them. `tsc` fails if a type differs. A run checks the values. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import express from "express";
 import { pino } from "pino";

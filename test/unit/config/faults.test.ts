@@ -87,7 +87,7 @@ const cases: [string, Sources, string][] = [
     `rollback.timeout: 10 (${FILE}): must be 0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d`,
   ],
   [
-    "a time of 0 where it would spin",
+    "a time of 0 that would never let the proxy wait",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL: "0" } },
     'rollback.interval: "0" (GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL): must be a time above 0 with a unit, such as 100ms',
   ],
@@ -97,7 +97,7 @@ const cases: [string, Sources, string][] = [
     `rollback.timeout: "Infinity" (${FILE}): must be 0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d`,
   ],
   [
-    "text where a list belongs",
+    "text in place of a list",
     { ...UPSTREAM, file: "size: { hints: x-size }" },
     `size.hints: "x-size" (${FILE}): must be a list of header names`,
   ],
@@ -107,7 +107,7 @@ const cases: [string, Sources, string][] = [
     'size.hints: "x size" (GLANCE_SIZE_PROXY_SIZE__HINTS): must be a list of header names',
   ],
   [
-    "a network that is none",
+    "an invalid network",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_FORWARDED__TRUST: "10.0.0.0/8,10.0.0.0/80" } },
     'forwarded.trust: "10.0.0.0/80" (GLANCE_SIZE_PROXY_FORWARDED__TRUST): ' +
       "must be a list of addresses or networks, such as 192.0.2.7 or 10.0.0.0/8",
@@ -124,7 +124,7 @@ const cases: [string, Sources, string][] = [
     `listen.pathPrefix: null (${FILE}): must be a path without a trailing slash, such as /image, or empty`,
   ],
   [
-    "a mapping where a value belongs",
+    "a mapping in place of a value",
     { ...UPSTREAM, file: "log: { level: { a: 1 } }" },
     `log.level: {"a":1} (${FILE}): must be debug, info, warn, error or silent`,
   ],
@@ -220,7 +220,7 @@ const cases: [string, Sources, string][] = [
     `size.rules[0].client: [] (${FILE}): must be a list of at least one of`,
   ],
   [
-    "text where a rule has a list",
+    "text in place of a rule's list",
     { ...UPSTREAM, file: "size: { rules: [{ store: cinder, unknown: spool }] }" },
     `size.rules[0].store: "cinder" (${FILE}): must be a list of at least one store identifier, such as ceph`,
   ],
@@ -353,7 +353,7 @@ describe("bad input gives exactly one line", () => {
   it.each(cases)("%s", (_, sources, line) => {
     const faults = faultsOf(() => load(sources));
     expect(faults).toEqual([expect.stringContaining(line)]);
-    // A case that ends where the parser's own words, or a long list, begin gives the start alone.
+    // If the parser's own words or a long list follow, the case has only what comes before.
     expect(faults[0]?.startsWith(line)).toBe(true);
   });
 });
@@ -442,7 +442,7 @@ describe("secrets and hostile text", () => {
     "log: !<hunter2> a",
     "log: !hunter2! a",
     "log: !a!hunter2 a",
-  ])("does not quote the file where it is not YAML: %j", (file) => {
+  ])("does not quote a file that is not YAML: %j", (file) => {
     const faults = faultsOf(() => load({ ...UPSTREAM, file }));
     expect(faults.length).toBeGreaterThan(0);
     expect(faults.join("\n")).not.toContain("hunter2");

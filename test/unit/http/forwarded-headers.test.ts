@@ -63,7 +63,7 @@ describe("a forwarded request has", () => {
     expect(forward(["Expect", "100-continue"])).not.toHaveProperty("expect");
   });
 
-  it("the proxy's own headers, even where Connection names them", () => {
+  it("the proxy's own headers, even if Connection names them", () => {
     const headers = forward(["Connection", "via, x-forwarded-for, x-forwarded-proto"]);
     expect(headers["via"]).toBe(`1.1 ${INSTANCE}`);
     expect(headers["x-forwarded-for"]).toBe("192.0.2.7");
@@ -122,12 +122,12 @@ describe("forwarding headers of a trusted peer", () => {
     expect(headers["forwarded"]).toBe(`for=203.0.113.1;proto=https, for=${node};proto=http`);
   });
 
-  it("are joined where they came on several lines", () => {
+  it("are joined if they came on several lines", () => {
     const headers = forward(["X-Forwarded-For", "a", "X-Forwarded-For", "b"], { trust: ["192.0.2.7"] });
     expect(headers["x-forwarded-for"]).toBe("a, b, 192.0.2.7");
   });
 
-  it("are begun where there are none, without a Forwarded", () => {
+  it("are begun if there are none, without a Forwarded", () => {
     const headers = forward(["Host", "h"], { trust: ["192.0.2.7"] });
     expect(headers).toMatchObject({ "x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "http" });
     expect(headers).not.toHaveProperty("forwarded");

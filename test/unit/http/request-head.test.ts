@@ -56,7 +56,7 @@ describe("the proxy forwards", () => {
     expect(crossing("X-One", "1", "Connection", "x-one")).toEqual([]);
   });
 
-  it("Content-Length and Host, even where Connection names them: the message would be another one", () => {
+  it("Content-Length and Host, even if Connection names them: the message would be another one", () => {
     expect(crossing("Connection", "content-length, host", "Content-Length", "5", "Host", "a")).toEqual([
       "content-length: 5",
       "host: a",

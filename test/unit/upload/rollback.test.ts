@@ -100,17 +100,14 @@ describe("waiting for an upload to have begun, before it is aborted", () => {
 });
 
 describe("waiting for an aborted upload to be rolled back", () => {
-  it.each(["queued", "deleted", "killed", "importing"])(
-    "ends at once where the image is %s",
-    async (status) => {
-      const glance = scripted(found(status));
-      const { result, tookMs } = await wait(glance.lookUp);
-      expect(result).toBe("queued");
-      expect(glance.timeouts).toHaveLength(1);
-      expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeoutMs - 100);
-      expect(tookMs).toBeLessThan(1_000);
-    },
-  );
+  it.each(["queued", "deleted", "killed", "importing"])("ends at once if the image is %s", async (status) => {
+    const glance = scripted(found(status));
+    const { result, tookMs } = await wait(glance.lookUp);
+    expect(result).toBe("queued");
+    expect(glance.timeouts).toHaveLength(1);
+    expect(glance.timeouts[0]).toBeGreaterThan(BOUNDS.timeoutMs - 100);
+    expect(tookMs).toBeLessThan(1_000);
+  });
 
   it("goes on while the image is saving or uploading", async () => {
     const glance = scripted(found("saving"), found("uploading"), found("saving"), found("queued"));

@@ -13,7 +13,7 @@ function lease() {
 }
 
 describe("what lies unused here may be taken while more is asked for:", () => {
-  it("nobody is refused where there is enough of the whole", async () => {
+  it("nobody is refused if the whole is enough for all", async () => {
     const quota = lease();
     expect(await quota.reserve(1)).toBe(true); // 9 lie here
     expect(await Promise.all([quota.reserve(100), quota.reserve(9)])).toEqual([true, true]);
