@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The command: its arguments, and the exit code if it cannot start. Each action imports what it needs, because to load all of it takes
- * half a second of CPU time, and a container's `healthcheck` starts every few seconds.
+ * half a second of CPU time, and a container starts `healthcheck` every 30 seconds.
  */
 import events from "node:events";
 import { Command, CommanderError, Option } from "commander";
