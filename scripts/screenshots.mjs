@@ -1,6 +1,6 @@
 /**
  * Writes docs/page-*.webp: the live page of the demo, in light and in dark, on a desktop and on a phone, and an opened row.
- * Needs Chromium: `npm run screenshots`.
+ * Needs Chromium's headless shell: `npm run screenshots`.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -148,7 +148,7 @@ function uploads(mib: number): Workload[] {
     ...([1, 4, 16, 64] as const).map((size): Workload => ({
       key: `${size} MiB uploads`,
       name: `uploads of ${size} MiB, one after another`,
-      // All of it: an eighth is over before V8 and the allocator have come to rest.
+      // Not an eighth: that takes a tenth of a second, in which V8 is still compiling.
       load: stream("upload", "length", size, 1, mib / size),
     })),
     {

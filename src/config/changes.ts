@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { show } from "./fault.js";
 import { allKeys } from "./keys.js";
-import { type ConfigInput, root } from "./schema.js";
+import { type ConfigInput, configKeys } from "./schema.js";
 
 /** The dotted names of all keys. */
-export const KEYS: readonly string[] = allKeys(root).map(({ name }) => name);
+export const KEYS: readonly string[] = allKeys(configKeys).map(({ name }) => name);
 
 /** @returns the dotted names of the keys whose values differ. Both configurations must be complete, as `LoadedConfig` has them. */
 export function changedKeys(before: ConfigInput, after: ConfigInput): string[] {

@@ -6,7 +6,7 @@ import { faultLine, type Given } from "./fault.js";
 import type { Key } from "./keys.js";
 import { type Layer, layerFromObject } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { commandSchema, type ConfigInput, configSchema, type ParsedConfig, root } from "./schema.js";
+import { commandSchema, type ConfigInput, configKeys,configSchema, type ParsedConfig } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
@@ -51,8 +51,8 @@ export function loadWithoutListening(sources: ConfigSources): Config {
 
 function load(schema: typeof configSchema, { flags, env, readFile }: ConfigSources): ParsedConfig {
   const file = layerFromFile(flags, env, readFile);
-  const layers = [file, layerFromEnvironment(root, env), layerFromFlags(flags)];
-  return resolve(schema, root, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
+  const layers = [file, layerFromEnvironment(configKeys, env), layerFromFlags(flags)];
+  return resolve(schema, configKeys, layers, (key) => (file.readable ? `set ${waysToGive(key)}` : undefined));
 }
 
 /**
@@ -75,7 +75,12 @@ export function completeConfig(input: ConfigInput, isCommand = false): LoadedCon
 }
 
 function parseInput(schema: typeof configSchema, input: ConfigInput): ParsedConfig {
-  return resolve(schema, root, [layerFromObject(root, input, undefined)], (key) => `must be ${key.takes}`);
+  return resolve(
+    schema,
+    configKeys,
+    [layerFromObject(configKeys, input, undefined)],
+    (key) => `must be ${key.takes}`,
+  );
 }
 
 function inBothForms(parsed: ParsedConfig): LoadedConfig {
@@ -98,7 +103,7 @@ function layerFromFile(
     const fault = faultLine("config", { value: path, from }, `must be a readable file: ${why}`);
     return { values: new Map(), faults: [fault], readable: false };
   }
-  return layerFromYaml(root, text, path);
+  return layerFromYaml(configKeys, text, path);
 }
 
 function layerFromFlags(flags: ConfigFlags): Layer {

@@ -43,7 +43,7 @@ export const configSchema = z.strictObject({
 });
 
 /** The same keys as a tree. */
-export const root = readKeys(configSchema);
+export const configKeys = readKeys(configSchema);
 
 /** The configuration of the command, which listens on `listen.address`. The middleware and the doctor do not. */
 export const commandSchema = configSchema.superRefine(refuseOwnAddress);

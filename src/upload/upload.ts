@@ -227,12 +227,13 @@ export class Upload {
   #finish(view: UploadView): void {
     const { imageId, framingIn } = this.origin;
     this.observers.uploads.finish(this);
-    const hasParts = (this.declaredBytes ?? 0) >= S3_PARTS_BYTES && this.forwardedBytes > 0;
+    const hasParts = this.forwardedBytes > 0 && (this.declaredBytes ?? 0) >= S3_PARTS_BYTES;
+    const isLeftInS3 = this.rollback !== undefined && hasParts;
     const line = Object.assign(view, {
       imageId,
       framingIn,
       framingOut: this.framingOut,
-      remark: hasParts && this.rollback !== undefined ? S3_REMARK : undefined,
+      remark: isLeftInS3 ? S3_REMARK : undefined,
       cause: this.#error && describeError(this.#error).cause,
     });
     this.observers.log.info(line, "upload");

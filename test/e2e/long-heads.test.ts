@@ -118,7 +118,7 @@ describe("the command", () => {
   });
 });
 
-describe("as middleware in a server of somebody else", () => {
+describe("as middleware in the server of another program", () => {
   let upstream: RecordingUpstream;
   let proxy: GlanceSizeProxy;
   let server: Server;

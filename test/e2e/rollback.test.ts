@@ -212,10 +212,10 @@ describe("the log line of an upload that was cut", () => {
   const MIB = 1024 * 1024;
 
   it.each([
-    { what: "declared 100 MiB", declared: 100 * MIB, says: true },
-    { what: "declared a byte less", declared: 100 * MIB - 1, says: false },
-    { what: "declared no size", declared: undefined, says: false },
-  ])("mentions parts that S3 may keep, if it $what: $says", async ({ declared, says }) => {
+    ["100 MiB are declared", true, 100 * MIB],
+    ["a byte less is declared", false, 100 * MIB - 1],
+    ["no size is declared", false, undefined],
+  ])("mentions parts that S3 may keep, if %s: %s", async (_, says, declared) => {
     const peer = await scene.startUpload(declared === undefined ? {} : { [SIZE]: declared });
     peer.sendChunk(Buffer.alloc(MIB));
     await expect.poll(() => scene.upstream.uploads.at(-1)?.bytes).toBeGreaterThan(0);

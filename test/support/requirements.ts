@@ -140,7 +140,8 @@ export function describeWith(requirements: readonly Requirement[], name: string,
     return;
   }
   describe(name, () => {
-    // Collected only to count its cases, which the warning below names. With CI=true a missing requirement fails instead.
+    // `describe.skip`, because the hooks of the suite need what is missing. Its cases are only counted, for the warning below.
+    // With CI=true a missing requirement fails instead.
     describe.skip("skipped", suite);
     it(`is not run: ${needs}`, ({ task, skip }) => {
       const cases = countCases(task.suite?.tasks ?? []) - 1;

@@ -87,7 +87,7 @@ const cases: [string, Sources, string][] = [
     `rollback.timeout: 10 (${FILE}): must be 0, or a time with a unit, such as 500ms, 30s or 6h, up to 24d`,
   ],
   [
-    "a time of 0 that would never let the proxy wait",
+    "an interval of 0, which would repeat without a pause",
     { ...UPSTREAM, env: { GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL: "0" } },
     'rollback.interval: "0" (GLANCE_SIZE_PROXY_ROLLBACK__INTERVAL): must be a time above 0 with a unit, such as 100ms',
   ],

@@ -6,14 +6,14 @@ import { parse } from "yaml";
 import { renderJsonSchema } from "../../../src/config/json-schema.js";
 import { allKeys } from "../../../src/config/keys.js";
 import { renderDefaultYaml, renderReference } from "../../../src/config/reference.js";
-import { root } from "../../../src/config/schema.js";
+import { configKeys } from "../../../src/config/schema.js";
 import { SHORTCUTS } from "../../../src/config/shortcuts.js";
 import { faultsOf, load } from "./sources.js";
 
-const keys = allKeys(root);
+const keys = allKeys(configKeys);
 
 describe("config/default.yaml", () => {
-  const text = renderDefaultYaml(root);
+  const text = renderDefaultYaml(configKeys);
   /** With the keys that have no default switched on, by taking away the `# ` before them. */
   const complete = text.replace(/^( *)# (\w+:)/gm, "$1$2");
 
@@ -48,7 +48,7 @@ describe("config/default.yaml", () => {
 });
 
 describe("docs/configuration.md", () => {
-  const text = renderReference(root);
+  const text = renderReference(configKeys);
 
   it("is what the schema says (write it anew with `npm run reference`)", async () => {
     await expect(text).toMatchFileSnapshot("../../../docs/configuration.md");
@@ -96,7 +96,7 @@ describe("config/schema.json", () => {
   });
 
   it("accepts config/default.yaml, which names the schema for editors", () => {
-    const text = renderDefaultYaml(root);
+    const text = renderDefaultYaml(configKeys);
     expect(text).toContain("# yaml-language-server: $schema=schema.json\n");
     expect(accepts(parse(text))).toBe(true);
   });
@@ -127,7 +127,7 @@ describe("config/schema.json", () => {
   it("marks the expert keys, as docs/configuration.md does", () => {
     expect(schema).toHaveProperty("properties.upload.properties.relay.x-expert", true);
     expect(schema).not.toHaveProperty("properties.size.properties.unknown.x-expert");
-    expect(renderReference(root).match(/^Expert key: /gm)).toHaveLength(
+    expect(renderReference(configKeys).match(/^Expert key: /gm)).toHaveLength(
       keys.filter(({ expert }) => expert).length,
     );
   });
