@@ -6,7 +6,7 @@ import { faultLine, type Given } from "./fault.js";
 import type { Key } from "./keys.js";
 import { type Layer, layerFromObject } from "./layer.js";
 import { resolve } from "./resolve.js";
-import { commandSchema, type ConfigInput, configKeys,configSchema, type ParsedConfig } from "./schema.js";
+import { commandSchema, type ConfigInput, configKeys, configSchema, type ParsedConfig } from "./schema.js";
 import { CONFIG_FILE, SHORTCUTS } from "./shortcuts.js";
 import { layerFromYaml } from "./yaml-file.js";
 
