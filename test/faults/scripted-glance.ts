@@ -6,6 +6,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { freePort } from "../support/free-port.js";
 import { eventually } from "./eventually.js";
 import { MessageReader } from "./message-reader.js";
 
@@ -117,7 +118,8 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
   let script: Script = { at: "whole", act: (connection) => connection.send(NO_CONTENT), size: 0 };
   let acted = false;
   let resting = false;
-  let port = 0;
+  /** Nobody else gets it while this Glance refuses connections. */
+  const port = await freePort();
 
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const connection = new GlanceConnection(socket);
@@ -197,7 +199,6 @@ export async function startScriptedGlance(): Promise<ScriptedGlance> {
   async function listen(): Promise<void> {
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
-    port = (server.address() as net.AddressInfo).port;
   }
 
   await listen();
