@@ -26,6 +26,17 @@ export function readAnnouncedBody(head: RequestHead): AnnouncedBody {
   return bytes === undefined ? { kind: "invalid", value: values.join(", ") } : { kind: "length", bytes };
 }
 
+const SHORT_LENGTH = /\r\ncontent-length:[\t ]*(\d{1,9})[\t ]*\r\n/i;
+
+/**
+ * A quick look at the text of a head, to choose how its body is read. What the head announces is decided elsewhere.
+ * @returns whether it seems to announce fewer bytes.
+ */
+export function seemsShorter(head: string, bytes: number): boolean {
+  const length = SHORT_LENGTH.exec(head)?.[1];
+  return length !== undefined && Number(length) < bytes;
+}
+
 /** Whether the body is empty. */
 export function isEmpty(body: AnnouncedBody): boolean {
   return body.kind === "none" || (body.kind === "length" && body.bytes === 0);

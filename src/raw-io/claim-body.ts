@@ -8,9 +8,8 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
-import { type AnnouncedBody, readAnnouncedBody } from "../http/announced-body.js";
+import { type AnnouncedBody, seemsShorter } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
-import { readHead } from "../http/request-head.js";
 import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
 import { RawBody } from "./raw-body.js";
@@ -81,7 +80,8 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
     socket.off("data", parse as () => void);
     socket.on("data", (bytes: Buffer) => {
       const head = headBytes(bytes);
-      if (head === 0 || lengthIn(bytes.subarray(0, head)) < leastBytes) return void parsed(bytes);
+      if (head === 0 || seemsShorter(bytes.toString("latin1", 0, head), leastBytes))
+        return void parsed(bytes);
       // The request is emitted with the last byte of the head, so the body follows directly.
       if (!parsed(bytes.subarray(0, head - 1))) return unread(socket, bytes.subarray(head - 1));
       const rest = bytes.subarray(head);
@@ -114,12 +114,6 @@ function headBytes(bytes: Buffer): number {
   if (bytes.length < PUT.length || bytes.compare(PUT, 0, PUT.length, 0, PUT.length) !== 0) return 0;
   const end = bytes.indexOf(HEAD_END);
   return end === -1 ? 0 : end + HEAD_END.length;
-}
-
-/** @returns the announced size of the body; infinity if unknown. */
-function lengthIn(head: Buffer): number {
-  const announced = readAnnouncedBody(readHead(head.toString("latin1")));
-  return announced.kind === "length" ? announced.bytes : Number.POSITIVE_INFINITY;
 }
 
 /** Puts bytes back for a parser that is paused. After a refusal they are dropped. */

@@ -169,7 +169,7 @@ class Relay {
 
   #awaitClient(): void {
     if (this.#done || this.#bodyEnded) return;
-    this.#turns.awaitClient();
+    if (!this.#isHere) this.#turns.awaitClient();
     this.#options.source.resume();
   }
 
@@ -181,7 +181,7 @@ class Relay {
       return this.#fail(sizeExceeded(plan.declaredBytes, bytes));
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
-    this.#turns.awaitClient();
+    if (!this.#isHere) this.#turns.awaitClient();
     const goesOn = this.#upstream.write(piece, source.stopReusing !== undefined) || this.#isHere;
     digests?.update(piece); // after the write: Glance reads meanwhile
     if (goesOn) return;

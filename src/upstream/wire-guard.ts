@@ -23,6 +23,9 @@ const HEAD_END = "\r\n\r\n";
 const HEAD =
   /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
 
+/** In a head of the form above. */
+const FRAMING_LINES = /\r\n(?:host|content-length|transfer-encoding):[^\r]*/gi;
+
 /** Parses what is written to one connection. Pure. */
 export class OutgoingRequest {
   /** Set until the head is complete. */
@@ -73,7 +76,7 @@ function framingOf(head: string): BodyFraming {
   if (!HEAD.test(head)) {
     throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
   }
-  const request = readHead(head);
+  const request = readHead((head.match(FRAMING_LINES) ?? []).join(""));
   if (request.values("host").length !== 1) throw new UnannouncedBytes("the request head has not one host");
   const announced = readAnnouncedBody(request);
   switch (announced.kind) {
