@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
-import { defineConfig } from "vitest/config";
+import { defineConfig, type TestUserConfig } from "vitest/config";
+import { isProvided } from "./test/support/provided.js";
 
 /** What reads the body of an upload runs once more over the other relay, small bodies too. */
 const RAW = { GLANCE_SIZE_PROXY_UPLOAD__RELAY: "raw" };
@@ -43,59 +44,61 @@ const STORES = ["test/stores/**/*.test.ts"];
 const TEMPEST = ["test/tempest/**/*.test.ts"];
 const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
+/** For every project. */
+const SHARED: TestUserConfig = {
+  pool: "forks",
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 10_000 } },
+  // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
+  retry: process.env["CI"] === "true" ? 1 : 0,
+};
+
+const PROJECTS: readonly TestUserConfig[] = [
+  // One process for many files: to start one takes longer than most of them.
+  { name: "unit", include: UNIT, isolate: false },
+  {
+    name: "stream",
+    isolate: false,
+    include: ["test/**/*.test.ts"],
+    exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...AROUND, ...STORES, ...TEMPEST],
+    ...built,
+  },
+  { name: "stream, separate", include: SEPARATE, ...built },
+  { name: "stream, alone", include: HEAVY, ...alone, ...built },
+  { name: "apart, around", include: AROUND, isolate: false, ...built },
+  { name: "apart, stores", include: STORES, ...alone, ...built },
+  { name: "apart, tempest", include: TEMPEST, ...alone, ...built },
+];
+
+/** What reads bodies, once more. */
+const SECOND_ROUND: readonly TestUserConfig[] = [
+  {
+    name: "raw",
+    isolate: false,
+    include: ["test/{clients,e2e,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
+    exclude: [...ONCE, ...SEPARATE, ...HEAVY],
+    env: RAW,
+    ...built,
+  },
+  { name: "raw over TLS", include: OVER_TLS, env: { ...RAW, TEST_OVER_TLS: "true" }, ...built },
+  { name: "raw, separate", include: SEPARATE, exclude: ONCE, env: RAW, ...built },
+  { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built },
+];
+
+/** Without Glance, a change can be tried but not proven: then one round is enough, and takes less than 3 minutes. */
+const isWhole = isProvided("glance-api") || process.env["CI"] === "true";
+if (!isWhole) {
+  const names = SECOND_ROUND.map(({ name }) => JSON.stringify(name)).join(", ");
+  console.warn(`SKIPPED the projects ${names}, which run tests once more: needs glance-api, or CI=true\n`);
+}
+
 export default defineConfig({
   test: {
     coverage: { include: ["src/**/*.ts"], exclude: ["src/admin/page/**"], reporter: ["text-summary"] },
-    pool: "forks",
     maxWorkers: Math.max(5, availableParallelism() - 1), // tests wait more than they work
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    expect: { poll: { timeout: 10_000 } },
-    // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
-    retry: process.env["CI"] === "true" ? 1 : 0,
-    projects: [
-      // One process for many files: to start one takes longer than most of them.
-      { extends: true, test: { name: "unit", include: UNIT, isolate: false } },
-      {
-        extends: true,
-        test: {
-          name: "stream",
-          isolate: false,
-          include: ["test/**/*.test.ts"],
-          exclude: [...UNIT, ...SEPARATE, ...HEAVY, ...AROUND, ...STORES, ...TEMPEST],
-          ...built,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: "raw",
-          isolate: false,
-          include: ["test/{clients,e2e,hostile,load}/**/*.test.ts", "test/contract/proxied-*.test.ts"],
-          exclude: [...ONCE, ...SEPARATE, ...HEAVY],
-          env: RAW,
-          ...built,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: "raw over TLS",
-          include: OVER_TLS,
-          env: { ...RAW, TEST_OVER_TLS: "true" },
-          ...built,
-        },
-      },
-      { extends: true, test: { name: "stream, separate", include: SEPARATE, ...built } },
-      {
-        extends: true,
-        test: { name: "raw, separate", include: SEPARATE, exclude: ONCE, env: RAW, ...built },
-      },
-      { extends: true, test: { name: "stream, alone", include: HEAVY, ...alone, ...built } },
-      { extends: true, test: { name: "raw, alone", include: HEAVY, env: RAW, ...alone, ...built } },
-      { extends: true, test: { name: "apart, around", include: AROUND, isolate: false, ...built } },
-      { extends: true, test: { name: "apart, stores", include: STORES, ...alone, ...built } },
-      { extends: true, test: { name: "apart, tempest", include: TEMPEST, ...alone, ...built } },
-    ],
+    projects: [...PROJECTS, ...(isWhole ? SECOND_ROUND : [])].map((test) => ({
+      test: { ...SHARED, ...test },
+    })),
   },
 });

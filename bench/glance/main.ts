@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { sizeBytes } from "../../src/config/values.js";
-import { explainMissing, isProvided } from "../../test/support/requirements.js";
+import { explainMissing, isProvided } from "../../test/support/provided.js";
 import { run } from "../../test/support/run.js";
 import { commandLine, readNumber, runMain } from "../arguments.js";
 import { expectationList } from "../expectation.js";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createAuthority } from "../../test/support/certificates.js";
-import { explainMissing } from "../../test/support/requirements.js";
+import { explainMissing } from "../../test/support/provided.js";
 import { commandLine, readNumber, runMain } from "../arguments.js";
 import { expectationList } from "../expectation.js";
 import { describeMachine } from "../machine.js";

@@ -1,7 +1,7 @@
 /** The proxies that are compared, each with one worker and nothing logged. */
 import { readFile } from "node:fs/promises";
 import { startCommand } from "../../test/support/cli.js";
-import { isProvided } from "../../test/support/requirements.js";
+import { isProvided } from "../../test/support/provided.js";
 import { nginxVersion, startNginx } from "../nginx.js";
 import { haproxyVersion, startHaproxy } from "./haproxy.js";
 import { type Running, type Site, startPrinting } from "./site.js";

@@ -15,9 +15,10 @@ import {
   until,
   untilStatus,
 } from "../support/glance-client.js";
+import type { Requirement } from "../support/provided.js";
 import { connect, type HeaderValues, IncompleteResponse, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
-import { describeWith, type Requirement } from "../support/requirements.js";
+import { describeWith } from "../support/requirements.js";
 import type { GlanceTraits } from "./traits.js";
 
 const OPERATIONS = ["file", "stage"] as const;

@@ -13,10 +13,11 @@ import {
   until,
   untilStatus,
 } from "../support/glance-client.js";
+import type { Requirement } from "../support/provided.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, type HeaderValues, type Peer, request } from "../support/raw-http.js";
 import type { Glance } from "../support/real-glance.js";
-import { describeWith, type Requirement } from "../support/requirements.js";
+import { describeWith } from "../support/requirements.js";
 import { describeDigests } from "./digests.contract.js";
 import { describeImports } from "./imports.contract.js";
 import { describeSpooledBodies } from "./spooled.contract.js";

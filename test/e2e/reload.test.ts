@@ -12,9 +12,10 @@ import { type RunningCommand, startCommand } from "../support/cli.js";
 import { freePort } from "../support/free-port.js";
 import { createImage, putImageData, showImage, untilStatus } from "../support/glance-client.js";
 import { borrowGlance } from "../support/lent-glances.js";
+import { isProvided } from "../support/provided.js";
 import { connect, Peer, request } from "../support/raw-http.js";
 import type { RealGlance } from "../support/real-glance.js";
-import { describeWith, isProvided } from "../support/requirements.js";
+import { describeWith } from "../support/requirements.js";
 import { CHUNKED, SIZE } from "./scene.js";
 
 /** `RELOAD_ROUNDS` makes more. */

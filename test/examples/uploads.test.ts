@@ -4,9 +4,10 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import type { Requirement } from "../support/provided.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { type RecordingUpstream, startRecordingUpstream } from "../support/recording-upstream.js";
-import { describeWith, type Requirement } from "../support/requirements.js";
+import { describeWith } from "../support/requirements.js";
 import { type CommandResult, run } from "../support/run.js";
 
 const MARK = 1;

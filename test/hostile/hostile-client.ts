@@ -7,10 +7,10 @@ import { type RunningStandInGlance, startStandInGlance } from "../../src/demo/st
 import { createImage, showImage, until } from "../support/glance-client.js";
 import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { borrowGlance } from "../support/lent-glances.js";
+import { isProvided } from "../support/provided.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
 import { connect, IncompleteResponse } from "../support/raw-http.js";
 import { startRealGlance } from "../support/real-glance.js";
-import { isProvided } from "../support/requirements.js";
 
 export type Operation = "file" | "stage";
 

@@ -7,8 +7,9 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createImage } from "../support/glance-client.js";
 import { SERVER_REQUIREMENTS } from "../support/glance-servers.js";
+import type { Requirement } from "../support/provided.js";
 import { startProxy, type TestProxy } from "../support/proxy.js";
-import { describeWith, type Requirement } from "../support/requirements.js";
+import { describeWith } from "../support/requirements.js";
 import {
   type Holding,
   holding,

@@ -8,10 +8,10 @@ import { createGlanceSizeProxy, type Log } from "../../src/index.js";
 import { BALANCER_REQUIREMENTS, type BalancerKind, startBalancer } from "../support/balancers.js";
 import { type GlanceServer, SERVER_REQUIREMENTS } from "../support/glance-servers.js";
 import { borrowGlance } from "../support/lent-glances.js";
+import type { Requirement } from "../support/provided.js";
 import { relayUnderTest, startProxy } from "../support/proxy.js";
 import { request } from "../support/raw-http.js";
 import type { RealGlance } from "../support/real-glance.js";
-import type { Requirement } from "../support/requirements.js";
 
 export interface Topology {
   readonly name: string;

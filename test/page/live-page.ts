@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import { CHROMIUM } from "../support/provided.js";
 
 /** So many milliseconds for what the page shows by itself: an event comes each second. */
 export const SOON = { timeout: 20_000 };
@@ -28,7 +29,7 @@ interface Watched {
 
 export function launchBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: "/usr/bin/chromium-headless-shell",
+    executablePath: CHROMIUM,
     args: [
       "--no-sandbox",
       "--disable-gpu",

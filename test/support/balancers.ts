@@ -6,8 +6,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import { startServers } from "./process-group.js";
+import type { Requirement } from "./provided.js";
 import { connect } from "./raw-http.js";
-import type { Requirement } from "./requirements.js";
 
 export type BalancerKind = "haproxy" | "nginx";
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import type { GlanceStore } from "./glance-config.js";
 import { startServers } from "./process-group.js";
-import type { Requirement } from "./requirements.js";
+import type { Requirement } from "./provided.js";
 import { run } from "./run.js";
 
 export const CEPH_REQUIREMENTS: readonly Requirement[] = ["ceph"];

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import type { Ceph } from "./ceph.js";
 import { freePort } from "./free-port.js";
 import { startServers } from "./process-group.js";
+import type { Requirement } from "./provided.js";
 import { request } from "./raw-http.js";
-import type { Requirement } from "./requirements.js";
 import { run } from "./run.js";
 
 export const CINDER_REQUIREMENTS: readonly Requirement[] = ["ceph", "cinder"];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import { CONFIG_FILE } from "./glance-config.js";
 import { LOG_FILE } from "./process-group.js";
-import type { Requirement } from "./requirements.js";
+import type { Requirement } from "./provided.js";
 
 /**
  * - `eventlet`: the server of Glance's own, which has gone with Glance 33.

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import { postJson } from "./glance-client.js";
 import { startServers } from "./process-group.js";
+import type { Requirement } from "./provided.js";
 import { answers, type HeaderValues, type RawResponse, request } from "./raw-http.js";
-import type { Requirement } from "./requirements.js";
 import { run } from "./run.js";
 
 export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api", "uwsgi"];

@@ -5,7 +5,7 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { startServers } from "./process-group.js";
-import type { Requirement } from "./requirements.js";
+import type { Requirement } from "./provided.js";
 import { run } from "./run.js";
 
 export const MARIADB_REQUIREMENTS: readonly Requirement[] = ["mariadb"];

@@ -7,8 +7,8 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.js";
 import { startServers } from "./process-group.js";
+import type { Requirement } from "./provided.js";
 import { answers, request } from "./raw-http.js";
-import type { Requirement } from "./requirements.js";
 import { run } from "./run.js";
 
 export const SWIFT_REQUIREMENTS: readonly Requirement[] = ["swift"];

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Keystone } from "./keystone.js";
-import type { Requirement } from "./requirements.js";
+import type { Requirement } from "./provided.js";
 import { run } from "./run.js";
 
 export const TEMPEST_REQUIREMENTS: readonly Requirement[] = ["tempest"];

@@ -95,7 +95,7 @@ it("has http-proxy in one file alone", () => {
 });
 
 it("ends the process in one file alone", () => {
-  expect(filesWith(/process\.exit\(/)).toEqual(["serve.ts"]);
+  expect(filesWith(/process\.exit\(/)).toEqual(["run-proxy.ts"]);
 });
 
 it("imports neither Express, http-proxy nor sockets in files that are called pure", () => {
