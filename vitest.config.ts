@@ -47,9 +47,9 @@ const alone = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 /** For every project. */
 const SHARED: TestUserConfig = {
   pool: "forks",
-  testTimeout: 60_000,
+  testTimeout: 120_000,
   hookTimeout: 120_000,
-  expect: { poll: { timeout: 10_000 } },
+  expect: { poll: { timeout: 30_000 } },
   // Machines that test are shared and may stall for longer than a test's timeouts. A retry is reported: look into it.
   retry: process.env["CI"] === "true" ? 1 : 0,
 };

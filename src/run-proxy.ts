@@ -10,6 +10,7 @@ import { createMetrics } from "./observe/metrics.js";
 import { adviseOnNode } from "./observe/node-version.js";
 import { createUploadsRegistry } from "./observe/uploads-registry.js";
 import { startSuccessor, type Successor, tellPredecessor } from "./successor.js";
+import { deferFullCollections } from "./v8-flags.js";
 import { countWorkers } from "./workers/count-workers.js";
 
 /** If standard output takes nothing for so long, the last lines are lost and the process ends. */
@@ -26,6 +27,7 @@ export interface RunOptions {
 
 /** @throws ConfigError or ListenError if the proxy cannot be started. */
 export async function runProxy({ inherited, loaded, read, pidFile }: RunOptions): Promise<void> {
+  deferFullCollections();
   // One for all lines of this process: two would pass one another.
   const output = createLogOutput();
   const log = createLog(loaded.config.log.level, output);

@@ -55,7 +55,7 @@ async function watch(port: number, localAddress = "127.0.0.1"): Promise<Stream> 
     response,
     events,
     async has(count) {
-      await expect.poll(() => events.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(count);
+      await expect.poll(() => events.length).toBeGreaterThanOrEqual(count);
       return events;
     },
   };
@@ -127,9 +127,9 @@ describe("the proxy", () => {
     expect((await stream.has(1))[0]?.state).toBe("ready");
     const state = () => stream.events.at(-1)?.state;
     scene.upstream.onOther = (incoming) => void incoming.socket.destroy();
-    await expect.poll(state, { timeout: 20_000 }).toBe("glance_unreachable");
+    await expect.poll(state).toBe("glance_unreachable");
     scene.upstream.onOther = (_incoming, response) => void response.end();
-    await expect.poll(state, { timeout: 20_000 }).toBe("ready");
+    await expect.poll(state).toBe("ready");
   });
 
   it("reports draining, and ends the stream after the drain", async () => {
@@ -138,7 +138,7 @@ describe("the proxy", () => {
     const stream = await watch(scene.proxy.adminPort);
     await stream.has(1);
     const drained = scene.proxy.drain();
-    await expect.poll(() => stream.events.at(-1)?.state, { timeout: 20_000 }).toBe("draining");
+    await expect.poll(() => stream.events.at(-1)?.state).toBe("draining");
     peer.sendChunk("hello").endChunks();
     await peer.response();
     await drained;

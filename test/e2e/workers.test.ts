@@ -226,13 +226,13 @@ describe("a worker that cannot be replaced", () => {
     await rm(dir, { recursive: true });
     for (const worker of await workersOf(command)) process.kill(worker, "SIGKILL");
     await expect
-      .poll(() => logged(command, "a worker cannot start, retrying"), { timeout: 20_000 })
+      .poll(() => logged(command, "a worker cannot start, retrying"))
       .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("spool.dir") as string }));
     expect(await ready()).toContain('"not_listening"');
     await mkdir(dir);
     try {
-      await expect.poll(ready, { timeout: 20_000 }).toContain('"ready"');
-      await expect.poll(async () => (await workersOf(command)).length, { timeout: 20_000 }).toBe(2);
+      await expect.poll(ready).toContain('"ready"');
+      await expect.poll(async () => (await workersOf(command)).length).toBe(2);
     } finally {
       await rm(dir, { recursive: true });
     }
@@ -248,10 +248,10 @@ describe("a worker that cannot be replaced", () => {
       limit(open - 1);
       process.kill(victim, "SIGKILL");
       await expect
-        .poll(() => logged(command, "a worker cannot start, retrying"), { timeout: 20_000 })
+        .poll(() => logged(command, "a worker cannot start, retrying"))
         .toContainEqual(expect.objectContaining({ reason: expect.stringContaining("EMFILE") as string }));
       limit(1000);
-      await expect.poll(async () => (await workersOf(command)).length, { timeout: 20_000 }).toBe(2);
+      await expect.poll(async () => (await workersOf(command)).length).toBe(2);
       expect(await workersOf(command)).toContain(other);
     });
   });

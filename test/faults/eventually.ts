@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 /** Everything that is configured to end does so long before; the rest is for a busy machine. */
-export const DEADLINE_MS = 10_000;
+export const DEADLINE_MS = 30_000;
 
 /** Polls; vitest's own `expect.poll` does not know which of several concurrent tests it belongs to. */
 export async function eventually(

@@ -31,7 +31,7 @@ export function uploadLines(
 export async function settled(proxy: RunningCommand, uploads: number): Promise<void> {
   await expect.poll(() => total(proxy, "uploads_total"), { timeout: 60_000, interval: 100 }).toBe(uploads);
   expect(await total(proxy, "uploads_in_flight")).toBe(0);
-  await expect.poll(() => uploadLines(proxy).length, { timeout: 10_000 }).toBe(uploads);
+  await expect.poll(() => uploadLines(proxy).length).toBe(uploads);
 }
 
 export async function descriptors(pid: number): Promise<number> {

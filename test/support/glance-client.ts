@@ -69,7 +69,7 @@ export function untilStatus(port: number, id: string, ...statuses: string[]): Pr
 export async function until<T>(
   ask: () => Promise<T>,
   good: (value: T) => boolean,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
 ): Promise<T> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
