@@ -77,7 +77,7 @@ describe("an upload tells for whom it waited", () => {
   });
 
   it("for a Glance that does not read", async () => {
-    let read = (): void => undefined;
+    let read: (() => void) | undefined;
     scene.upstream.onUpload = (incoming, response) => {
       incoming.pause();
       response.writeContinue();
@@ -86,10 +86,12 @@ describe("an upload tells for whom it waited", () => {
     };
     const body = Buffer.alloc(32 * 1024 * 1024);
     const answered = request(scene.proxy.port, "PUT", FILE, { body });
+    // To connect is to wait for Glance, too.
+    await expect.poll(() => read).toBeDefined();
     await expect
       .poll(inFlight)
       .toSatisfy((upload?: UploadView) => upload?.waitsFor === "glance" && upload.waitGlance > STALL_S);
-    read();
+    read?.();
     expect((await answered).status).toBe(204);
     expect((await finished()).waitGlance).toBeGreaterThan(STALL_S);
   });
