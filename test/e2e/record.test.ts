@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { UploadView } from "../../src/observe/uploads-registry.js";
 import { type RunningCommand, startCommand } from "../support/cli.js";
-import { request } from "../support/raw-http.js";
+import { request, requestHead } from "../support/raw-http.js";
 import { answerEarly } from "../support/recording-upstream.js";
 import { CHUNKED, FILE, SIZE, useScene } from "./scene.js";
 
@@ -49,6 +49,15 @@ describe("an upload tells for whom it waited", () => {
       upload.waitClient,
       5,
     );
+  });
+
+  it("for no client, if its body came together with its head", async () => {
+    const proxy = await scene.startAnother({ upload: { relay: "stream" } });
+    const peer = await scene.connect(proxy.port);
+    peer.send(`${requestHead("PUT", FILE, { "Content-Length": 5 })}hello`);
+    expect((await peer.response()).status).toBe(204);
+    const [upload] = (await proxy.uploads()).finished;
+    expect(upload).toMatchObject({ outcome: "completed", waitClient: 0 });
   });
 
   it("for a Glance that stores for a long time after the last byte", async () => {

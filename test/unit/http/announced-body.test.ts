@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isEmpty, readAnnouncedBody } from "../../../src/http/announced-body.js";
+import { isEmpty, readAnnouncedBody, seemsShorter } from "../../../src/http/announced-body.js";
 import { createRequestHead } from "../../../src/http/request-head.js";
 
 const read = (...rawHeaders: string[]) => readAnnouncedBody(createRequestHead(rawHeaders));
@@ -42,5 +42,27 @@ describe("no byte can follow", () => {
     [{ kind: "invalid", value: "05" }, false],
   ] as const)("%j: %s", (announced, empty) => {
     expect(isEmpty(announced)).toBe(empty);
+  });
+});
+
+describe("at a quick look, of a limit of 1000 bytes", () => {
+  const looksShort = (lines: string) => seemsShorter(`PUT / HTTP/1.1\r\n${lines}\r\n\r\n`, 1000);
+
+  it.each(["Content-Length: 999", "a: b\r\ncontent-length:0\r\nc: d", "CONTENT-LENGTH: \t 5 \t"])(
+    "%j is shorter",
+    (lines) => {
+      expect(looksShort(lines)).toBe(true);
+    },
+  );
+
+  it.each([
+    "Content-Length: 1000",
+    "Content-Length: 9999999999",
+    "Transfer-Encoding: chunked",
+    "X-Content-Length: 5",
+    "a: Content-Length: 5",
+    "Content-Length: -5",
+  ])("%j may be longer", (lines) => {
+    expect(looksShort(lines)).toBe(false);
   });
 });
