@@ -2,11 +2,12 @@
 import { setFlagsFromString } from "node:v8";
 
 /**
- * Each connection leaves the 64 KiB behind into which Node has read its head, and V8 counts them as part of its heap. As that is small,
- * V8 would collect all garbage after about 130 connections, although young garbage alone would do. Measured: a tenth of the CPU time of
- * uploads of 1 MiB. With this, it begins when the heap has used 80 % of the room up to its limit. The limit stays as it is.
+ * Node reads the head of each connection into 64 KiB of new memory, which V8 counts as part of its heap. The heap is small, so V8 would
+ * start a full garbage collection after about 130 connections, although it is enough to collect young garbage. Measured: full collections
+ * took a tenth of the CPU time of uploads of 1 MiB. With this flag, a full collection starts when the heap has used 80 % of the room up to
+ * its limit. The limit does not change.
  *
- * V8 reads the flag each time, so it can be set now. If a V8 does not know it, V8 says so on standard error, and goes on.
+ * V8 reads this flag again and again, so it can be set in a running process. A V8 that does not know the flag prints an error and continues.
  */
 export function deferFullCollections(): void {
   setFlagsFromString("--incremental-marking-soft-trigger=80");

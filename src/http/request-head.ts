@@ -21,7 +21,7 @@ export function createRequestHead(rawHeaders: readonly string[]): RequestHead {
   return new Head(lines);
 }
 
-/** @param head the text, with its request line. */
+/** @param head the text. What stands before the first line break is the request line, and is left out. */
 export function readHead(head: string): RequestHead {
   const lines: HeaderLine[] = [];
   for (let start = head.indexOf("\r\n"); start !== -1;) {

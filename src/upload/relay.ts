@@ -169,8 +169,12 @@ class Relay {
 
   #awaitClient(): void {
     if (this.#done || this.#bodyEnded) return;
-    if (!this.#isHere) this.#turns.awaitClient();
+    this.#turnToClient();
     this.#options.source.resume();
+  }
+
+  #turnToClient(): void {
+    if (!this.#isHere) this.#turns.awaitClient();
   }
 
   readonly #onPiece = (piece: Buffer): void => {
@@ -181,7 +185,7 @@ class Relay {
       return this.#fail(sizeExceeded(plan.declaredBytes, bytes));
     }
     if (bytes > plan.maxBytes) return this.#fail(tooLarge(bytes, plan.maxBytes));
-    if (!this.#isHere) this.#turns.awaitClient();
+    this.#turnToClient();
     const goesOn = this.#upstream.write(piece, source.stopReusing !== undefined) || this.#isHere;
     digests?.update(piece); // after the write: Glance reads meanwhile
     if (goesOn) return;

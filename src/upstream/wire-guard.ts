@@ -23,8 +23,8 @@ const HEAD_END = "\r\n\r\n";
 const HEAD =
   /^[\w!#$%&'*+.^`|~-]+ [\x21-\x7e\x80-\xff]+ HTTP\/1\.1(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
 
-/** In a head of the form above. */
-const FRAMING_LINES = /\r\n(?:host|content-length|transfer-encoding):[^\r]*/gi;
+/** The lines that are checked, in a head of the form above. */
+const CHECKED_LINES = /\r\n(?:host|content-length|transfer-encoding):[^\r]*/gi;
 
 /** Parses what is written to one connection. Pure. */
 export class OutgoingRequest {
@@ -76,7 +76,7 @@ function framingOf(head: string): BodyFraming {
   if (!HEAD.test(head)) {
     throw new UnannouncedBytes("the request head has a line that not all servers would read alike");
   }
-  const request = readHead((head.match(FRAMING_LINES) ?? []).join(""));
+  const request = readHead((head.match(CHECKED_LINES) ?? []).join(""));
   if (request.values("host").length !== 1) throw new UnannouncedBytes("the request head has not one host");
   const announced = readAnnouncedBody(request);
   switch (announced.kind) {
