@@ -125,11 +125,11 @@ async function measure(
 }
 
 /** V8 compiles what has run a thousand times or more. */
-const WARM_UP = { mostMib: 1024, bodyMib: 8, bodies: 2000, share: 0.25 };
+const WARM_UP = { mostMib: 1024, bodyMib: 8, bodies: 2000, tailShare: 0.25 };
 export const WARMED_UP =
   `Each has first carried as many bytes as were measured, up to ${WARM_UP.mostMib / 1024} GiB: bodies that follow one another after ` +
-  `${WARM_UP.bodies} bodies of 1 MiB, others as bodies of ${WARM_UP.bodyMib} MiB at once. Of small requests it was a quarter; ` +
-  "where connections are held, nothing";
+  `${WARM_UP.bodies} bodies of 1 MiB, others as bodies of ${WARM_UP.bodyMib} MiB at once. Of small requests it was as many as were ` +
+  "measured, beside other load a quarter; where connections are held, nothing";
 
 /** A proxy runs for weeks: what is compiled and allocated at first is not what a byte costs. */
 async function warmUp(traffic: Traffic, address: string, load: Load): Promise<void> {
@@ -146,10 +146,10 @@ async function warmUp(traffic: Traffic, address: string, load: Load): Promise<vo
       return;
     }
     case "requests":
-      await traffic.run(address, { ...load, count: Math.ceil(load.count * WARM_UP.share) });
+      await traffic.run(address, load);
       return;
     case "tail":
-      await traffic.run(address, { ...load, seconds: load.seconds * WARM_UP.share });
+      await traffic.run(address, { ...load, seconds: load.seconds * WARM_UP.tailShare });
       return;
     case "hold":
   }
