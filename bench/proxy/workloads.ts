@@ -180,7 +180,10 @@ function otherConnections(mib: number): Workload[] {
 function spooled(mib: number): Workload[] {
   const small = Math.ceil(mib / 16);
   return [
-    [`spooled uploads of ${small} MiB, one after another`, stream("upload", "chunked", small, 1, 16)] as const,
+    [
+      `spooled uploads of ${small} MiB, one after another`,
+      stream("upload", "chunked", small, 1, 16),
+    ] as const,
     ...[mib, 4 * mib].map(
       (size) => [`one spooled upload of ${size} MiB`, stream("upload", "chunked", size, 1)] as const,
     ),

@@ -9,6 +9,8 @@ export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+  /** Absent if every line is wanted. If it says no, lines of this level are not composed. */
+  isLevelEnabled?(level: LogLevel): boolean;
 }
 
 /** A log whose level can change. */

@@ -6,6 +6,7 @@ import { clientKind } from "../observe/client-kind.js";
 import { cutText } from "../observe/cut-text.js";
 import type { Observers } from "../observe/observers.js";
 import type { UploadTrace } from "../observe/tracing.js";
+import type { UploadFigures } from "../observe/upload-metrics.js";
 import type { UploadView } from "../observe/uploads-registry.js";
 import { describeError, type ProxyError, type ProxyErrorCode } from "../vocabulary/errors.js";
 import type {
@@ -103,8 +104,9 @@ export class Upload {
     return (this.#replayKey ??= replayKey(this.origin));
   }
 
+  /** Until the upload has settled, up to now. */
   get elapsedSeconds(): number {
-    return (performance.now() - this.#begun) / 1000;
+    return this.#durationSeconds ?? (performance.now() - this.#begun) / 1000;
   }
 
   /** @returns the headers for Glance, with the trace context of the current phase. */
@@ -175,7 +177,7 @@ export class Upload {
       receivedBytes: this.receivedBytes,
       forwardedBytes: this.forwardedBytes,
       startedAt: this.#startedAt.toISOString(),
-      durationSeconds: this.#durationSeconds ?? this.elapsedSeconds,
+      durationSeconds: this.elapsedSeconds,
       waitsFor: WAITS_FOR[this.waits.current ?? "nothing"],
       waitClient: this.#waited("client") ?? 0,
       waitGlance: this.#waited("glance") ?? 0,
@@ -218,25 +220,42 @@ export class Upload {
     this.#durationSeconds = this.elapsedSeconds;
     const { framingIn } = this.origin;
     const reframed = framingIn === "chunked" && this.framingOut === "content-length";
-    const view = Object.assign(this.view(), { outcome });
-    this.observers.metrics.uploadSettled(view, reframed);
-    if (owner) void owner.finally(() => this.#finish(this.view()));
-    else this.#finish(view);
+    this.observers.metrics.uploadSettled(this.#figures(outcome), reframed);
+    if (owner) void owner.finally(() => this.#finish());
+    else this.#finish();
   }
 
-  #finish(view: UploadView): void {
+  #figures(outcome: Outcome): UploadFigures {
+    return {
+      operation: this.origin.operation,
+      outcome,
+      verdict: this.#verdict(),
+      sizeSource: this.source,
+      receivedBytes: this.receivedBytes,
+      durationSeconds: this.elapsedSeconds,
+      waitClient: this.waits.seconds("client"),
+      waitGlance: this.waits.seconds("glance"),
+      lastByteToAnswer: this.lastByteToAnswer,
+      spoolWrite: this.waits.seconds("spoolWrite"),
+      spoolRead: this.waits.seconds("spoolRead"),
+    };
+  }
+
+  #finish(): void {
+    const { uploads, log } = this.observers;
+    uploads.finish(this);
+    if (log.isLevelEnabled?.("info") === false) return; // to compose a line takes 20 us
     const { imageId, framingIn } = this.origin;
-    this.observers.uploads.finish(this);
     const hasParts = this.forwardedBytes > 0 && (this.declaredBytes ?? 0) >= S3_PARTS_BYTES;
     const isLeftInS3 = this.rollback !== undefined && hasParts;
-    const line = Object.assign(view, {
+    const line = Object.assign(this.view(), {
       imageId,
       framingIn,
       framingOut: this.framingOut,
       remark: isLeftInS3 ? S3_REMARK : undefined,
       cause: this.#error && describeError(this.#error).cause,
     });
-    this.observers.log.info(line, "upload");
+    log.info(line, "upload");
   }
 }
 

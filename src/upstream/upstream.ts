@@ -144,7 +144,15 @@ class GlanceUpstream implements Upstream {
   /** TLS needs an agent to resume sessions. */
   #openSecure(target: RequestTarget, { onread, attach }: ConnectOptions): ClientRequest {
     const { protocol, host, port } = this.target;
-    return httpsRequest({ ...target, protocol, host, port, agent: this.agent, onread, attach } as RequestOptions);
+    return httpsRequest({
+      ...target,
+      protocol,
+      host,
+      port,
+      agent: this.agent,
+      onread,
+      attach,
+    } as RequestOptions);
   }
 
   /** Without TLS. */
