@@ -12,6 +12,7 @@ import { type AnnouncedBody, seemsShorter } from "../http/announced-body.js";
 import type { Body } from "../http/body.js";
 import { type BodyFraming, ChunkedFraming, LengthFraming } from "./body-framing.js";
 import { BufferPool } from "./buffer-pool.js";
+import { createFlowingPools } from "./held-buffers.js";
 import { RawBody } from "./raw-body.js";
 import { findReadInto } from "./read-into.js";
 
@@ -19,16 +20,9 @@ import { findReadInto } from "./read-into.js";
 export const READ_BYTES = 512 * 1024;
 /** Buffer size of spooled bodies: each read is copied into the memory of the spool. */
 export const KEEP_READ_BYTES = 256 * 1024;
-/** Buffer sizes after FLOWING_BYTES. Measured: one upload gains up to 4 MiB, several concurrent uploads gain nothing above 2 MiB. */
-const LARGE_READ_BYTES = 2 * 1024 * 1024;
-const LARGEST_READ_BYTES = 4 * 1024 * 1024;
-/** Maximum number of bodies with large buffers, which are for a few fast clients. */
-const MOST_LARGE = 16;
-const MOST_LARGEST = 1;
 const DISCARD_BYTES = 64 * 1024;
 /** Maximum number of unused buffers that are kept. */
 const MOST_IDLE = 16;
-const MOST_IDLE_LARGE = 2;
 
 /**
  * Takes the body of a request over. Must be called while the event of the request is emitted.
@@ -57,14 +51,7 @@ export function createRawBodies(server: Server, leastBytes: number): ClaimBody {
   const discard = Buffer.allocUnsafeSlow(DISCARD_BYTES);
   const memories = {
     keep: { discard, usual: new BufferPool(KEEP_READ_BYTES, MOST_IDLE), flowing: [] },
-    send: {
-      discard,
-      usual: new BufferPool(READ_BYTES, MOST_IDLE),
-      flowing: [
-        new BufferPool(LARGEST_READ_BYTES, MOST_LARGEST, MOST_LARGEST),
-        new BufferPool(LARGE_READ_BYTES, MOST_IDLE_LARGE, MOST_LARGE),
-      ],
-    },
+    send: { discard, usual: new BufferPool(READ_BYTES, MOST_IDLE), flowing: createFlowingPools() },
   };
   /** The request whose head has just ended, with the bytes that follow. */
   let offer: { readonly socket: Socket; readonly rest: Buffer; body?: RawBody } | undefined;
