@@ -135,10 +135,11 @@ class GlanceUpstream implements Upstream {
     return opened;
   }
 
-  /** Plain HTTP needs no agent, and no address: the connection is made here. Node copies the options twice, each at some cost. */
+  /** Plain HTTP needs no agent. Host and port are for tracing alone. Node copies the options twice, each at some cost, so it gets no others. */
   #openPlain({ method, path, headers }: RequestTarget, { createConnection }: ConnectOptions): ClientRequest {
+    const { host, port } = this.target;
     // Not spread: V8 learns the shape of such a literal anew for each request.
-    return httpRequest({ method, path, headers, createConnection } as RequestOptions);
+    return httpRequest({ host, port, method, path, headers, createConnection } as RequestOptions);
   }
 
   /** TLS needs an agent to resume sessions. */
