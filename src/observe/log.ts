@@ -9,7 +9,7 @@ export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
-  /** Absent if every line is wanted. If it says no, lines of this level are not composed. */
+  /** If it returns false for `info`, the lines of uploads are not composed. Absent: all lines are composed. */
   isLevelEnabled?(level: LogLevel): boolean;
 }
 

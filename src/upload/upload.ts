@@ -244,7 +244,7 @@ export class Upload {
   #finish(): void {
     const { uploads, log } = this.observers;
     uploads.finish(this);
-    if (log.isLevelEnabled?.("info") === false) return; // to compose a line takes 20 us
+    if (log.isLevelEnabled?.("info") === false) return; // composing the line takes 20 us
     const { imageId, framingIn } = this.origin;
     const hasParts = this.forwardedBytes > 0 && (this.declaredBytes ?? 0) >= S3_PARTS_BYTES;
     const isLeftInS3 = this.rollback !== undefined && hasParts;

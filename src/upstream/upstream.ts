@@ -129,31 +129,27 @@ class GlanceUpstream implements Upstream {
     const headers = flatten(lines);
     if (valuesOf(lines, "host").length === 0) headers.push("host", this.#authority);
     headers.push("connection", "close");
-    const target = { method, path: this.#base + path, headers };
-    const opened = this.#isSecure ? this.#openSecure(target, how) : this.#openPlain(target, how);
+    const { protocol, host, port } = this.target;
+    const target = this.#base + path;
+    // Written out, not spread: V8 learns the shape of a spread literal anew for each request. Node copies the options twice, each at
+    // some cost, so it gets no others. Plain HTTP needs no agent, and host and port for tracing alone. TLS needs an agent to resume sessions.
+    const options = this.#isSecure
+      ? {
+          protocol,
+          host,
+          port,
+          agent: this.agent,
+          onread: how.onread,
+          attach: how.attach,
+          method,
+          path: target,
+          headers,
+        }
+      : { host, port, createConnection: how.createConnection, method, path: target, headers };
+    const request = this.#isSecure ? httpsRequest : httpRequest;
+    const opened = request(options as RequestOptions);
     opened.maxHeadersCount = 0;
     return opened;
-  }
-
-  /** Plain HTTP needs no agent. Host and port are for tracing alone. Node copies the options twice, each at some cost, so it gets no others. */
-  #openPlain({ method, path, headers }: RequestTarget, { createConnection }: ConnectOptions): ClientRequest {
-    const { host, port } = this.target;
-    // Not spread: V8 learns the shape of such a literal anew for each request.
-    return httpRequest({ host, port, method, path, headers, createConnection } as RequestOptions);
-  }
-
-  /** TLS needs an agent to resume sessions. */
-  #openSecure(target: RequestTarget, { onread, attach }: ConnectOptions): ClientRequest {
-    const { protocol, host, port } = this.target;
-    return httpsRequest({
-      ...target,
-      protocol,
-      host,
-      port,
-      agent: this.agent,
-      onread,
-      attach,
-    } as RequestOptions);
   }
 
   /** Without TLS. */
@@ -211,12 +207,6 @@ function readUpstreamCredentials({ certFile, keyFile, caFile }: Config["upstream
 function verification({ tls }: Config["upstream"], { host = "" }: GlanceAddress): object {
   const servername = tls.servername ?? (isIP(host) === 0 ? host : "");
   return { rejectUnauthorized: tls.rejectUnauthorized, servername };
-}
-
-interface RequestTarget {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: readonly string[];
 }
 
 /** Options of one connection. The last two are for TLS: Node's agent passes them on. */

@@ -84,22 +84,25 @@ describe.each([
     expect((await good.interim()).status).toBe(100);
   });
 
-  it.each([true, false])("the line of an upload reaches a log whose level takes it: %s", async (isWanted) => {
-    const messages: string[] = [];
-    const log: Log = {
-      ...silent,
-      info: (_fields, message) => void messages.push(message),
-      isLevelEnabled: (level) => level !== "info" || isWanted,
-    };
-    const proxy = createGlanceSizeProxy({ upstream: { url: scene.upstream.url } }, { log });
-    const port = await listen(express().use(mount, proxy));
-    const exact = await scene.startUpload({ [SIZE]: 5 }, prefix + FILE, port);
-    exact.sendChunk("hello").endChunks();
-    expect((await exact.response()).status).toBe(204);
-    await expect.poll(() => proxy.uploads().finished.length).toBe(1);
-    expect(messages.filter((message) => message === "upload")).toEqual(isWanted ? ["upload"] : []);
-    expect(await countedOutcomes(proxy)).toEqual(["completed"]);
-  });
+  it.each([true, false])(
+    "an upload is logged only if the log takes its level (takes it: %s)",
+    async (isWanted) => {
+      const messages: string[] = [];
+      const log: Log = {
+        ...silent,
+        info: (_fields, message) => void messages.push(message),
+        isLevelEnabled: (level) => level !== "info" || isWanted,
+      };
+      const proxy = createGlanceSizeProxy({ upstream: { url: scene.upstream.url } }, { log });
+      const port = await listen(express().use(mount, proxy));
+      const exact = await scene.startUpload({ [SIZE]: 5 }, prefix + FILE, port);
+      exact.sendChunk("hello").endChunks();
+      expect((await exact.response()).status).toBe(204);
+      await expect.poll(() => proxy.uploads().finished.length).toBe(1);
+      expect(messages.filter((message) => message === "upload")).toEqual(isWanted ? ["upload"] : []);
+      expect(await countedOutcomes(proxy)).toEqual(["completed"]);
+    },
+  );
 
   it("another spelling of an upload does not bypass the proxy", async () => {
     const port = await listen(express().use(mount, middleware()));

@@ -21,8 +21,8 @@ export function describeWith(requirements: readonly Requirement[], name: string,
     return;
   }
   describe(name, () => {
-    // `describe.skip`, because the hooks of the suite need what is missing. Its cases are only counted, for the warning below.
-    // With CI=true a missing requirement fails instead.
+    // Skipped because its hooks need what is missing. It is registered only so that the warning below can count its cases. With CI=true a
+    // missing requirement is a failure, above.
     describe.skip("skipped", suite);
     it(`is not run: ${needs}`, ({ task, skip }) => {
       const cases = countCases(task.suite?.tasks ?? []) - 1;
