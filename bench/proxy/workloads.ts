@@ -82,7 +82,7 @@ export function workloads(mib: number): Workload[] {
   return [
     ...downloads(mib),
     ...uploads(mib),
-    ...otherConnections(mib),
+    ...otherConnections(Math.ceil(mib / 4)),
     ...spooled(mib),
     ...smallRequests(mib),
     ...heldConnections(Math.min(Math.ceil(mib / 64), 4)),
@@ -176,23 +176,19 @@ function otherConnections(mib: number): Workload[] {
   );
 }
 
-/** The smallest one after another: one alone is over before V8 has compiled anything. */
 function spooled(mib: number): Workload[] {
-  const small = Math.ceil(mib / 16);
-  return [
-    [
-      `spooled uploads of ${small} MiB, one after another`,
-      stream("upload", "chunked", small, 1, 16),
-    ] as const,
-    ...[mib, 4 * mib].map(
-      (size) => [`one spooled upload of ${size} MiB`, stream("upload", "chunked", size, 1)] as const,
-    ),
-  ].map(([name, load]) => ({
+  const workload = (which: string, size: number, each?: number): Workload => ({
     key: "spooled upload",
-    name: `${name}, chunks of 64 KiB, no size declared`,
-    load,
+    name: `${which} of ${size} MiB, chunks of 64 KiB, no size declared`,
+    load: stream("upload", "chunked", size, 1, each),
     spooled: true,
-  }));
+  });
+  return [
+    // One alone is over before V8 has compiled anything.
+    workload("16 consecutive spooled uploads", Math.ceil(mib / 64), 16),
+    workload("one spooled upload", Math.ceil(mib / 4)),
+    workload("one spooled upload", mib),
+  ];
 }
 
 function smallRequests(mib: number): Workload[] {
