@@ -17,6 +17,11 @@ export function createOneAtATime(): RequestHandler {
     const before = connection.latest;
     connection.latest = response;
     connections.set(socket, connection);
+    // Otherwise the response, and the connection with it, stay in memory until a full garbage collection: until then, V8 keeps all values
+    // of a WeakMap, also those of keys that nobody else refers to.
+    response.once("close", () => {
+      if (connection.latest === response) connections.delete(socket);
+    });
     const begin = (): void => {
       // `destroyed` is set too late if the connection closes after the previous answer.
       if (socket.writable) next();

@@ -78,7 +78,7 @@ export class AnswerConnection extends Duplex {
     answer.on("error", () => undefined); // Node misses the body
     this.#answer = new RawAnswer({
       head: answer,
-      source: this.#source(),
+      source: new ConnectionSource(this, this.#connection),
       framing: framing === "until close" ? undefined : framing,
       memory: this.#memory,
       encrypted: this.#connection instanceof TLSSocket,
@@ -101,19 +101,6 @@ export class AnswerConnection extends Duplex {
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#connection?.destroy();
     callback(error);
-  }
-
-  #source(): AnswerSource {
-    const isDestroyed = (): boolean => this.destroyed;
-    return {
-      get destroyed() {
-        return isDestroyed();
-      },
-      pause: () => void this.#connection?.pause(),
-      resume: () => void this.#connection?.resume(),
-      destroy: (error) => this.destroy(error),
-      once: (event, listener) => this.once(event, listener),
-    };
   }
 
   /** @returns whether to read on. */
@@ -145,6 +132,40 @@ export class AnswerConnection extends Duplex {
   /** Copied, because the memory is shared. @returns whether to read on. */
   #pass(bytes: Buffer): boolean {
     return bytes.length === 0 || this.push(Buffer.from(bytes));
+  }
+}
+
+/**
+ * A class, because V8 keeps the accessors of an object literal, and all that they refer to, until a full garbage collection: measured,
+ * the memory of each download.
+ */
+class ConnectionSource implements AnswerSource {
+  readonly #answers: AnswerConnection;
+  readonly #connection: Socket | undefined;
+
+  constructor(answers: AnswerConnection, connection: Socket | undefined) {
+    this.#answers = answers;
+    this.#connection = connection;
+  }
+
+  get destroyed(): boolean {
+    return this.#answers.destroyed;
+  }
+
+  pause(): void {
+    this.#connection?.pause();
+  }
+
+  resume(): void {
+    this.#connection?.resume();
+  }
+
+  destroy(error?: Error): void {
+    this.#answers.destroy(error);
+  }
+
+  once(event: "close", listener: () => void): void {
+    this.#answers.once(event, listener);
   }
 }
 

@@ -29,6 +29,9 @@ export class ReusedReads {
   readonly #overflow: Buffer[] = [];
   /** Where the next bytes are read to. Decided directly after the last read. */
   #room: Buffer;
+  /** The buffer that the room is part of, and where the room begins in it; undefined if the room is memory of its own. */
+  #roomBuffer: Buffer | undefined;
+  #roomStart = 0;
   #paused = true;
   #isInUse = false;
   #isGoing = false;
@@ -65,25 +68,28 @@ export class ReusedReads {
   /** @returns where to read to. Call it before the first read and after each read. */
   nextRoom(): Buffer {
     const { current } = this.#held;
-    const isWhole = this.#hasLeft || this.#end === 0 || (this.#isInUse && !this.#joinReads);
-    if (isWhole) this.#room = current;
-    else if (this.#end < current.length) this.#room = current.subarray(this.#end);
-    else this.#room = Buffer.allocUnsafe(RECORD_BYTES);
+    const isWhole = this.#hasLeft || (this.#isInUse && !this.#joinReads);
+    const start = isWhole ? 0 : this.#end;
+    const hasRoom = start < current.length;
+    this.#roomBuffer = hasRoom ? current : undefined;
+    this.#roomStart = start;
+    if (!hasRoom) this.#room = Buffer.allocUnsafe(RECORD_BYTES);
+    else this.#room = start === 0 ? current : current.subarray(start);
     return this.#room;
   }
 
   /** @param bytes number of bytes read into the last {@link nextRoom}. @returns whether to read on. */
   onRead(bytes: number): boolean {
-    const read = this.#room.subarray(0, bytes);
     if (this.#hasLeft) {
-      this.#consumer.take(read);
+      this.#consumer.take(this.#room.subarray(0, bytes));
       return true;
     }
     if (this.#isInUse && !this.#joinReads) {
       this.#consumer.overrun();
       return false;
     }
-    this.#store(read);
+    if (this.#isInPlace && this.#mayStore) this.#end += bytes;
+    else this.#store(this.#room.subarray(0, bytes));
     if (!this.#joinReads) this.#goOn();
     else if (!this.#paused) this.#due ??= setImmediate(this.#onDue);
     return this.wantsMore;
@@ -132,15 +138,20 @@ export class ReusedReads {
     this.#start = this.#end;
   }
 
+  /** Whether the last bytes were read to where they belong. The first ones after a pause were not. */
+  get #isInPlace(): boolean {
+    return this.#roomBuffer === this.#held.current && this.#roomStart === this.#end;
+  }
+
+  /** Whether the buffer takes the next bytes: it is free, and no earlier bytes are waiting elsewhere. */
+  get #mayStore(): boolean {
+    return !this.#isInUse && this.#overflow.length === 0;
+  }
+
   #store(read: Buffer): void {
-    const place = this.#held.current.subarray(this.#end);
-    if (this.#isInUse || this.#overflow.length > 0 || read.length > place.length) {
-      this.#overflow.push(Buffer.from(read));
-    } else {
-      // Copies nothing if the bytes are at their place. The first ones after a pause are not.
-      if (place.buffer !== read.buffer || place.byteOffset !== read.byteOffset) read.copy(place);
-      this.#end += read.length;
-    }
+    const { current } = this.#held;
+    if (!this.#mayStore || read.length > current.length - this.#end) this.#overflow.push(Buffer.from(read));
+    else this.#end += read.copy(current, this.#end);
   }
 
   /** Whether the connection may be read now. */
