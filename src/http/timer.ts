@@ -2,6 +2,8 @@
 export interface Timer {
   /** Starts or restarts the timer. */
   start(): void;
+  /** The timer does not expire before the next `start`. For a timer that is started often: Node's timer is kept. */
+  pause(): void;
   stop(): void;
 }
 
@@ -15,13 +17,14 @@ export function createTimer(ms: number, onExpiry: () => void): Timer {
   return ms === 0 ? NEVER : new PatientTimer(ms, onExpiry);
 }
 
-const NEVER: Timer = { start: () => undefined, stop: () => undefined };
+const NEVER: Timer = { start: () => undefined, pause: () => undefined, stop: () => undefined };
 
 /** A class, because each upload has several: methods cost less than closures. */
 class PatientTimer implements Timer {
   readonly #ms: number;
   readonly #onExpiry: () => void;
   #handle: NodeJS.Timeout | undefined;
+  #isPaused = false;
   #lastChance: NodeJS.Immediate | undefined;
 
   constructor(ms: number, onExpiry: () => void) {
@@ -31,12 +34,18 @@ class PatientTimer implements Timer {
 
   start(): void {
     if (this.#lastChance) this.#cancelLastChance();
+    this.#isPaused = false;
     if (this.#handle) this.#handle.refresh();
     else {
       this.#handle = setTimeout(() => {
-        this.#lastChance = setImmediate(this.#onExpiry);
+        if (!this.#isPaused) this.#lastChance = setImmediate(this.#onExpiry);
       }, this.#ms);
     }
+  }
+
+  pause(): void {
+    if (this.#lastChance) this.#cancelLastChance();
+    this.#isPaused = true;
   }
 
   stop(): void {

@@ -33,14 +33,14 @@ export class Turns {
 
   /** The client must send or read. Restarts its timer. */
   awaitClient(): void {
-    this.#glance.stop();
+    this.#glance.pause();
     this.#client.start();
     this.#waits?.switchTo("client");
   }
 
   /** Glance must read on or answer. Restarts its timer. */
   awaitGlance(): void {
-    this.#client.stop();
+    this.#client.pause();
     this.#glance.start();
     this.#waits?.switchTo("glance");
   }

@@ -42,6 +42,39 @@ it("a stopped timer does not expire, and can be started again", () => {
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
+it("a paused timer does not expire, and has its whole time again when it is started", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  vi.advanceTimersByTime(50);
+  timer.pause();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).not.toHaveBeenCalled();
+  timer.start();
+  vi.advanceTimersByTime(99);
+  expect(onExpiry).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(2);
+  expect(onExpiry).toHaveBeenCalledOnce();
+});
+
+it("a timer that is paused in its last moment does not expire", () => {
+  const onExpiry = vi.fn();
+  const timer = createTimer(100, onExpiry);
+  timer.start();
+  vi.advanceTimersToNextTimer();
+  timer.pause();
+  vi.advanceTimersByTime(1000);
+  expect(onExpiry).not.toHaveBeenCalled();
+});
+
+it("a timer that was paused leaves nothing behind when it is stopped", () => {
+  const timer = createTimer(100, () => undefined);
+  timer.start();
+  timer.pause();
+  timer.stop();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 it("a timer of 0 ms never expires", () => {
   const onExpiry = vi.fn();
   const timer = createTimer(0, onExpiry);
