@@ -2,7 +2,6 @@
  * Pipelining: a client may send requests without waiting for answers. Node emits all of them at once, but only the first response has a
  * connection. So each request starts when the one before it is finished.
  */
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { RequestHandler } from "express";
 
@@ -10,28 +9,33 @@ import type { RequestHandler } from "express";
 const MAX_WAITING = 100;
 
 export function createOneAtATime(): RequestHandler {
-  const connections = new WeakMap<Socket, { latest: ServerResponse; waiting: number }>();
-  return (request, response, next) => {
-    const { socket } = request;
-    const connection = connections.get(socket) ?? { latest: response, waiting: 0 };
-    const before = connection.latest;
-    connection.latest = response;
-    connections.set(socket, connection);
-    // Otherwise the response, and the connection with it, stay in memory until a full garbage collection: until then, V8 keeps all values
-    // of a WeakMap, also those of keys that nobody else refers to.
-    response.once("close", () => {
-      if (connection.latest === response) connections.delete(socket);
-    });
-    const begin = (): void => {
+  /**
+   * By connection with a request in progress: what starts the requests that wait. An entry is deleted when nothing waits, because V8 keeps
+   * the values of a WeakMap, and all that they refer to, until a full garbage collection.
+   */
+  const queues = new WeakMap<Socket, (() => void)[]>();
+
+  function startNext(socket: Socket): void {
+    const start = queues.get(socket)?.shift();
+    if (start) start();
+    else queues.delete(socket);
+  }
+
+  return ({ socket }, response, next) => {
+    const start = (): void => {
       // `destroyed` is set too late if the connection closes after the previous answer.
-      if (socket.writable) next();
+      if (!socket.writable) return void queues.delete(socket);
+      // Middleware has given it up while it waited. Those behind it must not get their answers in its place.
+      if (response.destroyed) return void socket.destroy();
+      response.once("close", () => startNext(socket));
+      next();
     };
-    if (before === response || before.writableFinished) return begin();
-    connection.waiting += 1;
-    if (connection.waiting > MAX_WAITING) return void socket.destroy();
-    before.once("close", () => {
-      connection.waiting -= 1;
-      begin();
-    });
+    const queue = queues.get(socket);
+    if (queue === undefined) {
+      queues.set(socket, []);
+      return start();
+    }
+    if (queue.length === MAX_WAITING) return void socket.destroy();
+    queue.push(start);
   };
 }
