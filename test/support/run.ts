@@ -13,13 +13,13 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly input?: string | Uint8Array;
-  /** The command is killed after this time, default 60 s. */
+  /** The command is killed after this time. Default: shortly before a test may take no longer. */
   readonly timeoutMs?: number;
 }
 
 /** Rejects only if the command cannot be started or takes too long. */
 export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<CommandResult> {
-  const { timeoutMs = 60_000 } = options;
+  const { timeoutMs = 110_000 } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
