@@ -10,8 +10,8 @@ const MAX_WAITING = 100;
 
 export function createOneAtATime(): RequestHandler {
   /**
-   * By connection with a request in progress: what starts the requests that wait. An entry is deleted when nothing waits, because V8 keeps
-   * the values of a WeakMap, and all that they refer to, until a full garbage collection.
+   * For each connection with a request in progress: what starts the requests that wait. The entry is deleted after the last request,
+   * because V8 keeps the values of a WeakMap, and all that they refer to, until a full garbage collection.
    */
   const queues = new WeakMap<Socket, (() => void)[]>();
 
@@ -23,10 +23,10 @@ export function createOneAtATime(): RequestHandler {
 
   return ({ socket }, response, next) => {
     const start = (): void => {
+      // Middleware has destroyed the response while the request waited. The requests behind it must not be answered in its place.
+      if (socket.writable && response.destroyed) socket.destroy();
       // `destroyed` is set too late if the connection closes after the previous answer.
       if (!socket.writable) return void queues.delete(socket);
-      // Middleware has given it up while it waited. Those behind it must not get their answers in its place.
-      if (response.destroyed) return void socket.destroy();
       response.once("close", () => startNext(socket));
       next();
     };

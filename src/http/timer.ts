@@ -49,7 +49,7 @@ class PatientTimer implements Timer {
   }
 
   stop(): void {
-    if (this.#lastChance) this.#cancelLastChance();
+    this.pause();
     if (!this.#handle) return;
     clearTimeout(this.#handle);
     this.#handle = undefined;

@@ -136,8 +136,8 @@ export class AnswerConnection extends Duplex {
 }
 
 /**
- * A class, because V8 keeps the accessors of an object literal, and all that they refer to, until a full garbage collection: measured,
- * the memory of each download.
+ * A class, because V8 keeps the accessors of an object literal, and all that they refer to, until a full garbage collection. Measured:
+ * each download stayed in memory for so long.
  */
 class ConnectionSource implements AnswerSource {
   readonly #answers: AnswerConnection;

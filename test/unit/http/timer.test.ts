@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createTimer } from "../../../src/http/timer.js";
 
 beforeEach(() => {
@@ -30,41 +30,31 @@ it("a timer restarts each time it is started", () => {
   expect(onExpiry).toHaveBeenCalledOnce();
 });
 
-it("a stopped timer does not expire, and can be started again", () => {
-  const onExpiry = vi.fn();
-  const timer = createTimer(100, onExpiry);
-  timer.start();
-  timer.stop();
-  vi.advanceTimersByTime(1000);
-  expect(onExpiry).not.toHaveBeenCalled();
-  timer.start();
-  vi.advanceTimersByTime(101);
-  expect(onExpiry).toHaveBeenCalledOnce();
-});
+describe.each(["stop", "pause"] as const)("after %s, a timer", (end) => {
+  it("does not expire, and has its whole time again when it is started", () => {
+    const onExpiry = vi.fn();
+    const timer = createTimer(100, onExpiry);
+    timer.start();
+    vi.advanceTimersByTime(50);
+    timer[end]();
+    vi.advanceTimersByTime(1000);
+    expect(onExpiry).not.toHaveBeenCalled();
+    timer.start();
+    vi.advanceTimersByTime(99);
+    expect(onExpiry).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(2);
+    expect(onExpiry).toHaveBeenCalledOnce();
+  });
 
-it("a paused timer does not expire, and has its whole time again when it is started", () => {
-  const onExpiry = vi.fn();
-  const timer = createTimer(100, onExpiry);
-  timer.start();
-  vi.advanceTimersByTime(50);
-  timer.pause();
-  vi.advanceTimersByTime(1000);
-  expect(onExpiry).not.toHaveBeenCalled();
-  timer.start();
-  vi.advanceTimersByTime(99);
-  expect(onExpiry).not.toHaveBeenCalled();
-  vi.advanceTimersByTime(2);
-  expect(onExpiry).toHaveBeenCalledOnce();
-});
-
-it("a timer that is paused in its last moment does not expire", () => {
-  const onExpiry = vi.fn();
-  const timer = createTimer(100, onExpiry);
-  timer.start();
-  vi.advanceTimersToNextTimer();
-  timer.pause();
-  vi.advanceTimersByTime(1000);
-  expect(onExpiry).not.toHaveBeenCalled();
+  it("does not expire, even if its time was over in the same turn", () => {
+    const onExpiry = vi.fn();
+    const timer = createTimer(100, onExpiry);
+    timer.start();
+    vi.advanceTimersToNextTimer();
+    timer[end]();
+    vi.advanceTimersByTime(1000);
+    expect(onExpiry).not.toHaveBeenCalled();
+  });
 });
 
 it("a timer that was paused leaves nothing behind when it is stopped", () => {
