@@ -1,6 +1,6 @@
 /**
  * Memory of ended requests is free at once, without a full garbage collection: V8 says of each collection of young memory how much of it
- * survived. On Node 22 and later, Node itself keeps a part of each connection.
+ * survived. Not on Node 24 and later: Node 24 itself keeps a part of each connection, and Node 26 describes its collections differently.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { type RunningCommand, startCommand } from "../support/cli.js";
@@ -24,7 +24,7 @@ afterEach(async () => {
   await upstream?.stop();
 });
 
-describe.runIf(process.version.startsWith("v20."))("of requests that have ended", () => {
+describe.runIf(Number.parseInt(process.versions.node) < 24)("of requests that have ended", () => {
   it.each([
     [
       "uploads",
