@@ -148,8 +148,7 @@ describeWith(requirements, "Clients that log in", () => {
     });
   });
 
-  // uWSGI of Debian 12 sometimes crashes under so many requests to Keystone, and starts it again.
-  describe("whose project has a quota", { retry: 2 }, () => {
+  describe("whose project has a quota", () => {
     const MIB = 2 ** 20;
     let limited: RealGlance;
     let checking: TestProxy;

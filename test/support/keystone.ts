@@ -1,6 +1,7 @@
 /**
  * A real Keystone of this machine, from Debian's `python3-keystone`: the library and its commands, without the services and the files
- * in `/etc` of the package `keystone`. It lies in a fresh directory of its own: sqlite, fernet tokens, under uWSGI.
+ * in `/etc` of the package `keystone`. It lies in a fresh directory of its own: sqlite, fernet tokens, under Waitress:
+ * uWSGI of Debian 12 sometimes crashes under as many requests as one upload with quotas causes.
  */
 import { writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
@@ -12,7 +13,7 @@ import type { Requirement } from "./provided.js";
 import { answers, type HeaderValues, type RawResponse, request } from "./raw-http.js";
 import { run } from "./run.js";
 
-export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api", "uwsgi"];
+export const KEYSTONE_REQUIREMENTS: readonly Requirement[] = ["keystone", "glance-api"];
 
 export interface Keystone {
   /** What clients call the auth URL. */
@@ -45,9 +46,10 @@ export function startKeystone(): Promise<Keystone> {
   return startServers("keystone", async ({ directory, start, untilReady }) => {
     const port = await freePort();
     const configFile = await writeConfig(directory);
-    // It starts meanwhile: it looks for tables and keys only when it is asked something.
-    await start(await planServer(directory, port), { env: { OS_KEYSTONE_CONFIG_FILES: configFile } });
     await prepare(directory, configFile, `http://127.0.0.1:${port}/v3`);
+    await start(["/usr/bin/python3", "-c", SERVER, String(port)], {
+      env: { OS_KEYSTONE_CONFIG_FILES: configFile },
+    });
     await untilReady(() => answers(port, "/v3"));
     return describeKeystone(port);
   });
@@ -129,7 +131,10 @@ async function post(port: number, path: string, value: unknown, headers: HeaderV
 
 const databaseIn = (directory: string): string => join(directory, "keystone.sqlite");
 
-/** Passwords are hashed as fast as may be: each login is checked against such a hash. */
+/**
+ * Passwords are hashed as fast as may be: each login is checked against such a hash. Without the cache, Keystone runs 120 statements of SQL
+ * for each request, and Glance asks it up to 24 times for one upload with quotas.
+ */
 async function writeConfig(directory: string): Promise<string> {
   const file = join(directory, "keystone.conf");
   await writeFile(
@@ -137,6 +142,9 @@ async function writeConfig(directory: string): Promise<string> {
     `[database]
 connection = sqlite:///${databaseIn(directory)}?timeout=30
 sqlite_synchronous = false
+[cache]
+enabled = true
+backend = oslo_cache.dict
 [identity]
 password_hash_rounds = 4
 [token]
@@ -187,34 +195,22 @@ async function prepare(directory: string, configFile: string, url: string): Prom
   if (result.code !== 0) throw new Error(`Keystone could not be prepared:\n${result.stderr}`);
 }
 
-/** Keystone's application. A token's lifetime is an option of the server: here a request may set it for itself. */
-const APPLICATION = `
+/**
+ * Keystone's application. A token's lifetime is an option of the server: here a request may set it for itself. Hence one thread, or it would
+ * be another request's too.
+ */
+const SERVER = `
+import sys
 from keystone.conf import CONF
 from keystone.server.wsgi import initialize_public_application
+from waitress import serve
 
+port = sys.argv.pop()
 keystone = initialize_public_application()
 
 def application(environ, start_response):
     CONF.set_override("expiration", int(environ.get("${LIFETIME_VARIABLE}", "3600")), "token")
     return keystone(environ, start_response)
-`;
 
-/** @returns the command. */
-async function planServer(directory: string, port: number): Promise<string[]> {
-  const application = join(directory, "application.py");
-  await writeFile(application, APPLICATION);
-  // One thread, or the lifetime that one request sets would be another's.
-  return [
-    ...[
-      "/usr/bin/uwsgi",
-      "--http-socket",
-      `127.0.0.1:${port}`,
-      "--plugin",
-      "python3",
-      "--wsgi-file",
-      application,
-    ],
-    ...["--master", "--processes", "1", "--need-app", "--no-orphans", "--die-on-term", "--lazy-apps"],
-    ...["--buffer-size", "65535", "--disable-logging"],
-  ];
-}
+serve(application, listen="127.0.0.1:" + port, threads=1)
+`;

@@ -37,8 +37,8 @@ const PROVIDED = {
   },
   // Not the package `keystone`, which brings a service.
   keystone: {
-    paths: ["/usr/bin/keystone-manage", "/usr/bin/keystone-wsgi-public"],
-    debianPackages: "python3-keystone",
+    paths: ["/usr/bin/keystone-manage", "/usr/lib/python3/dist-packages/waitress/__init__.py"],
+    debianPackages: "python3-keystone python3-waitress",
   },
   ceph: {
     paths: [
