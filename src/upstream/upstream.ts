@@ -13,6 +13,7 @@ import { TLSSocket } from "node:tls";
 import type { Config } from "../config/config.js";
 import { type Credentials, readCredentials } from "../http/credentials.js";
 import { flatten, type HeaderLine, valuesOf } from "../http/request-head.js";
+import { soon } from "../http/soon.js";
 import { AnswerConnection, createAnswerMemory } from "../raw-io/answer-connection.js";
 import type { RawAnswer } from "../raw-io/raw-answer.js";
 import { type Activity, createActivity } from "./activity.js";
@@ -156,7 +157,11 @@ class GlanceUpstream implements Upstream {
   #connect(options: { readonly onread?: OnReadOpts } = {}): Socket {
     const { host = "", port, socketPath } = this.target;
     const to = socketPath === undefined ? { host, port: Number(port) } : { path: socketPath };
-    return this.#watch(new GlanceSocket(options).setNoDelay().connect(to));
+    const socket = new GlanceSocket(options).setNoDelay().connect(to);
+    // What was written meanwhile goes out together with what was written to other new connections.
+    socket.cork();
+    socket.once("connect", () => void soon().then(() => socket.uncork()));
+    return this.#watch(socket);
   }
 
   /**
