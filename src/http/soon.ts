@@ -1,5 +1,5 @@
-/** Of the turn in progress, once somebody has asked for it. */
-let end: Promise<void> | undefined;
+/** The promise of this turn, once somebody has asked for it. */
+let endOfTurn: Promise<void> | undefined;
 
 /**
  * Resolves in this turn of the event loop, when everything that has arrived is read. So requests that arrived together are opened
@@ -8,11 +8,11 @@ let end: Promise<void> | undefined;
  * place that waits for it saves a tenth of the CPU time of a small request. Callers share one promise, so that nothing else runs in between.
  */
 export function soon(): Promise<void> {
-  end ??= new Promise((resolve) => {
+  endOfTurn ??= new Promise((resolve) => {
     setImmediate(() => {
-      end = undefined;
+      endOfTurn = undefined;
       resolve();
     });
   });
-  return end;
+  return endOfTurn;
 }

@@ -160,7 +160,7 @@ class GlanceUpstream implements Upstream {
     const socket = new GlanceSocket(options).setNoDelay().connect(to);
     // What was written meanwhile goes out together with what was written to other new connections.
     socket.cork();
-    socket.once("connect", () => void soon().then(() => socket.uncork()));
+    onceConnected(socket, () => void soon().then(() => socket.uncork()));
     return this.#watch(socket);
   }
 

@@ -196,8 +196,8 @@ async function prepare(directory: string, configFile: string, url: string): Prom
 }
 
 /**
- * Keystone's application. A token's lifetime is an option of the server: here a request may set it for itself. Hence one thread, or it would
- * be another request's too.
+ * Keystone's server. The lifetime of tokens is an option of the whole server: here a request may set it for itself. So there is only one thread:
+ * with several, requests would set it for each other.
  */
 const SERVER = `
 import sys
@@ -205,7 +205,7 @@ from keystone.conf import CONF
 from keystone.server.wsgi import initialize_public_application
 from waitress import serve
 
-port = sys.argv.pop()
+port = sys.argv.pop() # Keystone would read it as an option of its own
 keystone = initialize_public_application()
 
 def application(environ, start_response):

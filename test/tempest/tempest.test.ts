@@ -27,7 +27,7 @@ const WAYS = {
 
 const requirements = [...KEYSTONE_REQUIREMENTS, ...MARIADB_REQUIREMENTS, ...TEMPEST_REQUIREMENTS];
 
-describeWith([...requirements, "openssl"], "Tempest's image tests", () => {
+describeWith([...requirements, "openssl", "uwsgi"], "Tempest's image tests", () => {
   let keystone: Keystone;
   let database: MariaDb;
   let authority: Authority;
